@@ -1,0 +1,146 @@
+"""Records of what exists in a project: clusters, pools, hosts, workloads, TPU VMs, endpoints.
+
+Each is what one API says of one resource; `core/fleet.py` puts them together into tiers. What
+stands between clients and tiers lives in `core/load_balancer.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A GKE cluster. `location` is a region or zone; `status` is GKE's word (RUNNING …)."""
+
+    name: str
+    location: str
+    version: str
+    status: str
+    endpoint: str
+    labels: Labels = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class NodePool:
+    """A GKE node pool. `etag` lets an apply notice that the pool changed since it was planned."""
+
+    name: str
+    cluster: str
+    location: str
+    zones: tuple[str, ...]
+    machine_type: str
+    topology: str | None
+    node_count: int
+    status: str
+    status_message: str
+    version: str
+    labels: Labels  # Kubernetes node labels of the pool
+    etag: str = ""
+    placement_policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A Kubernetes node: one VM with chips. `ready` None: the node has not reported."""
+
+    name: str
+    cluster: str
+    pool: str
+    zone: str
+    machine_type: str
+    accelerator: str
+    topology: str
+    chips: int
+    ready: bool | None
+    reason: str
+    schedulable: bool
+    created_at: datetime | None
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Kubernetes Deployment (or LeaderWorkerSet) that serves a tier."""
+
+    name: str
+    namespace: str
+    cluster: str
+    kind: str
+    image: str
+    replicas_wanted: int
+    replicas_ready: int
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A Kubernetes pod."""
+
+    name: str
+    namespace: str
+    cluster: str
+    host: str
+    phase: str
+    ready: bool
+    restarts: int
+    reason: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class KubeEvent:
+    """A Kubernetes event; `type` is Normal or Warning."""
+
+    at: datetime
+    cluster: str
+    namespace: str
+    type: str
+    reason: str
+    object: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TpuVm:
+    """A Cloud TPU API node (v5e, v5p, v6e only). `state` is the API's word (READY …)."""
+
+    name: str
+    zone: str
+    state: str
+    health: str
+    accelerator_type: str
+    topology: str
+    runtime_version: str
+    hosts: int
+    created_at: datetime | None
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedModel:
+    """A model on a Vertex endpoint. `traffic_ratio` is 0–1."""
+
+    id: str
+    display_name: str
+    machine_type: str
+    topology: str
+    replicas_min: int
+    replicas_max: int
+    traffic_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A Vertex endpoint; without deployed models it is empty and serves nothing."""
+
+    id: str
+    display_name: str
+    location: str
+    deployed: tuple[DeployedModel, ...]
+    labels: Labels
