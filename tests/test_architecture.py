@@ -1,0 +1,176 @@
+"""The house's rules, read from the syntax trees: who imports whom, sizes, docstrings."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("core", "services", "control", "ui", "pages", "serving", "emulator")
+
+# What each room may import of ours. Downward only: app → pages → ui → control → services → core.
+ALLOWED = {
+    "core": {"core"},
+    "services": {"services", "core"},
+    "control": {"control", "services", "core"},
+    "ui": {"ui", "control", "services", "core"},
+    "pages": {"pages", "ui", "control", "services", "core"},
+    "app": {"pages", "ui", "control", "services", "core"},
+    "server": {"ui", "control", "services", "core"},
+    "serving": {"serving", "core.tpu"},
+    "emulator": {"emulator", "core.tpu"},
+}
+# Third-party packages that belong to certain rooms alone.
+ONLY_IN = {
+    "google": {"services", "emulator"},
+    "kubernetes": {"services", "emulator"},
+    "grpc": {"services", "emulator"},
+    "streamlit": {"app", "server", "pages", "ui"},
+    "jax": {"serving"},
+    "dbos": {"control"},
+    "sqlalchemy": {"control"},
+    "alembic": {"control"},
+}
+LONGEST_MODULE = 350
+LONGER_MODULES = {"serving/model.py": 1200}
+LONGEST_PAGE = 80
+LONGEST_APP = 60
+
+
+def sources() -> list[Path]:
+    """Every Python file of the product, tests left out."""
+    found = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return sorted([*found, *(p for p in (ROOT / "app.py", ROOT / "server.py") if p.exists())])
+
+
+def room_of(path: Path, root: Path = ROOT) -> str:
+    """Top-level folder of a file, or its stem for app.py and server.py."""
+    relative = path.relative_to(root)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every absolutely imported module with its line, `import_module("x")` included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+                yield node.args[0].value, node.lineno
+
+
+def forbidden(room: str, module: str) -> str | None:
+    """Why that room may not import that module; None: it may."""
+    top = module.split(".")[0]
+    if top in ROOMS or top in ("app", "server"):
+        fine = any(module == ok or module.startswith(f"{ok}.") for ok in ALLOWED[room])
+        return None if fine else f"{room} may import of ours only {sorted(ALLOWED[room])}"
+    if top in ONLY_IN and room not in ONLY_IN[top]:
+        return f"{top} is for {sorted(ONLY_IN[top])} only"
+    return None
+
+
+def violations(path: Path, root: Path = ROOT) -> list[str]:
+    """One line for each forbidden import of the file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    room = room_of(path, root)
+    found = ((module, line, forbidden(room, module)) for module, line in imports(tree))
+    return [
+        f"{path.relative_to(root)}:{line}: {module}: {why}" for module, line, why in found if why
+    ]
+
+
+def test_imports_go_downward_only() -> None:
+    """No file imports against the direction of the house."""
+    assert [line for path in sources() for line in violations(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("core/bad.py", "import streamlit"),
+        ("core/bad.py", "from services import gke"),
+        ("control/bad.py", "from google.cloud import tpu_v2"),
+        ("ui/bad.py", "def f():\n    from emulator import log"),
+        ("control/bad.py", "import importlib\nimportlib.import_module('serving.engine')"),
+        ("serving/bad.py", "from core import records"),
+        ("emulator/bad.py", "from core.records import Host"),
+        ("services/bad.py", "import jax.numpy as jnp"),
+    ],
+)
+def test_a_planted_violation_is_found(tmp_path: Path, file: str, text: str) -> None:
+    """The rule above can fail: each kind of forbidden import is reported with its line."""
+    path = tmp_path / file
+    path.parent.mkdir()
+    path.write_text(text)
+    assert len(violations(path, tmp_path)) == 1
+
+
+def test_what_is_allowed_is_not_reported(tmp_path: Path) -> None:
+    """core.tpu is the one module that the emulator and the inference server share with us."""
+    path = tmp_path / "emulator" / "good.py"
+    path.parent.mkdir()
+    path.write_text("from core import tpu\nfrom core.tpu import TPU7X\nimport emulator.log\n")
+    assert violations(path, tmp_path) == []
+
+
+def test_only_the_client_builder_knows_of_the_emulator() -> None:
+    """One code path: adapters, control, core and pages never branch on the target."""
+    found: list[str] = []
+    for room in ("core", "services", "ui", "pages"):
+        for path in (ROOT / room).rglob("*.py"):
+            if path.relative_to(ROOT).as_posix() == "services/clients.py":
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if (
+                    isinstance(node, ast.If | ast.IfExp)
+                    and "emulator" in ast.dump(node.test).lower()
+                ):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []
+
+
+def test_modules_stay_small() -> None:
+    """A module fits a reader's head; pages and app.py are wiring only."""
+    limits = {**dict.fromkeys(("pages",), LONGEST_PAGE), "app": LONGEST_APP}
+    long: list[str] = []
+    for path in sources():
+        name = path.relative_to(ROOT).as_posix()
+        limit = LONGER_MODULES.get(name, limits.get(room_of(path), LONGEST_MODULE))
+        lines = path.read_text(encoding="utf-8").count("\n")
+        if lines > limit:
+            long.append(f"{name}: {lines} lines, at most {limit}")
+    assert long == []
+
+
+def test_every_module_says_what_lives_there() -> None:
+    """A newcomer learns from the first line of a file what it is for."""
+    bare = [p for p in sources() if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))]
+    assert [p.relative_to(ROOT).as_posix() for p in bare] == []
+
+
+def test_every_direct_dependency_has_its_reason() -> None:
+    """docs/dependencies.md names each package of the .in files."""
+    reasons = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    missing: list[str] = []
+    for name in ("run.in", "test.in", "model.in"):
+        for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines():
+            package = (
+                line.split("#")[0].split("=")[0].split(">")[0].split("<")[0].split("[")[0].strip()
+            )
+            if package and not package.startswith("-") and f"`{package}`" not in reasons:
+                missing.append(package)
+    assert missing == []
+
+
+def test_the_settings_file_is_valid_toml() -> None:
+    """The shipped heartwood.toml parses and names the five tiers."""
+    data = tomllib.loads((ROOT / "heartwood.toml").read_text(encoding="utf-8"))
+    assert [tier["name"] for tier in data["tiers"]] == ["local", "small", "medium", "large", "dev"]
