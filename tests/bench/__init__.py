@@ -1,0 +1,1 @@
+"""Benchmarks: they measure and report; nothing here is collected as a test or asserts a timing."""

@@ -1,0 +1,71 @@
+"""How the console's benchmark watches a page: when did the last visible change happen?
+
+A page counts as settled once its script is no longer running, no skeleton is on it, and nothing in
+the document has changed for `QUIET_MS`. The time reported is that of the last change, so that the
+quiet period itself is not counted.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Page, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHROMIUM = "/usr/bin/chromium"
+QUIET_MS = 700
+LIMIT_MS = 60_000
+
+_WATCH = """
+() => {
+  window.__changed = performance.now();
+  const seen = () => { window.__changed = performance.now(); };
+  const what = {childList: true, subtree: true, characterData: true};
+  new MutationObserver(seen).observe(document, what);
+}
+"""
+_SETTLED = f"""
+() => {{
+  const app = document.querySelector('[data-testid="stApp"]');
+  if (!app || app.getAttribute('data-test-script-state') === 'running') return false;
+  if (app.getAttribute('data-test-script-state') === 'initial') return false;
+  if (document.querySelector('[data-testid="stSkeleton"]')) return false;
+  return performance.now() - window.__changed > {QUIET_MS};
+}}
+"""
+
+
+@contextmanager
+def page(width: int = 1440, height: int = 900) -> Iterator[Page]:
+    """A fresh headless browser with an empty profile and one page that watches its own changes."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        context = browser.new_context(viewport={"width": width, "height": height})
+        context.add_init_script(f"({_WATCH.strip()})()")
+        try:
+            yield context.new_page()
+        finally:
+            browser.close()
+
+
+def open_and_settle(page: Page, url: str) -> float:
+    """Milliseconds from the start of navigation to the last change on the page."""
+    page.goto(url, wait_until="commit")
+    page.wait_for_function(_SETTLED, timeout=LIMIT_MS, polling=50)
+    return float(page.evaluate("window.__changed"))
+
+
+def click_and_settle(page: Page, selector: str) -> float:
+    """Milliseconds from a click to the last change that follows it."""
+    start = float(
+        page.evaluate("() => { window.__changed = performance.now(); return performance.now(); }")
+    )
+    page.click(selector)
+    page.wait_for_function(_SETTLED, timeout=LIMIT_MS, polling=50)
+    return float(page.evaluate("window.__changed")) - start
