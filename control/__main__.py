@@ -1,0 +1,30 @@
+"""`python -m control`: Heartwood's command line. Each subcommand is a module with `add_parser`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from control import show_settings
+from core.errors import ConfigError
+
+COMMANDS = (show_settings,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status, 2 when the settings are wrong."""
+    parser = argparse.ArgumentParser(prog="python -m control", description="Heartwood's commands.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
