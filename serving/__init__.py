@@ -1,0 +1,1 @@
+"""The JAX language-model server: a process of its own that imports nothing of ours but core.tpu."""

@@ -1,0 +1,1 @@
+"""The server's HTTP side: routes, request schemas, streaming and errors."""

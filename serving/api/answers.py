@@ -1,0 +1,158 @@
+"""Builds jobs from checked requests, submits them, and collects what comes back.
+
+What does not live here: the shape of any route's body or answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.requests import Request
+
+from serving.api.errors import ApiError
+from serving.engine import Engine, NotReady
+from serving.request import Delta, Job, SamplingParams
+from serving.scheduler import Sequence
+from serving.tokenizer import AnswerText, Tokenizer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ask:
+    """One prompt with everything that decides its answer; `seed` None means any."""
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    stops: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class Answer:
+    """A finished answer."""
+
+    text: str = ""
+    tokens: int = 0
+    finish_reason: str | None = None
+
+
+def need_tokenizer(engine: Engine) -> Tokenizer:
+    """The tokenizer, or NotReady while the model is loading."""
+    if engine.loaded is None:
+        raise NotReady(engine.state.message)
+    return engine.loaded.tokenizer
+
+
+def limit_tokens(prompt: tuple[int, ...], wanted: int | None, context: int, field: str) -> int:
+    """How many tokens may be generated after `prompt`; ApiError when it does not fit."""
+    if not prompt:
+        raise ApiError(400, f"{field} is empty; send at least one token of text.", field)
+    left = context - len(prompt)
+    if left < 1:
+        raise ApiError(
+            413,
+            f"{field} has {len(prompt)} tokens, and this server's context holds {context} with "
+            f"the answer; shorten it to at most {context - 1} tokens.",
+            field,
+            "context_length_exceeded",
+        )
+    if wanted is not None and wanted > left:
+        raise ApiError(
+            400,
+            f"max_tokens is {wanted}, but after the {len(prompt)} tokens of {field} the context "
+            f"of {context} has room for {left}; ask for at most {left}.",
+            "max_tokens",
+            "context_length_exceeded",
+        )
+    return wanted or left
+
+
+class Running:
+    """Several jobs that were submitted together, and their deltas in the order they came."""
+
+    def __init__(self, engine: Engine, asks: list[Ask]) -> None:
+        """Submit at once: NotReady or QueueFull before any answer has begun."""
+        self._engine = engine
+        self._queue: asyncio.Queue[tuple[int, Delta]] = asyncio.Queue()
+        tokenizer = need_tokenizer(engine)
+        now = time.monotonic()
+        self.jobs = [self._make_job(index, ask, tokenizer, now) for index, ask in enumerate(asks)]
+        engine.submit(self.jobs)
+
+    def _make_job(self, index: int, ask: Ask, tokenizer: Tokenizer, now: float) -> Job:
+        stop_tokens = frozenset() if ask.ignore_eos else frozenset({tokenizer.eos_token})
+        seed = secrets.randbits(63) if ask.seed is None else ask.seed
+        return Job(
+            sequence=Sequence(ask.prompt, ask.max_tokens, stop_tokens),
+            params=SamplingParams(ask.temperature, max(ask.top_k, 0), ask.top_p, seed),
+            text=AnswerText(tokenizer, ask.stops),
+            sink=lambda delta: self._queue.put_nowait((index, delta)),
+            arrived_s=now,
+        )
+
+    def cancel(self) -> None:
+        """End whatever still runs."""
+        self._engine.cancel(self.jobs)
+
+    async def deltas(self, quiet_s: float | None = None) -> AsyncIterator[tuple[int, Delta] | None]:
+        """(index, delta) until all have finished; None after each `quiet_s` without any.
+
+        The jobs are cancelled when the consumer goes away.
+        """
+        left = len(self.jobs)
+        try:
+            while left:
+                try:
+                    index, delta = await asyncio.wait_for(self._queue.get(), quiet_s)
+                except TimeoutError:
+                    yield None
+                    continue
+                left -= delta.finish_reason is not None
+                yield index, delta
+        finally:
+            self.cancel()
+
+    async def collect(self, request: Request) -> list[Answer]:
+        """All answers whole; ApiError if the server gave up, and cancelled if the client did."""
+        answers = [Answer() for _ in self.jobs]
+        async with _cancelled_with(request, self):
+            async for item in self.deltas():
+                if item is None:
+                    continue
+                index, delta = item
+                answers[index].text += delta.text
+                answers[index].tokens = delta.tokens
+                answers[index].finish_reason = delta.finish_reason
+        for answer in answers:
+            if answer.finish_reason not in ("stop", "length"):
+                raise ApiError(503, "The server ended this request before it was finished.")
+        return answers
+
+
+@asynccontextmanager
+async def _cancelled_with(request: Request, running: Running) -> AsyncIterator[None]:
+    """Cancel the jobs and this task when the client disconnects (its answer can go nowhere)."""
+    waiting = asyncio.current_task()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        running.cancel()
+        if waiting is not None:
+            waiting.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        with suppress(asyncio.CancelledError):
+            await watcher

@@ -1,0 +1,237 @@
+"""OpenAI's routes: chat and text completions (streamed or whole), and the list of models."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from serving.api.answers import Ask, Running, limit_tokens, need_tokenizer
+from serving.api.errors import ApiError
+from serving.api.schema import ChatRequest, CompletionRequest, Sampling
+from serving.engine import Engine
+from serving.tokenizer import TemplateRefused
+
+QUIET_S = 15.0  # proxies drop streams that are silent for longer, typically after 30 or 60 s
+DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API; a chat answer may fill the context
+
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+Choice = Callable[[int, str, str | None], dict[str, Any]]  # index, text, finish reason
+
+
+def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """OpenAI's usage object."""
+    total = prompt_tokens + completion_tokens
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": total,
+    }
+
+
+def check_model(wanted: str | None, served: str, root: str) -> None:
+    """ApiError 404 unless the request names this server's model, or none."""
+    if wanted not in (None, "", served, root):
+        message = f"The model {wanted!r} is not served here; this server has {served!r}."
+        raise ApiError(404, message, "model", "model_not_found")
+
+
+def _asks(body: Sampling, prompts: list[tuple[int, ...]], limits: list[int]) -> list[Ask]:
+    """One ask per prompt and choice; each further choice of a seed draws from the next seed."""
+
+    def ask(prompt: tuple[int, ...], limit: int, choice: int) -> Ask:
+        return Ask(
+            prompt=prompt,
+            max_tokens=limit,
+            temperature=1.0 if body.temperature is None else body.temperature,
+            top_p=1.0 if body.top_p is None else body.top_p,
+            top_k=body.top_k or 0,
+            seed=None if body.seed is None else body.seed + choice,
+            stops=body.stops,
+            ignore_eos=body.ignore_eos,
+        )
+
+    pairs = zip(prompts, limits, strict=True)
+    return [ask(p, limit, choice) for p, limit in pairs for choice in range(body.n or 1)]
+
+
+def _event(payload: dict[str, Any]) -> str:
+    return f"data: {json.dumps(payload, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+class _Reply:
+    """One request's answer in OpenAI's shape, whole or as a stream of chunks."""
+
+    def __init__(
+        self, body: Sampling, running: Running, head: dict[str, Any], prompt_tokens: int
+    ) -> None:
+        self.body, self.running, self.head = body, running, head
+        self.prompt_tokens = prompt_tokens
+
+    async def whole(self, request: Request, kind: str, choice: Choice) -> dict[str, Any]:
+        """The JSON answer."""
+        answers = await self.running.collect(request)
+        choices = [choice(i, a.text, a.finish_reason) for i, a in enumerate(answers)]
+        usage = usage_of(self.prompt_tokens, sum(answer.tokens for answer in answers))
+        return {**self.head, "object": kind, "choices": choices, "usage": usage}
+
+    def stream(self, kind: str, opening: list[dict[str, Any]], choice: Choice) -> Response:
+        """The server-sent events; `opening` are choices that are sent before any token."""
+        lines = self._lines(kind, opening, choice)
+        return StreamingResponse(lines, media_type="text/event-stream", headers=_STREAM_HEADERS)
+
+    async def _lines(
+        self, kind: str, opening: list[dict[str, Any]], choice: Choice
+    ) -> AsyncIterator[str]:
+        options = self.body.stream_options
+        head = {**self.head, "object": kind}
+        counts = [0] * len(self.running.jobs)
+
+        def chunk(choices: list[dict[str, Any]]) -> str:
+            payload = {**head, "choices": choices}
+            if options and options.continuous_usage_stats:
+                payload["usage"] = usage_of(self.prompt_tokens, sum(counts))
+            elif options and options.include_usage:
+                payload["usage"] = None
+            return _event(payload)
+
+        deltas = self.running.deltas(QUIET_S)
+        try:
+            for item in opening:
+                yield chunk([item])
+            async for item in deltas:
+                if item is None:
+                    yield ": keep-alive\n\n"
+                    continue
+                index, delta = item
+                counts[index] = delta.tokens
+                if delta.finish_reason in ("abort", "error"):
+                    message = "The server ended this request before it was finished."
+                    yield _event({"error": {"message": message, "type": "server_error"}})
+                    return
+                if delta.text:
+                    yield chunk([choice(index, delta.text, None)])
+                if delta.finish_reason:
+                    yield chunk([choice(index, "", delta.finish_reason)])
+            if options and options.include_usage:
+                usage = usage_of(self.prompt_tokens, sum(counts))
+                yield _event({**head, "choices": [], "usage": usage})
+            yield "data: [DONE]\n\n"
+        finally:
+            await deltas.aclose()
+
+
+def _chat_choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text, "refusal": None}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+
+
+def _chat_delta(index: int, text: str, reason: str | None) -> dict[str, Any]:
+    delta = {"content": text} if text else {}
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def _chat_opening(index: int) -> dict[str, Any]:
+    delta = {"role": "assistant", "content": ""}
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+
+
+def _text_choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+
+
+def openai_routes(engine: Engine, model_name: str, root: str, context: int) -> APIRouter:
+    """The router of OpenAI's API for one model."""
+    router = APIRouter(tags=["OpenAI"])
+    created = int(time.time())
+
+    def start(body: Sampling, prefix: str, prompts: list[tuple[int, ...]], limits: list[int]):
+        running = Running(engine, _asks(body, prompts, limits))
+        head = {
+            "id": f"{prefix}-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": model_name,
+        }
+        return _Reply(body, running, head, sum(map(len, prompts)))
+
+    @router.post("/v1/chat/completions", response_model=None)
+    async def chat(body: ChatRequest, request: Request) -> dict[str, Any] | Response:
+        check_model(body.model, model_name, root)
+        tokenizer = need_tokenizer(engine)
+        messages = [
+            {"role": "system" if m.role == "developer" else m.role, "content": m.text}
+            for m in body.messages
+        ]
+        try:
+            prompt = tuple(tokenizer.encode(tokenizer.render_chat(messages), add_bos=False))
+        except TemplateRefused as error:
+            raise ApiError(400, f"The chat template refused: {error}", "messages") from error
+        wanted = body.max_completion_tokens or body.max_tokens
+        reply = start(
+            body, "chatcmpl", [prompt], [limit_tokens(prompt, wanted, context, "messages")]
+        )
+        if not body.stream:
+            return await reply.whole(request, "chat.completion", _chat_choice)
+        opening = [_chat_opening(index) for index in range(body.n or 1)]
+        return reply.stream("chat.completion.chunk", opening, _chat_delta)
+
+    @router.post("/v1/completions", response_model=None)
+    async def completions(body: CompletionRequest, request: Request) -> dict[str, Any] | Response:
+        check_model(body.model, model_name, root)
+        tokenizer = need_tokenizer(engine)
+        prompts = [_prompt_tokens(prompt, tokenizer) for prompt in body.prompts]
+        if not prompts:
+            raise ApiError(400, "prompt is empty; send at least one.", "prompt")
+        wanted = body.max_tokens or DEFAULT_COMPLETION_TOKENS
+        if body.max_tokens is None:
+            wanted = min([wanted, *(context - len(p) for p in prompts if len(p) < context)])
+        limits = [limit_tokens(prompt, wanted, context, "prompt") for prompt in prompts]
+        reply = start(body, "cmpl", prompts, limits)
+        echoes = [tokenizer.decode(p) if body.echo else "" for p in prompts]
+        echoes = [echo for echo in echoes for _ in range(body.n or 1)]
+        if body.stream:
+            opening = [_text_choice(i, echo, None) for i, echo in enumerate(echoes) if echo]
+            return reply.stream("text_completion", opening, _text_choice)
+
+        def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+            return _text_choice(index, echoes[index] + text, reason)
+
+        return await reply.whole(request, "text_completion", choice)
+
+    def card() -> dict[str, Any]:
+        return {
+            "id": model_name,
+            "object": "model",
+            "created": created,
+            "owned_by": "heartwood",
+            "root": root,
+            "parent": None,
+            "max_model_len": context,
+        }
+
+    @router.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [card()]}
+
+    @router.get("/v1/models/{name:path}")
+    async def model(name: str) -> dict[str, Any]:
+        check_model(name, model_name, root)
+        return card()
+
+    return router
+
+
+def _prompt_tokens(prompt: str | list[int], tokenizer) -> tuple[int, ...]:
+    if isinstance(prompt, str):
+        return tuple(tokenizer.encode(prompt))
+    unknown = [token for token in prompt if token >= tokenizer.size]
+    if unknown:
+        message = f"prompt has the token {unknown[0]}; the vocabulary ends at {tokenizer.size - 1}."
+        raise ApiError(400, message, "prompt")
+    return tuple(prompt)

@@ -1,0 +1,164 @@
+"""Reads a GGUF file: the model's shape, its weights as f32 arrays, and its tokenizer's metadata.
+
+What does not live here: what the weights compute (`model`) and how text becomes tokens
+(`tokenizer`). The file is memory-mapped and one tensor is expanded at a time, so that loading
+never holds the file's weights and their dequantised copies together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from gguf import GGUFReader
+from gguf.quants import dequantize
+
+from serving.model import Config, Layer, Linear, Precision, Weights, make_linear, rope_tables
+from serving.vocabulary import CheckpointError, Vocabulary
+
+
+class GgufCheckpoint:
+    """An opened GGUF file of the Llama architecture."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file and read its keys; CheckpointError if it is no GGUF of a known kind."""
+        try:
+            self._reader = GGUFReader(path)
+        except (ValueError, KeyError, IndexError, OSError) as error:
+            raise CheckpointError(f"{path} is not a whole GGUF file: {error}") from error
+        self.path = path
+        self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
+        architecture = self._value("general.architecture")
+        if architecture != "llama":
+            raise CheckpointError(f"{path} holds a {architecture!r} model; only 'llama' is served.")
+        self.config = self._read_config()
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the file holds."""
+        return sum(int(tensor.n_elements) for tensor in self._reader.tensors)
+
+    def _value(self, key: str, default: Any = ...) -> Any:
+        field = self._reader.fields.get(key)
+        if field is not None:
+            return field.contents()
+        if default is ...:
+            raise CheckpointError(f"{self.path} lacks the key {key}.")
+        return default
+
+    def _read_config(self) -> Config:
+        heads = int(self._value("llama.attention.head_count"))
+        width = int(self._value("llama.embedding_length"))
+        if self._value("llama.rope.scaling.type", "none") not in ("none", None):
+            raise CheckpointError(f"{self.path} scales its rotary embedding; that is not served.")
+        return Config(
+            layers=int(self._value("llama.block_count")),
+            width=width,
+            ffn_width=int(self._value("llama.feed_forward_length")),
+            query_heads=heads,
+            kv_heads=int(self._value("llama.attention.head_count_kv", heads)),
+            head_width=int(self._value("llama.rope.dimension_count", width // heads)),
+            vocabulary=len(self._reader.fields["tokenizer.ggml.tokens"].data),
+            context=int(self._value("llama.context_length")),
+            rope_base=float(self._value("llama.rope.freq_base", 10_000.0)),
+            norm_epsilon=float(self._value("llama.attention.layer_norm_rms_epsilon")),
+        )
+
+    def read_vocabulary(self) -> Vocabulary:
+        """The tokenizer's metadata; CheckpointError unless it is a GPT-2-style BPE."""
+        kind = self._value("tokenizer.ggml.model")
+        if kind != "gpt2":
+            raise CheckpointError(f"{self.path} has a {kind!r} tokenizer; only 'gpt2' is served.")
+        control = 3  # gguf.TokenType.CONTROL
+        return Vocabulary(
+            tokens=self._value("tokenizer.ggml.tokens"),
+            merges=self._value("tokenizer.ggml.merges"),
+            special=[kind == control for kind in self._value("tokenizer.ggml.token_type")],
+            pre_tokenizer=self._value("tokenizer.ggml.pre", "default"),
+            chat_template=self._value("tokenizer.chat_template", None),
+            eos_token=int(self._value("tokenizer.ggml.eos_token_id")),
+            bos_token=self._value("tokenizer.ggml.bos_token_id", None),
+            add_bos=bool(self._value("tokenizer.ggml.add_bos_token", False)),
+        )
+
+    def read_tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A tensor as f32, `[out, in]` for matrices; CheckpointError when absent or misshapen."""
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            raise CheckpointError(f"{self.path} lacks the tensor {name}, expected {shape}.")
+        found = tuple(int(size) for size in reversed(tensor.shape))
+        if found != shape:
+            raise CheckpointError(f"{self.path}: {name} has shape {found}, expected {shape}.")
+        return dequantize(tensor.data, tensor.tensor_type).reshape(shape)
+
+    def read_layer(self, index: int) -> dict[str, np.ndarray]:
+        """One block's f32 arrays, matrices `[out, in]`, q and k in the half-split RoPE layout."""
+        c = self.config
+        q_width, kv_width = c.query_heads * c.head_width, c.kv_heads * c.head_width
+        shapes = {
+            "attn_norm": (c.width,),
+            "attn_q": (q_width, c.width),
+            "attn_k": (kv_width, c.width),
+            "attn_v": (kv_width, c.width),
+            "attn_output": (c.width, q_width),
+            "ffn_norm": (c.width,),
+            "ffn_gate": (c.ffn_width, c.width),
+            "ffn_up": (c.ffn_width, c.width),
+            "ffn_down": (c.width, c.ffn_width),
+        }
+        found = {
+            name: self.read_tensor(f"blk.{index}.{name}.weight", shape)
+            for name, shape in shapes.items()
+        }
+        found["attn_q"] = _unpermute(found["attn_q"], c.query_heads)
+        found["attn_k"] = _unpermute(found["attn_k"], c.kv_heads)
+        return found
+
+    def read_weights(
+        self, precision: Precision, positions: int, progress: Callable[[int, int], None]
+    ) -> Weights:
+        """All weights on the device in `precision`; `progress(done, total)` after each layer."""
+        c = self.config
+        if "output.weight" in self._tensors:
+            raise CheckpointError(f"{self.path} has an untied output head; that is not served.")
+        cosine, sine = rope_tables(c, positions)
+        embedding = self.read_tensor("token_embd.weight", (c.vocabulary, c.width))
+        # Rows are tokens, so the product with the head sums over axis 1.
+        tied = make_linear(embedding, precision, axis=1)
+        del embedding
+        layers = []
+        for index in range(c.layers):
+            layers.append(_make_layer(self.read_layer(index), precision))
+            progress(index + 1, c.layers)
+        norm = self.read_tensor("output_norm.weight", (c.width,))
+        return Weights(
+            tied, tuple(layers), jnp.asarray(norm), jnp.asarray(cosine), jnp.asarray(sine)
+        )
+
+
+def _unpermute(matrix: np.ndarray, heads: int) -> np.ndarray:
+    """Undo GGUF's reordering of q and k rows for interleaved-pair RoPE.
+
+    Row 2i of a head there is row i of the half-split layout, row 2i + 1 is row E/2 + i.
+    """
+    out, width = matrix.shape
+    pairs = matrix.reshape(heads, out // heads // 2, 2, width)
+    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(out, width))
+
+
+def _make_layer(found: dict[str, np.ndarray], precision: Precision) -> Layer:
+    def linear(*names: str) -> Linear:
+        stacked = np.concatenate([found[name] for name in names])  # out in
+        return make_linear(np.ascontiguousarray(stacked.T), precision)
+
+    return Layer(
+        attention_norm=jnp.asarray(found["attn_norm"]),
+        qkv=linear("attn_q", "attn_k", "attn_v"),
+        output=linear("attn_output"),
+        ffn_norm=jnp.asarray(found["ffn_norm"]),
+        gate_up=linear("ffn_gate", "ffn_up"),
+        down=linear("ffn_down"),
+    )

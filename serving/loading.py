@@ -1,0 +1,118 @@
+"""From settings to something that can run: picks the precision, reads the checkpoint, compiles.
+
+Importing this module imports JAX, which takes a second or more; the server does so in the
+engine's thread, after its port is open. What does not live here: serving requests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import gc
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jaxlib
+
+from serving.gguf_checkpoint import GgufCheckpoint
+from serving.model import Precision
+from serving.runner import Runner
+from serving.settings import Settings
+from serving.tokenizer import Tokenizer
+from serving.vocabulary import CheckpointError
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many done, of how many
+
+_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready to run, and what is worth telling about it."""
+
+    runner: Runner
+    tokenizer: Tokenizer
+    precision: Precision
+    revision: str  # first 12 hex digits of the file's SHA-256
+    parameters: int
+    backend: str
+    devices: tuple[str, ...]
+
+
+def pick_precision(wanted: str, backend: str) -> Precision:
+    """The precision that `auto` means: W8A8 on CPU (where it is twice as fast), else bf16."""
+    if wanted == "auto":
+        return "w8a8" if backend == "cpu" else "bf16"
+    return wanted  # type: ignore[return-value]  # the settings allow no other words
+
+
+def use_compilation_cache(folder: Path) -> None:
+    """Keep compiled programs in `folder`, apart by jaxlib version and CPU.
+
+    Code compiled for one CPU's instruction set may crash on another, hence the hash of its flags.
+    """
+    cpu = platform.processor() + platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        cpu += "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
+    key = hashlib.sha256(cpu.encode()).hexdigest()[:8]
+    place = folder / "xla" / f"jaxlib-{jaxlib.__version__}-{key}"
+    jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def count_compilations(count: Callable[[], None]) -> None:
+    """Call `count` at every XLA compilation of this process from now on."""
+
+    def listen(event: str, _duration_s: float, **_: object) -> None:
+        if event == _COMPILE_EVENT:
+            count()
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def _give_memory_back() -> None:
+    """Return what loading and compiling freed to the system; glibc keeps it otherwise."""
+    gc.collect()
+    if os.name == "posix" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def load(path: Path, settings: Settings, report: Progress) -> Loaded:
+    """Read and compile everything; CheckpointError when the model cannot be served."""
+    use_compilation_cache(settings.cache_dir)
+    backend = jax.default_backend()
+    precision = pick_precision(settings.precision, backend)
+    report("opening the model file", 0, 1)
+    checkpoint = GgufCheckpoint(path)
+    context = settings.max_tokens_context
+    if context > checkpoint.config.context:
+        raise CheckpointError(
+            f"{path} was trained for {checkpoint.config.context} tokens of context; "
+            f"--max-tokens-context {context} is more."
+        )
+    tokenizer = Tokenizer(checkpoint.read_vocabulary())
+    config = checkpoint.config
+    weights = checkpoint.read_weights(
+        precision, context, lambda done, total: report("loading weights", done, total)
+    )
+    parameters = checkpoint.parameters
+    # The reader holds an array per vocabulary entry: a quarter of a gigabyte.
+    del checkpoint
+    _give_memory_back()
+    runner = Runner(config, weights, settings.slots, context)
+    runner.compile(lambda done, total: report("compiling programs", done, total))
+    _give_memory_back()
+    devices = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
+    return Loaded(runner, tokenizer, precision, _file_digest(path), parameters, backend, devices)

