@@ -51,7 +51,9 @@ class TierSeed:
 
     `gke_slices` run as GKE nodes (single-host topologies: `pools` resizable pools that share them
     evenly) or atomic pools (multi-host: one per slice); `vertex_replicas` and `tpu_vms` likewise.
-    `share` is the tier's part of the project's request arrivals.
+    `share` is the tier's part of the project's request arrivals. `engine_chips` is the size of one
+    model replica (0: the whole slice), `max_batch` its concurrent streams; the scales stretch the
+    lengths of prompts and answers against those of plain chat.
     """
 
     name: str
@@ -65,6 +67,10 @@ class TierSeed:
     vertex_replicas: int = 0
     tpu_vms: int = 0
     behind_load_balancer: bool = True
+    engine_chips: int = 0
+    max_batch: int = 256
+    prompt_scale: float = 1.0
+    output_scale: float = 1.0
 
     @property
     def gen(self) -> tpu.Generation:
@@ -119,16 +125,22 @@ QWEN_235B: Final = Model("Qwen3-235B-A22B", 235e9, 22e9, 2.0, 2 * 94 * 4 * 128 *
 QWEN_8B: Final = Model("Qwen3-8B", 8.19e9, 8.19e9, 2.0, 2 * 36 * 8 * 128 * 2)
 
 _SMALL: Final = TierSeed(
-    "small", "TPU7x", "2x2x1", "us-central1-c", LLAMA_8B, 0.62,
+    "small", "TPU7x", "2x2x1", "us-central1-c", LLAMA_8B, 0.624,
     gke_slices=48, pools=3, vertex_replicas=16,
 )  # fmt: skip
 _MEDIUM: Final = TierSeed(
     "medium", "TPU7x", "2x2x4", "us-central1-c", LLAMA_70B, 0.37, gke_slices=64
 )
-_LARGE_OFF: Final = TierSeed("large", "TPU7x", "4x8x8", "us-central1-c", QWEN_235B, 0.0)
-_LARGE: Final = TierSeed("large", "TPU7x", "4x8x8", "us-central1-c", QWEN_235B, 0.3, gke_slices=36)
+_LARGE_OFF: Final = TierSeed(
+    "large", "TPU7x", "4x8x8", "us-central1-c", QWEN_235B, 0.0,
+    engine_chips=64, max_batch=128, prompt_scale=8.0, output_scale=3.0,
+)  # fmt: skip
+_LARGE: Final = TierSeed(
+    "large", "TPU7x", "4x8x8", "us-central1-c", QWEN_235B, 0.3,
+    gke_slices=36, engine_chips=64, max_batch=128, prompt_scale=8.0, output_scale=3.0,
+)  # fmt: skip
 _DEV: Final = TierSeed(
-    "dev", "v6e", "2x4", "us-central1-b", QWEN_8B, 0.01, tpu_vms=1, behind_load_balancer=False
+    "dev", "v6e", "2x4", "us-central1-b", QWEN_8B, 0.006, tpu_vms=1, behind_load_balancer=False
 )
 _PROJECT: Final = Project()
 

@@ -1,0 +1,44 @@
+"""Latency as a distribution: a mixture of two log-normals, as bucket counts over any bounds.
+
+Most requests follow the part's own log-normal; a few take three times as long (a page fault of the
+prefix cache, a retried connection), which makes the tail that real services have.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from scipy.special import ndtr
+
+from emulator.world.noise import Floats
+
+TAIL_SHARE: Final = 0.015
+TAIL_FACTOR: Final = 3.0
+_SCALE: Final = 1.0 / (1.0 - TAIL_SHARE + TAIL_SHARE * TAIL_FACTOR)
+
+
+def cdf(mean: Floats, sigma: Floats, bounds: Floats) -> Floats:
+    """P(X ≤ bound): shape (..., bounds) for `mean` and `sigma` of shape (...).
+
+    The mixture's mean is `mean`; bounds must be positive.
+    """
+    mu = np.log(np.maximum(mean * _SCALE, 1e-12)) - sigma**2 / 2
+    z = (np.log(bounds) - mu[..., None]) / sigma[..., None]
+    shift = np.log(TAIL_FACTOR) / sigma[..., None]
+    return (1.0 - TAIL_SHARE) * ndtr(z) + TAIL_SHARE * ndtr(z - shift)
+
+
+def bucket_counts(count: Floats, mean: Floats, sigma: Floats, bounds: Floats) -> Floats:
+    """Expected counts per bucket, shape (..., bounds + 1): below the first, …, above the last."""
+    below = cdf(mean, sigma, bounds)
+    edges = np.concatenate(
+        [np.zeros((*below.shape[:-1], 1)), below, np.ones((*below.shape[:-1], 1))], axis=-1
+    )
+    return np.diff(edges, axis=-1) * count[..., None]
+
+
+def second_moment(mean: Floats, sigma: Floats) -> Floats:
+    """E[X²] of the mixture."""
+    base = (mean * _SCALE) ** 2 * np.exp(sigma**2)
+    return base * (1.0 - TAIL_SHARE + TAIL_SHARE * TAIL_FACTOR**2)

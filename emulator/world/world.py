@@ -1,0 +1,126 @@
+"""The world's face: any part's load over any minutes, its size, its events.
+
+Pure in (scenario, seed, origin, log, time). Chips stand in chips.py, money in bill.py.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from emulator.log import ActionLog, Change
+from emulator.scenario import Scenario
+from emulator.world import capacity, demand, incidents
+from emulator.world.incidents import Event
+from emulator.world.load import Load, solve
+from emulator.world.noise import Floats, Ints
+from emulator.world.parts import Part, parts_of
+from emulator.world.roofline import engine_of
+
+
+def minutes_between(start: float, end: float) -> Ints:
+    """Indexes of the whole minutes in [start, end): Unix time // 60."""
+    return np.arange(int(np.ceil(start / 60)), int(end // 60), dtype=np.int64)
+
+
+class World:
+    """One consistent world; safe for threads, since it keeps no state of its own.
+
+    Args:
+        origin: Unix time at which the emulator was started: history ends there and the fleet
+            stands as the scenario says.
+    """
+
+    def __init__(
+        self, scenario: Scenario, log: ActionLog, seed: int = 0, origin: float | None = None
+    ) -> None:
+        self.scenario = scenario
+        self.log = log
+        self.seed = seed
+        self.origin = time.time() if origin is None else origin
+        self.parts = parts_of(scenario)
+        self.engines = {part.key: engine_of(part.seed) for part in self.parts}
+        self.growths = incidents.growths(self.parts, self.origin)
+
+    def part(self, key: str) -> Part:
+        """The part of that key; KeyError when there is none."""
+        for part in self.parts:
+            if part.key == key:
+                return part
+        raise KeyError(key)
+
+    def incidents(self, start: float, end: float) -> list[Event]:
+        """Incidents that touch [start, end), oldest first."""
+        return list(incidents.incidents(self.parts, self.seed, self.origin, start, end))
+
+    def events(self, start: float, end: float) -> list[Event]:
+        """All that happened in [start, end), oldest first: incidents, scale-ups, logged changes."""
+        found = self.incidents(start, end)
+        for growth in self.growths:
+            if start <= growth.at < end:
+                found.append(
+                    Event("growth-" + growth.part, "scale_up", growth.part, growth.at, growth.at,
+                          growth.cause)
+                )  # fmt: skip
+        for change in self.log.changes():
+            if start <= change.at < end:
+                found.append(self._logged(change))
+        return sorted(found, key=lambda event: event.start)
+
+    def _logged(self, change: Change) -> Event:
+        part = next(
+            (p.key for p in self.parts if capacity.slice_delta(change, p)), f"{change.tier}/"
+        )
+        return Event(
+            id=f"{change.kind}@{change.at:.3f}", kind=change.kind, part=part, start=change.at,
+            end=change.at, cause=f"changed by a caller: {change.resource}",
+        )  # fmt: skip
+
+    def slices(self, part: Part, times: Ints | Floats) -> Floats:
+        """Slices that exist at each Unix time, whether they serve or not."""
+        return capacity.provisioned(part, self.growths, self.log.changes(part.tier), times)
+
+    def billed_slices(self, part: Part, times: Ints | Floats) -> Floats:
+        """Slices that are paid for at each Unix time."""
+        clock = np.asarray(times, dtype=np.float64)
+        if not clock.size:
+            return np.zeros(0)
+        events = self.incidents(float(clock.min()), float(clock.max()) + 1)
+        gone = capacity.lost(part, events, clock, billed_only=True)
+        return np.maximum(self.slices(part, clock) - gone, 0.0)
+
+    def load(self, part: Part, minutes: Ints) -> Load:
+        """The part's load in each of those minutes (Unix time // 60)."""
+        clock = minutes * 60.0 + 30.0
+        first, last = (clock[0], clock[-1] + 60) if minutes.size else (0.0, 0.0)
+        events = [e for e in self.incidents(first, last) if e.part == part.key]
+        slices = self.slices(part, clock) - capacity.lost(part, events, clock, billed_only=False)
+        offered = demand.offered_rps(part, self.seed, minutes)
+        slow = np.ones(minutes.shape)
+        errors = np.zeros(minutes.shape)
+        for event in events:
+            weight = _envelope(event, clock)
+            offered = offered * (1.0 + (event.demand - 1.0) * weight)
+            slow = slow * (1.0 + (event.slow - 1.0) * weight)
+            errors = errors + event.error_ratio * weight
+        engine = self.engines[part.key]
+        return solve(engine, minutes, np.maximum(slices, 0.0), offered, slow, errors)
+
+    def tier_load(self, tier: str, minutes: Ints) -> list[Load]:
+        """The loads of all of the tier's parts."""
+        return [self.load(part, minutes) for part in self.parts if part.tier == tier]
+
+    def at_origin(self, origin: float) -> World:
+        """The same world as if the emulator had been started at `origin`."""
+        return World(self.scenario, self.log, self.seed, origin)
+
+
+def _envelope(event: Event, clock: Floats) -> Floats:
+    """How far the event has developed at each time, 0–1: five-minute ramps at both ends."""
+    ramp = min(300.0, (event.end - event.start) / 4)
+    rise = np.clip((clock - event.start) / ramp, 0.0, 1.0)
+    fall = np.clip((event.end - clock) / ramp, 0.0, 1.0)
+    return np.minimum(rise, fall)
+
+
