@@ -1,0 +1,36 @@
+"""`python -m emulator`: the command line; `python -m emulator env` prints shell lines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from emulator.settings import SettingsError, parse
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    if arguments[:1] == ["env"]:
+        from emulator import env
+
+        return env.main(arguments[1:])
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        settings = parse(arguments)
+    except SettingsError as error:
+        print(f"emulator: {error}", file=sys.stderr)
+        return 2
+    from emulator.server import PortInUse, serve
+
+    try:
+        serve(settings, lambda line: print(line, flush=True))
+    except PortInUse as error:
+        print(f"emulator: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""`Cloud`: what all APIs of one emulated project share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from emulator.calls import CallCounter
+from emulator.clock import Clock
+from emulator.log import ActionLog, Change
+from emulator.operations import Operations
+from emulator.scenario import SCENARIOS, Project, Scenario
+from emulator.settings import Settings
+
+if TYPE_CHECKING:
+    from emulator.apis.gke.model import Fleet
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Endpoints:
+    """Where the running emulator listens; set before `on_start` hooks run."""
+
+    rest_url: str = ""
+    grpc_target: str = ""
+
+
+@dataclass
+class Cloud:
+    """One emulated project: its starting state, clock, log of changes, operations and stores.
+
+    Attributes:
+        lock: guards changes of any store; short sections only.
+        endpoints: the addresses, once bound.
+    """
+
+    settings: Settings
+    scenario: Scenario
+    clock: Clock
+    log: ActionLog = field(default_factory=ActionLog)
+    calls: CallCounter = field(default_factory=CallCounter)
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self.operations = Operations(self.clock)
+        self._stores: dict[type, object] = {}
+        self._starts: list[Callable[[], None]] = []
+        self._stops: list[Callable[[], None]] = []
+
+    @property
+    def project(self) -> Project:
+        """Identity of the project."""
+        return self.scenario.project
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything that looks like chance."""
+        return self.settings.seed
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """GKE's clusters, pools and nodes: the hosts that Kubernetes, NEGs and world share."""
+        from emulator.apis.gke.model import Fleet
+
+        return Fleet(self)
+
+    def store(self, kind: type[T], make: Callable[[], T]) -> T:
+        """The one instance of a product's state class, made on first use."""
+        with self.lock:
+            if kind not in self._stores:
+                self._stores[kind] = make()
+            found = self._stores[kind]
+        assert isinstance(found, kind)
+        return found
+
+    def changed(
+        self, kind: str, resource: str, tier: str, **data: str | int | float | bool | None
+    ) -> None:
+        """Note in the log that a change has taken effect now."""
+        self.log.append(Change(self.clock.now(), kind, resource, tier, data))
+
+    def on_start(self, hook: Callable[[], None]) -> None:
+        """Run the hook once both ports are bound."""
+        self._starts.append(hook)
+
+    def on_stop(self, hook: Callable[[], None]) -> None:
+        """Run the hook when the emulator stops; last registered first."""
+        self._stops.append(hook)
+
+    def started(self) -> None:
+        """Run the start hooks (the process calls this)."""
+        self.operations.run()
+        for hook in self._starts:
+            hook()
+
+    def stopped(self) -> None:
+        """Run the stop hooks (the process calls this)."""
+        self.operations.stop()
+        for hook in reversed(self._stops):
+            hook()
+
+
+def make_cloud(settings: Settings) -> Cloud:
+    """A fresh project for these settings."""
+    return Cloud(settings, SCENARIOS[settings.scenario], Clock(settings.speed))

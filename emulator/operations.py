@@ -1,0 +1,188 @@
+"""Work that takes time: started now, done later, its effect applied once when it is due.
+
+How an operation looks on the wire is each API's business; here it is a duration, steps of progress
+and an effect.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.clock import Clock
+
+_LOG = logging.getLogger("emulator")
+
+
+@dataclass(slots=True)
+class Job:
+    """One operation that runs.
+
+    Attributes:
+        name: unique, e.g. "container/projects/P/locations/L/operations/O".
+        service: "container", "tpu", "aiplatform", "compute" …
+        target: full name of the resource it works on.
+        started_at, due_at: Unix seconds, wall clock.
+        pending_s: wall seconds at the beginning during which it waits.
+        data: what the API keeps with it.
+        error: (code, message) once it failed or was cancelled.
+    """
+
+    name: str
+    service: str
+    target: str
+    started_at: float
+    due_at: float
+    pending_s: float
+    effect: Callable[[], None]
+    data: dict[str, Any] = field(default_factory=dict)
+    ended_at: float | None = None
+    error: tuple[str, str] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended, well or not."""
+        return self.ended_at is not None
+
+    def phase(self, now: float) -> str:
+        """PENDING, RUNNING or DONE."""
+        if self.done:
+            return "DONE"
+        return "PENDING" if now < self.started_at + self.pending_s else "RUNNING"
+
+    def progress(self, now: float) -> float:
+        """Part done, 0..1."""
+        if self.done:
+            return 1.0
+        return min(
+            max((now - self.started_at) / max(self.due_at - self.started_at, 1e-9), 0.0), 1.0
+        )
+
+
+class Operations:
+    """All operations of the project; settles those that are due."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(
+        self,
+        name: str,
+        service: str,
+        target: str,
+        duration_s: float,
+        effect: Callable[[], None],
+        data: dict[str, Any] | None = None,
+        steps: tuple[tuple[float, Callable[[], None]], ...] = (),
+    ) -> Job:
+        """Begin an operation of `duration_s` simulated seconds.
+
+        `effect` runs once, when it is due; `steps` are (fraction of the duration, effect) on the
+        way there. The first tenth of the time it is PENDING.
+        """
+        now = self._clock.now()
+        wall = self._clock.wall_s(duration_s)
+        job = Job(name, service, target, now, now + wall, wall * 0.1, effect, data or {})
+        with self._changed:
+            self._jobs[name] = job
+            for fraction, step in steps:
+                self._push(now + wall * fraction, _step(job, step))
+            self._push(job.due_at, _finish(job))
+            self._changed.notify()
+        return job
+
+    def _push(self, at: float, action: Callable[[], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._due, (at, self._sequence, action))
+
+    def settle(self) -> None:
+        """Apply every effect that is due. Cheap when none is."""
+        if not self._due or self._due[0][0] > self._clock.now():
+            return
+        with self._lock:
+            while self._due and self._due[0][0] <= self._clock.now():
+                heapq.heappop(self._due)[2]()
+
+    def get(self, name: str) -> Job | None:
+        """The operation of that name."""
+        return self._jobs.get(name)
+
+    def of(self, service: str) -> list[Job]:
+        """Every operation of a service, oldest first."""
+        with self._lock:
+            return [j for j in self._jobs.values() if j.service == service]
+
+    def running_on(self, service: str, target: str) -> Job | None:
+        """An unfinished operation on the resource."""
+        return next((j for j in self.of(service) if j.target == target and not j.done), None)
+
+    def cancel(self, job: Job) -> bool:
+        """End it without its effect; False when it had ended already."""
+        with self._lock:
+            if job.done:
+                return False
+            job.ended_at = self._clock.now()
+            job.error = ("CANCELLED", "Operation was cancelled.")
+            return True
+
+    def forget(self, name: str) -> None:
+        """Drop a finished operation."""
+        with self._lock:
+            self._jobs.pop(name, None)
+
+    def run(self) -> None:
+        """Start the thread that settles operations on time."""
+        self._thread = threading.Thread(target=self._loop, name="operations", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop that thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+    def _loop(self) -> None:
+        while True:
+            with self._changed:
+                if self._stopping:
+                    return
+                wait = self._due[0][0] - self._clock.now() if self._due else None
+                if wait is None or wait > 0:
+                    self._changed.wait(wait)
+                    continue
+            self.settle()
+
+
+def _step(job: Job, effect: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        if not job.done:
+            effect()
+
+    return run
+
+
+def _finish(job: Job) -> Callable[[], None]:
+    def run() -> None:
+        if job.done:
+            return
+        try:
+            job.effect()
+        except Exception:  # noqa: BLE001 - a faulty effect fails its operation, not a bystander
+            _LOG.exception("effect of %s failed", job.name)
+            job.error = ("INTERNAL", "Internal error encountered.")
+        job.ended_at = job.due_at
+
+    return run

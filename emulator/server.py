@@ -1,0 +1,161 @@
+"""The emulator's process: binds both ports, serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import pkgutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import uvicorn
+from starlette.responses import Response
+
+import emulator.apis
+from emulator.context import Cloud, make_cloud
+from emulator.scenario import SCENARIOS
+from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, Settings
+from emulator.wire.grpc_wire import build_server
+from emulator.wire.mount import Mount, RouterMount
+from emulator.wire.rest import RestApp, json_response
+
+VERSION = "0.1.0"
+_GRACE_S = 2.0
+
+
+class PortInUse(Exception):
+    """A port is taken; the message names it and the variable that changes it."""
+
+
+def load_apis(cloud: Cloud) -> list[Mount | RouterMount]:
+    """What every folder of `emulator.apis` mounts, in the folders' order."""
+    mounts: list[Mount | RouterMount] = []
+    for module in sorted(pkgutil.iter_modules(emulator.apis.__path__), key=lambda m: m.name):
+        if module.ispkg:
+            package = importlib.import_module(f"emulator.apis.{module.name}")
+            if hasattr(package, "build"):
+                mounts.extend(package.build(cloud))
+    return mounts
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run an emulator until SIGTERM or SIGINT; `announce` gets one line once it answers.
+
+    Raises:
+        PortInUse: a port is taken.
+    """
+    cloud = make_cloud(settings)
+    listener = _listen(settings)
+    mounts = load_apis(cloud)
+    grpc_server = build_server(cloud, [m for m in mounts if isinstance(m, Mount)])
+    grpc_port = _bind_grpc(grpc_server, settings)
+    cloud.endpoints.rest_url = f"http://{settings.host}:{listener.getsockname()[1]}"
+    cloud.endpoints.grpc_target = f"{settings.host}:{grpc_port}"
+    app = RestApp(cloud, mounts, {"/healthz": _Health(cloud), "/metrics": _Metrics(cloud)})
+    grpc_server.start()
+    cloud.started()
+    try:
+        asyncio.run(_serve_rest(cloud, app, listener, announce))
+    finally:
+        cloud.stopped()
+        grpc_server.stop(_GRACE_S).wait(_GRACE_S)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.rest_port))
+    except OSError as error:
+        raise _taken(settings, settings.rest_port, PORT_VARIABLE, error) from error
+    return listener
+
+
+def _bind_grpc(server: grpc.Server, settings: Settings) -> int:
+    try:
+        port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise _taken(settings, settings.grpc_port, GRPC_PORT_VARIABLE, error) from error
+    return port
+
+
+def _taken(settings: Settings, port: int, variable: str, error: Exception) -> PortInUse:
+    reason = getattr(error, "strerror", None) or "in use"
+    return PortInUse(f"port {port} on {settings.host}: {reason}; set {variable} to another port")
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to this module: uvicorn would raise them again after it has stopped."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve_rest(
+    cloud: Cloud, app: RestApp, listener: socket.socket, announce: Callable[[str], None]
+) -> None:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=int(_GRACE_S),
+        server_header=False,
+    )
+    server = _Uvicorn(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    serving = loop.create_task(server.serve(sockets=[listener]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    announce(
+        f"emulator ready: scenario {cloud.scenario.name}, rest {cloud.endpoints.rest_url}, "
+        f"grpc {cloud.endpoints.grpc_target}"
+    )
+    await serving
+
+
+class _Health:
+    """GET /healthz."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._began = time.monotonic()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer with who and how long."""
+        cloud = self._cloud
+        body = {
+            "status": "ok",
+            "scenario": cloud.scenario.name,
+            "scenarios": sorted(SCENARIOS),
+            "speed": cloud.clock.speed,
+            "seed": cloud.seed,
+            "uptime_s": round(time.monotonic() - self._began, 3),
+            "version": VERSION,
+            "project": cloud.project.id,
+            "rest_url": cloud.endpoints.rest_url,
+            "grpc_target": cloud.endpoints.grpc_target,
+        }
+        await json_response(body)(scope, receive, send)
+
+
+class _Metrics:
+    """GET /metrics."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer with Prometheus text."""
+        text = self._cloud.calls.exposition()
+        await Response(text, media_type="text/plain; version=0.0.4")(scope, receive, send)

@@ -1,0 +1,93 @@
+"""How the emulator is started (ports, scenario, speed, seed): arguments and environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from emulator.scenario import SCENARIOS
+
+PORT_VARIABLE = "HEARTWOOD_EMULATOR_PORT"
+GRPC_PORT_VARIABLE = "HEARTWOOD_EMULATOR_GRPC_PORT"
+HOST_VARIABLE = "HEARTWOOD_EMULATOR_HOST"
+SERVING_PORT_VARIABLE = "HEARTWOOD_SERVING_PORT"
+
+_EPILOG = f"""\
+environment:
+  {PORT_VARIABLE}       REST port (9080; 0 picks a free one)
+  {GRPC_PORT_VARIABLE}  gRPC port (9081; 0 picks a free one)
+  {HOST_VARIABLE}       address to bind (127.0.0.1)
+  {SERVING_PORT_VARIABLE}        port of the inference server whose metrics it collects (8080)
+
+other commands:
+  python -m emulator env        print the shell lines that point gcloud, kubectl and bq at it
+"""
+
+
+class SettingsError(Exception):
+    """A value from the environment that cannot be used; the message names the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One emulator's settings."""
+
+    scenario: str = "normal"
+    speed: float = 1.0
+    seed: int = 7
+    host: str = "127.0.0.1"
+    rest_port: int = 9080
+    grpc_port: int = 9081
+    serving_port: int = 8080
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings of a start by these arguments.
+
+    Raises:
+        SettingsError: a variable holds no port number.
+        SystemExit: as argparse, on --help and on bad arguments.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m emulator",
+        description="Google Cloud on loopback: a project with TPU tiers, over Google's own wire.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="normal")
+    parser.add_argument(
+        "--speed",
+        type=_positive,
+        default=1.0,
+        metavar="N",
+        help="simulated seconds per second, for operations only (default 1)",
+    )
+    parser.add_argument("--seed", type=int, default=7, metavar="N", help="(default 7)")
+    chosen = parser.parse_args(arguments)
+    return Settings(
+        scenario=chosen.scenario,
+        speed=chosen.speed,
+        seed=chosen.seed,
+        host=environment.get(HOST_VARIABLE) or "127.0.0.1",
+        rest_port=_port(environment, PORT_VARIABLE, 9080),
+        grpc_port=_port(environment, GRPC_PORT_VARIABLE, 9081),
+        serving_port=_port(environment, SERVING_PORT_VARIABLE, 8080),
+    )
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise SettingsError(f"{name}={text!r} is no port: give a number from 0 to 65535")
+    return int(text)

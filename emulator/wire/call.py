@@ -1,0 +1,65 @@
+"""One call: who asks, over which wire, and the way every handler is run and counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emulator.wire.errors import ApiError, unimplemented
+from emulator.wire.library import Method
+
+if TYPE_CHECKING:
+    from emulator.context import Cloud
+
+_LOG = logging.getLogger("emulator")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler may want to know beside its request.
+
+    Attributes:
+        wire: "grpc" or "rest".
+        method: the method called.
+        headers: request headers or gRPC metadata, names in lower case.
+        base_url: for selfLinks: scheme, host and prefix as the caller addressed them; "" on gRPC.
+        query: parameters of a REST call's query.
+    """
+
+    wire: str
+    method: Method
+    headers: Mapping[str, str]
+    base_url: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+
+
+def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
+    """Run the handler of a call, counted by outcome.
+
+    Raises:
+        ApiError: whatever the handler refuses with; INTERNAL (logged) for an unforeseen exception.
+    """
+    method = call.method
+    outcome = "OK"
+    try:
+        cloud.operations.settle()
+        function = getattr(handler, method.name, None)
+        if function is None:
+            raise unimplemented(method.rpc)
+        return function(request, call)
+    except ApiError as error:
+        outcome = error.code.name
+        raise
+    except Exception as error:
+        outcome = "INTERNAL"
+        _LOG.exception("%s failed", method.rpc)
+        raise ApiError("INTERNAL", "Internal error encountered.") from error
+    finally:
+        cloud.calls.count(service_name(handler, method), method.rpc, call.wire, outcome)
+
+
+def service_name(handler: object, method: Method) -> str:
+    """ "google.cloud.tpu.v2.Tpu"; for REST-only services the handler's class name."""
+    return method.grpc_path.split("/")[1] if method.grpc_path else type(handler).__name__

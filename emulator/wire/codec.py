@@ -1,0 +1,151 @@
+"""JSON ↔ protobuf as Google's front end does it: camelCase, int64 as strings, strict fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+from google.protobuf import json_format, message
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from emulator.wire.errors import ApiError, invalid
+from emulator.wire.http_rules import Match
+
+# Parameters that every Google API takes beside its own.
+SYSTEM_PARAMETERS: Final = frozenset(
+    {
+        "$.xgafv", "$alt", "$prettyPrint", "$fields", "$key", "$httpMethod", "$ct",
+        "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint",
+        "quotaUser", "uploadType", "upload_protocol", "userIp", "userProject",
+    }
+)  # fmt: skip
+
+_TRUE_FALSE: Final = {"true": True, "false": False, "1": True, "0": False}
+
+
+def new_message(message_class: type[Any]) -> tuple[Any, message.Message]:
+    """An empty instance, and the plain protobuf message in it (the same for plain classes)."""
+    instance = message_class()
+    return instance, plain(instance)
+
+
+def plain(instance: Any) -> message.Message:
+    """The protobuf message of a proto-plus or plain instance."""
+    if isinstance(instance, message.Message):
+        return instance
+    return cast(message.Message, type(instance).pb(instance))
+
+
+def decode_request(match: Match, query: Iterable[tuple[str, str]], body: bytes) -> Any:
+    """The request message of a REST call.
+
+    Raises:
+        ApiError: INVALID_ARGUMENT: not JSON, an unknown field, enum value or query parameter, a
+            value of the wrong type.
+    """
+    method, rule = match.route.method, match.route.rule
+    instance, target = new_message(method.request)
+    payload = _load(body)
+    tree: dict[str, Any] = {}
+    if rule.body == "*":
+        tree.update(_object(payload))
+    elif rule.body:
+        tree[_json_name(target.DESCRIPTOR, rule.body)] = payload
+    for name, value in query:
+        if name not in SYSTEM_PARAMETERS:
+            _put(tree, target.DESCRIPTOR, name.split("."), value, name)
+    for name, value in match.path_fields.items():
+        _put(tree, target.DESCRIPTOR, name.split("."), value, name, replace=True)
+    try:
+        json_format.ParseDict(tree, target)
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _payload_error(str(error)) from error
+    return instance
+
+
+def encode_response(response: Any, query: dict[str, str]) -> bytes:
+    """The JSON body of a response; enums as integers where the call asks for it."""
+    alt = f"{query.get('$alt', '')};{query.get('alt', '')}"
+    as_dict = json_format.MessageToDict(
+        plain(response), use_integers_for_enums="enum-encoding=int" in alt
+    )
+    return json.dumps(as_dict, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _payload_error(text: str) -> ApiError:
+    return invalid(f"Invalid JSON payload received. {text}", field="")
+
+
+def _load(body: bytes) -> Any:
+    if not body.strip():
+        return {}
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _payload_error(f"Parse error: {error}") from error
+
+
+def _object(payload: Any) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise _payload_error("Root element must be a message.")
+    return cast(dict[str, Any], payload)
+
+
+def _field(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
+    for field in descriptor.fields:
+        if name in (field.name, field.json_name):
+            return field
+    return None
+
+
+def _json_name(descriptor: Descriptor, name: str) -> str:
+    field = _field(descriptor, name)
+    return field.json_name if field else name
+
+
+def _put(
+    tree: dict[str, Any],
+    descriptor: Descriptor,
+    parts: list[str],
+    value: str,
+    whole: str,
+    *,
+    replace: bool = False,
+) -> None:
+    field = _field(descriptor, parts[0])
+    if field is None:
+        raise _payload_error(
+            f"Unknown name \"{whole}\": Cannot bind query parameter. Field '{whole}' could not be "
+            "found in request message."
+        )
+    name = field.json_name
+    if len(parts) > 1:
+        if field.message_type is None:
+            raise _payload_error(f'Unknown name "{whole}": {parts[0]} has no fields.')
+        branch = tree.setdefault(name, {})
+        _put(_object(branch), field.message_type, parts[1:], value, whole, replace=replace)
+    elif field.is_repeated:
+        existing = tree.setdefault(name, [])
+        if isinstance(existing, list):
+            cast(list[Any], existing).append(_scalar(field, value, whole))
+    elif replace or name not in tree:
+        tree[name] = _scalar(field, value, whole)
+    else:
+        raise _payload_error(f'"{whole}" is given twice.')
+
+
+def _scalar(field: FieldDescriptor, value: str, whole: str) -> Any:
+    if field.type == FieldDescriptor.TYPE_BOOL or _wraps(field, "BoolValue"):
+        if value.lower() not in _TRUE_FALSE:
+            raise _payload_error(f'Invalid value at "{whole}" (TYPE_BOOL), "{value}"')
+        return _TRUE_FALSE[value.lower()]
+    if field.type == FieldDescriptor.TYPE_ENUM and value.lstrip("-").isdigit():
+        return int(value)
+    return value
+
+
+def _wraps(field: FieldDescriptor, name: str) -> bool:
+    return field.message_type is not None and (
+        field.message_type.full_name == f"google.protobuf.{name}"
+    )

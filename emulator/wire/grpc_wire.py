@@ -1,0 +1,79 @@
+"""The gRPC server: one port, every mounted service, messages of any size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import message
+from grpc_status import rpc_status
+
+from emulator.wire.call import Call, invoke
+from emulator.wire.codec import plain
+from emulator.wire.errors import ApiError, to_status
+from emulator.wire.library import Method
+from emulator.wire.mount import Mount
+
+if TYPE_CHECKING:
+    from emulator.context import Cloud
+
+_LOG = logging.getLogger("emulator")
+_THREADS = 16
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+)
+
+
+def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
+    """A server with every mounted gRPC method, not yet started nor bound.
+
+    A path that several services share (google.longrunning.Operations, google.cloud.location) goes
+    to the first mount whose handler has the method.
+    """
+    by_path: dict[str, tuple[object, Method]] = {}
+    for mount in mounts:
+        for method in mount.methods():
+            if not method.grpc_path:
+                continue
+            known = by_path.get(method.grpc_path)
+            if known is None or not hasattr(known[0], method.name):
+                by_path[method.grpc_path] = (mount.handler, method)
+    by_service: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
+    for path, (handler, method) in by_path.items():
+        service, rpc = path.strip("/").split("/")
+        by_service.setdefault(service, {})[rpc] = _rpc_handler(cloud, handler, method)
+    server = grpc.server(
+        ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"), options=list(_OPTIONS)
+    )
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(s, handlers) for s, handlers in by_service.items()]
+    )
+    return server
+
+
+def _rpc_handler(cloud: Cloud, handler: object, method: Method) -> grpc.RpcMethodHandler:
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        headers = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
+        try:
+            return invoke(cloud, handler, request, Call("grpc", method, headers))
+        except ApiError as error:
+            context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer, request_deserializer=_reader(method.request), response_serializer=_serialise
+    )
+
+
+def _serialise(response: Any) -> bytes:
+    return plain(response).SerializeToString()
+
+
+def _reader(message_class: type[Any]) -> Callable[[bytes], Any]:
+    if issubclass(message_class, message.Message):
+        return message_class.FromString
+    return message_class.deserialize

@@ -1,0 +1,54 @@
+"""What an API folder gives to the server: handlers bound to Google's types, or a plain router."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.wire.library import HttpRule, Method, read_methods
+
+Asgi = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[MutableMapping[str, Any]]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One Google service: a handler object and the library module whose transports describe it.
+
+    Attributes:
+        prefix: where its REST paths start, e.g. "/tpu"; "" for none. Several mounts may share it.
+        transports: e.g. "google.cloud.tpu_v2.services.tpu.transports".
+        handler: has a method `name(request, call) -> response` per served RPC, snake_case.
+        extra_rules: HTTP rules beside the library's, by method name.
+        legacy_errors: whether errors carry compute's errors[] list.
+        aliases: further prefixes under which the same REST paths answer.
+    """
+
+    prefix: str
+    transports: str
+    handler: object
+    extra_rules: Mapping[str, tuple[HttpRule, ...]] = field(default_factory=dict)
+    legacy_errors: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def methods(self) -> tuple[Method, ...]:
+        """The service's methods, served and not."""
+        return read_methods(self.transports, self.extra_rules)
+
+
+@dataclass(frozen=True, slots=True)
+class RouterMount:
+    """An ASGI application under a prefix, for what Google's libraries do not describe.
+
+    The application sees paths without the prefix (`root_path` holds it), as with Starlette's Mount.
+    """
+
+    prefix: str
+    app: Asgi

@@ -1,0 +1,85 @@
+"""Starts the emulator as a process on free ports, for the tests of all folders."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+_READY = re.compile(r"emulator ready: .*rest (\S+), grpc (\S+)")
+
+
+@dataclass
+class EmulatorProcess:
+    """A running emulator."""
+
+    rest_url: str
+    grpc_target: str
+    process: subprocess.Popen[str]
+
+    def stop(self) -> int:
+        """End it by SIGTERM; returns its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout=15)
+        finally:
+            self.process.kill()
+            if self.process.stdout:
+                self.process.stdout.close()
+
+
+def start_emulator(
+    scenario: str = "normal",
+    speed: float = 60.0,
+    *,
+    seed: int = 7,
+    environment: Mapping[str, str] | None = None,
+    start_timeout_s: float = 60.0,
+) -> EmulatorProcess:
+    """Start `python -m emulator` on ports that it picks and wait until it answers.
+
+    Raises:
+        RuntimeError: it ended, or did not get ready in time; the message holds its output.
+    """
+    command = [sys.executable, "-m", "emulator", "--scenario", scenario]
+    command += ["--speed", str(speed), "--seed", str(seed)]
+    ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
+    # Port 1 refuses: no inference server of somebody else is to be scraped by chance.
+    env = {**os.environ, "HEARTWOOD_SERVING_PORT": "1", **ports, **(environment or {})}
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_drain, args=(process, lines), daemon=True).start()
+    seen: list[str] = []
+    while True:
+        try:
+            line = lines.get(timeout=start_timeout_s)
+        except queue.Empty:
+            line = None
+        if line is None:
+            process.kill()
+            raise RuntimeError("the emulator did not start:\n" + "".join(seen))
+        seen.append(line)
+        if found := _READY.search(line):
+            return EmulatorProcess(found[1], found[2], process)
+
+
+def _drain(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+    assert process.stdout
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
