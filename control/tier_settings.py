@@ -101,6 +101,7 @@ class TierSettings(BaseModel):
     model_parameters: float | None = Field(default=None, gt=0)
     model_active_parameters: float | None = Field(default=None, gt=0)
     weight_bytes_per_parameter: float = Field(default=2.0, gt=0)
+    kv_bytes_per_token: float | None = Field(default=None, gt=0)
     production: bool = True
 
     @field_validator("name")

@@ -77,6 +77,8 @@ class TierSpec:
         model: name of the model that it serves.
         model_parameters: number of weights; model_active_parameters: used per token (differs for
             mixture-of-experts); weight_bytes_per_parameter: 2 for bf16, 1 for fp8.
+        kv_bytes_per_token: KV cache bytes of one token: 2 × layers × KV heads × head size × bytes
+            per value, from the model's config.json; None: no roofline of the tier's capacity.
     """
 
     name: str
@@ -96,6 +98,7 @@ class TierSpec:
     model_parameters: float | None = None
     model_active_parameters: float | None = None
     weight_bytes_per_parameter: float = 2.0
+    kv_bytes_per_token: float | None = None
     description: str = ""
     production: bool = True
 

@@ -1,0 +1,66 @@
+"""Guards: (Plan, Snapshot, context) → Verdict, pure; one small module per danger.
+
+All are evaluated and all are shown. A new guard is a module with a function `judge` and a line in
+`GUARDS`, which is their order on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from core.errors import Blocked, Unconfirmed
+from core.guards import (
+    action_in_progress,
+    capacity_left,
+    legal_size,
+    over_budget,
+    price_known,
+    stale_data,
+)
+from core.guards.context import GuardContext, Running
+from core.plans import Outcome, Plan, Verdict
+from core.records import Snapshot
+
+Guard = Callable[[Plan, Snapshot, GuardContext], Verdict]
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    stale_data.judge,
+    action_in_progress.judge,
+    legal_size.judge,
+    capacity_left.judge,
+    price_known.judge,
+    over_budget.judge,
+)
+
+__all__ = ["GUARDS", "Guard", "GuardContext", "Running", "check", "consents_needed", "judge"]
+
+
+def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> tuple[Verdict, ...]:
+    """Every guard's verdict, in the order of `GUARDS`."""
+    return tuple(guard(plan, snapshot, context) for guard in GUARDS)
+
+
+def consents_needed(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    """Names of the guards whose danger somebody must agree to."""
+    return tuple(v.guard for v in verdicts if v.outcome is Outcome.CONSENT)
+
+
+def check(verdicts: Iterable[Verdict], consents: Collection[str]) -> None:
+    """Pass verdicts that allow to apply, given these consents (names of guards).
+
+    Raises:
+        Blocked: a guard blocks, or a second person is needed.
+        Unconfirmed: a consent is missing; the message names it.
+    """
+    found = tuple(verdicts)
+    for verdict in found:
+        if verdict.outcome in (Outcome.BLOCK, Outcome.APPROVAL):
+            raise Blocked(
+                f"{verdict.guard}: {verdict.reason}", resource=verdict.guard, hint=verdict.lift
+            )
+    missing = [name for name in consents_needed(found) if name not in consents]
+    if missing:
+        raise Unconfirmed(
+            f"Not agreed to: {', '.join(missing)}.", hint="Tick each of these and apply again"
+        )

@@ -1,0 +1,18 @@
+"""Danger: two changes of the same tier at the same time."""
+
+from __future__ import annotations
+
+from core.guards.context import GuardContext
+from core.plans import Outcome, Plan, Verdict
+from core.records import Snapshot
+
+
+def judge(plan: Plan, _snapshot: Snapshot, context: GuardContext) -> Verdict:
+    """Block while another intent on the tier is not finished."""
+    others = [r for r in context.running if r.tier == plan.request.tier]
+    if not others:
+        return Verdict("action_in_progress", Outcome.PASS, "nothing else changes this tier")
+    named = "; ".join(f"{r.title} ({r.state}, {r.intent})" for r in others)
+    return Verdict(
+        "action_in_progress", Outcome.BLOCK, f"in progress: {named}", "wait until it has ended"
+    )

@@ -1,0 +1,47 @@
+"""Danger: a size, topology or zone that Google Cloud refuses, or that was not meant."""
+
+from __future__ import annotations
+
+from core import tpu
+from core.guards.change import slice_delta
+from core.guards.context import GuardContext
+from core.plans import Outcome, Plan, Verdict
+from core.records import Snapshot
+
+MAX_NODES_PER_POOL = 1000  # GKE's limit per zone of a node pool
+
+
+def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
+    """Block what cannot be; ask when the tier grows beyond its configured size."""
+    spec = snapshot.spec(plan.request.tier)
+    if spec.generation is not None:
+        gen = tpu.generation(spec.generation)
+        try:
+            tpu.check_topology(gen, spec.topology)
+            tpu.check_zone(gen, spec.zone)
+        except ValueError as error:
+            return _verdict(Outcome.BLOCK, str(error), "change the tier's topology or zone")
+    for step in plan.steps:
+        nodes = step.after.get("node_count")
+        if isinstance(nodes, int) and not 0 <= nodes <= MAX_NODES_PER_POOL:
+            return _verdict(
+                Outcome.BLOCK,
+                f"{nodes} nodes in one pool; GKE allows 0 to {MAX_NODES_PER_POOL}",
+                "use several pools",
+            )
+    running = context.fleet.tier(spec.name).slice_count.running
+    after = None if running is None else running + slice_delta(plan)
+    if after is not None and slice_delta(plan) > 0 and after > spec.slices:
+        return _verdict(
+            Outcome.CONSENT,
+            f"{after} slices are more than the {spec.slices} that the tier is configured for",
+            "raise the tier's slices in heartwood.toml",
+        )
+    size = "not known" if after is None else f"{after} of {spec.slices} configured"
+    return _verdict(
+        Outcome.PASS, f"{spec.topology} in {spec.zone} is legal; slices after: {size}", ""
+    )
+
+
+def _verdict(outcome: Outcome, reason: str, lift: str) -> Verdict:
+    return Verdict("legal_size", outcome, reason, lift)

@@ -1,0 +1,316 @@
+"""The parts of a tier: slices and hosts with their states, built from raw records.
+
+One builder per kind of part. Which resource belongs to which part is `core/ownership.py`; joining
+parts into tiers is `core/fleet.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core import ownership
+from core.records import ChipReading, Endpoint, Host, NodePool, Snapshot, TpuVm
+from core.specs import PartKind, PartSpec, TierSpec
+
+
+class State(StrEnum):
+    """How a tier, part, slice or host stands."""
+
+    RUNNING = "running"
+    PROVISIONING = "provisioning"
+    DEGRADED = "degraded"
+    STOPPED = "stopped"
+    EMPTY = "empty"  # a Vertex endpoint without a deployed model
+    OFF = "off"  # nothing exists, and that is no error
+    UNKNOWN = "unknown"  # its source was never read
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many are wanted by the configuration, exist, and are ready; None: unknown."""
+
+    wanted: int
+    running: int | None
+    ready: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetHost:
+    """One VM with chips. `readings` holds the chips that reported, at most `chips` of them."""
+
+    name: str
+    state: State
+    reason: str
+    zone: str
+    chips: int
+    readings: tuple[ChipReading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSlice:
+    """One slice. `hosts` is empty where the cloud hides them (Vertex) or none is registered.
+
+    `resource` is the node pool, TPU node or endpoint that it comes from.
+    """
+
+    name: str
+    resource: str
+    state: State
+    reason: str
+    chips: int
+    hosts: tuple[FleetHost, ...]
+    spot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPart:
+    """One homogeneous part of a tier."""
+
+    spec: PartSpec
+    state: State
+    reasons: tuple[str, ...]
+    slices: tuple[FleetSlice, ...]
+    slice_count: Count
+    chip_count: Count
+
+
+def total(values: Iterable[int | None]) -> int | None:
+    """The sum; None when one of them is unknown."""
+    known = tuple(values)
+    return None if None in known else sum(v for v in known if v is not None)
+
+
+_WORST_FIRST = (
+    State.DEGRADED,
+    State.PROVISIONING,
+    State.UNKNOWN,
+    State.EMPTY,
+    State.STOPPED,
+    State.RUNNING,
+)
+
+
+def worst(states: Iterable[State]) -> State:
+    """One word for several parts; off only when all of them are off."""
+    found = set(states)
+    return next((s for s in _WORST_FIRST if s in found), State.OFF)
+
+
+def _part(
+    spec: TierSpec, part: PartSpec, slices: tuple[FleetSlice, ...], extra: tuple[str, ...] = ()
+) -> FleetPart:
+    """A part whose source was read, with its state and reasons derived from its slices."""
+    ready = tuple(s for s in slices if s.state is State.RUNNING)
+    per_slice = ownership.chips_per_slice(spec)
+    hidden = any(s.state is State.UNKNOWN for s in slices)
+    return FleetPart(
+        spec=part,
+        state=worst(s.state for s in slices),
+        reasons=(*_size_reasons(part, slices), *_trouble_reasons(slices), *extra),
+        slices=slices,
+        slice_count=Count(part.slices, len(slices), None if hidden else len(ready)),
+        chip_count=Count(
+            part.slices * per_slice,
+            sum(s.chips for s in slices),
+            None if hidden else sum(_ready_chips(s) for s in slices),
+        ),
+    )
+
+
+def _ready_chips(piece: FleetSlice) -> int:
+    """Chips on ready hosts; of a slice with hidden hosts all or none."""
+    if not piece.hosts:
+        return piece.chips if piece.state is State.RUNNING else 0
+    return sum(h.chips for h in piece.hosts if h.state is State.RUNNING)
+
+
+def _size_reasons(part: PartSpec, slices: tuple[FleetSlice, ...]) -> tuple[str, ...]:
+    if len(slices) == part.slices:
+        return ()
+    return (f"{len(slices)} of {part.slices} slices exist",)
+
+
+def _trouble_reasons(slices: tuple[FleetSlice, ...]) -> tuple[str, ...]:
+    troubled = [s for s in slices if s.state is not State.RUNNING]
+    if not troubled:
+        return ()
+    first = [f"{s.name}: {s.reason}" for s in troubled if s.reason][:3]
+    return (f"{len(troubled)} of {len(slices)} slices not ready", *first)
+
+
+def _unknown_part(spec: TierSpec, part: PartSpec, reason: str) -> FleetPart:
+    chips = part.slices * ownership.chips_per_slice(spec)
+    return FleetPart(
+        part,
+        State.UNKNOWN,
+        (reason,),
+        (),
+        Count(part.slices, None, None),
+        Count(chips, None, None),
+    )
+
+
+def gke_part(
+    spec: TierSpec,
+    part: PartSpec,
+    pools: tuple[NodePool, ...] | None,
+    hosts: Mapping[tuple[str, str], list[Host]] | None,
+    readings: Mapping[str, list[ChipReading]],
+) -> FleetPart:
+    """A part in GKE: one slice per node, or one per atomic pool."""
+    if pools is None:
+        return _unknown_part(spec, part, "node pools have not been read yet")
+    slices: list[FleetSlice] = []
+    for pool in pools:
+        nodes = None
+        if hosts is not None:
+            nodes = tuple(_host(h, readings) for h in hosts.get((pool.cluster, pool.name), ()))
+        if part.kind is PartKind.GKE_MULTI_HOST:
+            slices.append(_pool_slice(spec, pool, nodes))
+        else:
+            slices.extend(_node_slices(spec, pool, nodes))
+    wrong = tuple(
+        f"{p.name}: {p.status_message or p.status}"
+        for p in pools
+        if p.status in ("ERROR", "RUNNING_WITH_ERROR")
+    )
+    return _part(spec, part, tuple(slices), wrong)
+
+
+def _host(host: Host, readings: Mapping[str, list[ChipReading]]) -> FleetHost:
+    found = tuple(sorted(readings.get(host.name, ()), key=lambda r: r.chip))
+    state = State.RUNNING if host.ready else State.DEGRADED
+    reason = host.reason
+    if host.ready is None:
+        state, reason = State.PROVISIONING, host.reason or "the node has not reported yet"
+    elif host.ready and not host.schedulable:
+        reason = "cordoned: takes no new pods"
+    return FleetHost(host.name, state, reason, host.zone, host.chips, found)
+
+
+def _pool_slice(spec: TierSpec, pool: NodePool, nodes: tuple[FleetHost, ...] | None) -> FleetSlice:
+    """An atomic multi-host pool: one slice, which works only when all its hosts do."""
+    chips = ownership.slice_chips(spec, pool.topology)
+    state, reason = State.RUNNING, ""
+    if nodes is None:
+        state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
+    else:
+        ready = sum(n.state is State.RUNNING for n in nodes)
+        missing = pool.node_count - ready
+        if missing > 0:
+            state = State.PROVISIONING if _is_moving(pool) else State.DEGRADED
+            reason = f"{missing} of {pool.node_count} hosts not ready"
+    return FleetSlice(
+        pool.name, pool.name, state, reason, chips, nodes or (), ownership.is_spot(pool.labels)
+    )
+
+
+def _is_moving(pool: NodePool) -> bool:
+    return pool.status in ("PROVISIONING", "RECONCILING", "STOPPING")
+
+
+def _node_slices(
+    spec: TierSpec, pool: NodePool, nodes: tuple[FleetHost, ...] | None
+) -> Iterable[FleetSlice]:
+    """A single-host pool: each node is a slice; nodes that GKE promised but are missing too."""
+    spot = ownership.is_spot(pool.labels)
+    chips = ownership.slice_chips(spec, pool.topology)
+    for node in nodes or ():
+        yield FleetSlice(node.name, pool.name, node.state, node.reason, node.chips, (node,), spot)
+    missing = pool.node_count - len(nodes or ())
+    state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
+    if nodes is not None:
+        state = State.PROVISIONING if _is_moving(pool) else State.DEGRADED
+        reason = "the node has not registered yet"
+    for index in range(max(0, missing)):
+        yield FleetSlice(
+            f"{pool.name} (node {index + 1} missing)", pool.name, state, reason, chips, (), spot
+        )
+
+
+_VM_STATES = {
+    "READY": State.RUNNING,
+    "CREATING": State.PROVISIONING,
+    "STARTING": State.PROVISIONING,
+    "RESTARTING": State.PROVISIONING,
+    "REIMAGING": State.PROVISIONING,
+    "REPAIRING": State.DEGRADED,
+    "STOPPED": State.STOPPED,
+    "STOPPING": State.STOPPED,
+}
+
+
+def tpu_vm_part(
+    spec: TierSpec,
+    part: PartSpec,
+    vms: tuple[TpuVm, ...] | None,
+    readings: Mapping[str, list[ChipReading]],
+) -> FleetPart:
+    """A part of Cloud TPU API nodes: one slice each."""
+    if vms is None:
+        return _unknown_part(spec, part, "TPU VMs have not been read yet")
+    return _part(spec, part, tuple(_vm_slice(spec, vm, readings) for vm in vms))
+
+
+def _vm_slice(spec: TierSpec, vm: TpuVm, readings: Mapping[str, list[ChipReading]]) -> FleetSlice:
+    state = _VM_STATES.get(vm.state, State.DEGRADED)
+    reason = "" if state is State.RUNNING else f"the TPU API says {vm.state}"
+    if state is State.RUNNING and vm.health.startswith("UNHEALTHY"):
+        state, reason = State.DEGRADED, f"health: {vm.health}"
+    chips = ownership.slice_chips(spec, vm.topology)
+    hosts: list[FleetHost] = []
+    for index in range(vm.hosts):
+        name = vm.name if vm.hosts == 1 else f"{vm.name}-w-{index}"
+        found = tuple(sorted(readings.get(name, ()), key=lambda r: r.chip))
+        hosts.append(FleetHost(name, state, reason, vm.zone, chips // vm.hosts, found))
+    return FleetSlice(vm.name, vm.name, state, reason, chips, tuple(hosts))
+
+
+def vertex_part(
+    spec: TierSpec,
+    part: PartSpec,
+    endpoints: tuple[Endpoint, ...] | None,
+    replicas_now: int | None,
+) -> FleetPart:
+    """Replicas on Vertex's own nodes: the metric's number, else the declared minimum."""
+    if endpoints is None:
+        return _unknown_part(spec, part, "Vertex endpoints have not been read yet")
+    chips = ownership.chips_per_slice(spec)
+    least = sum(m.replicas_min for e in endpoints for m in e.deployed)
+    names = tuple(e.display_name for e in endpoints if e.deployed)
+    running = replicas_now if names and replicas_now is not None else least
+    slices = tuple(
+        FleetSlice(
+            f"{names[0]} replica {i + 1}",
+            names[0],
+            State.RUNNING if i < running else State.PROVISIONING,
+            "" if i < running else "fewer replicas report than the declared minimum",
+            chips,
+            (),
+        )
+        for i in range(max(running, least))
+    )
+    notes: list[str] = []
+    if names and replicas_now is None:
+        notes.append("number of replicas is the declared minimum: no replica metric yet")
+    built = _part(spec, part, slices, tuple(notes))
+    empty = tuple(e.display_name for e in endpoints if not e.deployed)
+    if not names and empty:
+        reason = f"{', '.join(empty)} has no deployed model: it serves nothing"
+        return FleetPart(part, State.EMPTY, (reason,), (), built.slice_count, built.chip_count)
+    return built
+
+
+def local_part(spec: TierSpec, part: PartSpec, snapshot: Snapshot) -> FleetPart:
+    """This machine: one slice, whose state is the inference server's own word."""
+    server = snapshot.server
+    if server is None:
+        return _unknown_part(spec, part, "the inference server has not answered yet")
+    state = State.RUNNING if server.ready else State.PROVISIONING
+    reason = "" if server.ready else server.detail
+    devices = max(1, len(server.devices))
+    host = FleetHost(server.url, state, reason, "this machine", devices)
+    piece = FleetSlice(spec.name, server.url, state, reason, devices, (host,))
+    return _part(spec, part, (piece,))

@@ -1,0 +1,168 @@
+"""What runs now, in dollars per hour and per million tokens.
+
+List prices only: chips that run × the catalogue's price of a chip-hour, or the user's own price
+for hardware that nobody bills. An unknown price stays unknown (None) and is never 0. What was
+billed are `CostRow`s, what will be is `core/forecast.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from core.fleet import Fleet, FleetTier, Unassigned
+from core.records import Price, PriceBasis, TierLoad
+from core.specs import TierSpec
+
+HOURS_PER_MONTH: Final = 730  # 365 × 24 / 12, as cloud providers quote months
+ON_DEMAND: Final = "OnDemand"
+PREEMPTIBLE: Final = "Preemptible"
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A run rate.
+
+    Attributes:
+        usd_per_hour: None: not priced, `source` says why.
+        basis: LIST or CONFIGURED.
+        source: one sentence: which price × how many chips.
+    """
+
+    usd_per_hour: float | None
+    basis: PriceBasis
+    source: str
+
+    @property
+    def usd_per_day(self) -> float | None:
+        """24 hours at this rate."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * 24
+
+    @property
+    def usd_per_month(self) -> float | None:
+        """730 hours at this rate."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * HOURS_PER_MONTH
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCost:
+    """USD per million tokens; None: no tokens flow, or no price.
+
+    `blended` spreads the cost over prompt and generated tokens, `generation` over generated alone.
+    """
+
+    blended_usd: float | None
+    generation_usd: float | None
+    source: str
+
+
+def region_of(zone: str) -> str:
+    """ "us-central1-c" → "us-central1"; a region stays as it is."""
+    head, _, tail = zone.rpartition("-")
+    return head if head.count("-") >= 1 and tail else zone
+
+
+def find_price(
+    prices: Iterable[Price] | None, generation: str, region: str, usage_type: str = ON_DEMAND
+) -> Price | None:
+    """The latest catalogue price of a chip-hour there; None: not known."""
+    fitting = [
+        p
+        for p in prices or ()
+        if (p.generation, p.region, p.usage_type) == (generation, region, usage_type)
+    ]
+    return max(fitting, key=lambda p: p.effective_at or _LONG_AGO, default=None)
+
+
+def chips_rate(
+    prices: Sequence[Price] | None,
+    generation: str,
+    zone: str,
+    chips: int,
+    spot_chips: int = 0,
+) -> Rate:
+    """Rate of `chips` chips, of which `spot_chips` are preemptible, in that zone."""
+    region = region_of(zone)
+    parts: list[str] = []
+    usd = 0.0
+    for count, usage in ((chips - spot_chips, ON_DEMAND), (spot_chips, PREEMPTIBLE)):
+        if count == 0 and (usage == PREEMPTIBLE or chips):
+            continue
+        price = find_price(prices, generation, region, usage)
+        if price is None:
+            why = (
+                "the catalogue has not been read yet" if prices is None else "not in the catalogue"
+            )
+            return Rate(
+                None, PriceBasis.LIST, f"not priced: {generation} {usage} in {region}: {why}"
+            )
+        usd += count * price.usd_per_chip_hour
+        parts.append(
+            f"{count:,} × ${price.usd_per_chip_hour:,.4g}/chip-hour ({usage}, SKU {price.sku_id})"
+        )
+    return Rate(usd, PriceBasis.LIST, " + ".join(parts))
+
+
+def tier_rate(tier: FleetTier, prices: Sequence[Price] | None) -> Rate:
+    """What the tier costs per hour as it runs now."""
+    spec = tier.spec
+    if spec.usd_per_hour is not None:
+        return Rate(spec.usd_per_hour, PriceBasis.CONFIGURED, "the configured price of this tier")
+    if spec.generation is None:
+        return Rate(None, PriceBasis.CONFIGURED, "not priced: no price is configured for it")
+    if tier.chip_count.running is None:
+        return Rate(None, PriceBasis.LIST, "not priced: how many chips run is not known yet")
+    spot = sum(s.chips for s in tier.slices if s.spot)
+    return chips_rate(prices, spec.generation, spec.zone, tier.chip_count.running, spot)
+
+
+def full_size_rate(spec: TierSpec, chips: int, prices: Sequence[Price] | None) -> Rate:
+    """What the tier would cost per hour with that many chips, on demand."""
+    if spec.usd_per_hour is not None:
+        return Rate(spec.usd_per_hour, PriceBasis.CONFIGURED, "the configured price of this tier")
+    if spec.generation is None:
+        return Rate(None, PriceBasis.CONFIGURED, "not priced: no price is configured for it")
+    return chips_rate(prices, spec.generation, spec.zone, chips)
+
+
+def unassigned_rate(resource: Unassigned, prices: Sequence[Price] | None) -> Rate:
+    """What a resource of no tier costs per hour; only its TPU chips are priced."""
+    if resource.generation is None:
+        return Rate(None, PriceBasis.LIST, "not priced: it holds no TPU that we know")
+    spot = resource.chips if resource.spot else 0
+    return chips_rate(prices, resource.generation, resource.location, resource.chips, spot)
+
+
+def fleet_rate(fleet: Fleet, prices: Sequence[Price] | None) -> Rate:
+    """The sum over all priced tiers; `source` names those that are not priced."""
+    rates = {tier.spec.title: tier_rate(tier, prices) for tier in fleet.tiers}
+    known = [r.usd_per_hour for r in rates.values() if r.usd_per_hour is not None]
+    missing = [title for title, r in rates.items() if r.usd_per_hour is None]
+    source = "sum of the tiers' rates"
+    if missing:
+        source += f", without {', '.join(missing)} (not priced)"
+    return Rate(sum(known) if known else None, PriceBasis.LIST, source)
+
+
+def token_cost(usd_per_hour: float | None, load: TierLoad | None) -> TokenCost:
+    """USD per million tokens at this rate and load: (USD/h ÷ 3600) ÷ (tokens/s) × 10⁶."""
+    if usd_per_hour is None:
+        return TokenCost(None, None, "not priced")
+    if load is None or load.generation_tokens_per_s is None:
+        return TokenCost(None, None, "tokens/s not known")
+    generated = load.generation_tokens_per_s
+    prompt = load.prompt_tokens_per_s
+    both = None if prompt is None else prompt + generated
+    source = f"${usd_per_hour:,.2f}/h ÷ tokens/s over the last {load.window_s / 60:.0f} min"
+    return TokenCost(
+        _per_million(usd_per_hour, both), _per_million(usd_per_hour, generated), source
+    )
+
+
+def _per_million(usd_per_hour: float, tokens_per_s: float | None) -> float | None:
+    if not tokens_per_s:
+        return None
+    return usd_per_hour / 3600 / tokens_per_s * 1e6

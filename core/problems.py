@@ -1,0 +1,189 @@
+"""What is wrong now, worst first: the findings at the head of the Overview.
+
+Ranks facts that other modules derived; it decides no state itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Final
+
+from core.fleet import Fleet, FleetTier, State
+from core.forecast import Forecast
+from core.records import Snapshot, SourceState
+from core.slo import Standing, TierSlo
+
+_STALE_INTERVALS: Final = 5
+
+
+class Severity(IntEnum):
+    """Worst first."""
+
+    CRITICAL = 0
+    WARNING = 1
+    NOTE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    `tier` "": concerns all. `since` None: not known. `page` is the url_path of the page that shows
+    more.
+    """
+
+    severity: Severity
+    tier: str
+    sentence: str
+    since: datetime | None
+    page: str
+
+
+def what_is_wrong(
+    snapshot: Snapshot,
+    fleet: Fleet,
+    slos: Mapping[str, TierSlo],
+    forecasts: Mapping[str, Forecast] | None = None,
+) -> tuple[Finding, ...]:
+    """Findings, worst first, then in the order of the tiers; empty: nothing known to be wrong."""
+    findings: list[Finding] = []
+    for tier in fleet.tiers:
+        findings += _tier_state(tier)
+        findings += _objectives(tier, slos.get(tier.name))
+    findings += _backends(snapshot)
+    findings += _sources(snapshot)
+    findings += _budgets((forecasts or {}).values())
+    findings += _unassigned(fleet)
+    return tuple(sorted(findings, key=lambda f: f.severity))
+
+
+def _tier_state(tier: FleetTier) -> Iterable[Finding]:
+    reasons = "; ".join(tier.reasons)
+    if tier.state is State.DEGRADED:
+        nothing = tier.slice_count.ready == 0
+        severity = Severity.CRITICAL if nothing else Severity.WARNING
+        yield Finding(
+            severity, tier.name, f"{tier.spec.title} is degraded: {reasons}", None, "fleet"
+        )
+    elif tier.state in (State.EMPTY, State.STOPPED):
+        yield Finding(
+            Severity.WARNING,
+            tier.name,
+            f"{tier.spec.title} is {tier.state}: {reasons}",
+            None,
+            "fleet",
+        )
+    elif tier.state is State.PROVISIONING:
+        yield Finding(
+            Severity.NOTE, tier.name, f"{tier.spec.title} is starting: {reasons}", None, "fleet"
+        )
+
+
+def _objectives(tier: FleetTier, slo: TierSlo | None) -> Iterable[Finding]:
+    for objective in slo.objectives if slo else ():
+        if objective.standing not in (Standing.MISSED, Standing.AT_RISK):
+            continue
+        missed = objective.standing is Standing.MISSED
+        severe = missed and tier.spec.production
+        yield Finding(
+            Severity.CRITICAL if severe else Severity.WARNING if missed else Severity.NOTE,
+            tier.name,
+            f"{tier.spec.title}: {objective.name} objective {objective.standing}:"
+            f" {objective.sentence}",
+            None,
+            "traffic",
+        )
+
+
+def _backends(snapshot: Snapshot) -> Iterable[Finding]:
+    balancer = snapshot.load_balancer
+    owners = {s.backend_service: s for s in snapshot.specs if s.backend_service}
+    for service in balancer.backend_services if balancer else ():
+        known = [b for b in service.backends if b.healthy is not None and b.unhealthy is not None]
+        bad = sum(b.unhealthy or 0 for b in known)
+        members = bad + sum(b.healthy or 0 for b in known)
+        if not bad:
+            continue
+        spec = owners.get(service.name)
+        yield Finding(
+            Severity.CRITICAL if bad == members else Severity.WARNING,
+            spec.name if spec else "",
+            f"Backend service {service.name}: {bad} of {members} members are unhealthy",
+            None,
+            "traffic",
+        )
+
+
+def _sources(snapshot: Snapshot) -> Iterable[Finding]:
+    for state in snapshot.sources.values():
+        if state.problem is not None:
+            yield Finding(
+                Severity.WARNING,
+                "",
+                f"{source_title(state)} cannot be read: {state.problem.message}",
+                state.failing_since,
+                "connections",
+            )
+            continue
+        age_s = state.age_s(snapshot.taken_at)
+        if age_s is not None and age_s > max(60.0, _STALE_INTERVALS * state.interval_s):
+            yield Finding(
+                Severity.WARNING,
+                "",
+                f"{source_title(state)} was last read {age_s / 60:.0f} min ago",
+                state.read_at,
+                "connections",
+            )
+
+
+def source_title(state: SourceState) -> str:
+    """The source in words for a person."""
+    return _TITLES.get(state.source.value, state.source.value)
+
+
+_TITLES: Final = {
+    "gke": "GKE",
+    "kube": "Kubernetes",
+    "tpu": "Cloud TPU API",
+    "vertex": "Vertex",
+    "load_balancer": "Load balancer",
+    "load": "Load (Cloud Monitoring)",
+    "chips": "Chip metrics (Cloud Monitoring)",
+    "prices": "Price catalogue",
+    "costs": "Billing export (BigQuery)",
+    "budgets": "Budgets",
+    "inference": "Inference server",
+}
+
+
+def _budgets(forecasts: Iterable[Forecast]) -> Iterable[Finding]:
+    for f in forecasts:
+        amount = f.budget.amount_usd
+        if amount is None or f.reached_on is None or f.month_end_usd is None:
+            continue
+        spent_up = f.spent_usd is not None and f.spent_usd >= amount
+        when = "is spent" if spent_up else f"will be spent on {f.reached_on:%d %B}"
+        yield Finding(
+            Severity.CRITICAL if spent_up else Severity.WARNING,
+            f.tier,
+            f"The budget of {f.tier} (${amount:,.0f}) {when};"
+            f" ${f.month_end_usd:,.0f} by the end of the month",
+            None,
+            "cost",
+        )
+
+
+def _unassigned(fleet: Fleet) -> Iterable[Finding]:
+    paid = [u for u in fleet.unassigned or () if u.chips]
+    if paid:
+        chips = sum(u.chips for u in paid)
+        yield Finding(
+            Severity.NOTE,
+            "",
+            f"{len(paid)} resources with {chips:,} chips belong to no tier",
+            None,
+            "fleet",
+        )

@@ -1,0 +1,118 @@
+"""Where a request goes by a URL map, as Google's load balancer decides it.
+
+Rules (Google's URL map documentation): an exact host beats a wildcard, the longest wildcard suffix
+beats a shorter one, "*" comes last; within the matcher an exact path beats a prefix ("/a/*"), the
+longest prefix beats a shorter one, else the matcher's default service. Host names compare without
+case, paths with it; the query is no part of the path; "/a/*" does not match "/a".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.records import PathMatcher, UrlMap
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one request goes, and by which rule.
+
+    Attributes:
+        service: backend service.
+        matcher: name of the path matcher; "" when no host rule fits.
+        rule: the path pattern that won; "" when a default service answers.
+        explanation: the decisions in order, one sentence each.
+    """
+
+    service: str
+    matcher: str
+    rule: str
+    explanation: tuple[str, ...]
+
+
+def where_does(path: str, host: str, url_map: UrlMap) -> Route:
+    """Where a request for that path and host goes.
+
+    `path` may carry a query, which is ignored; `host` may carry a port, likewise.
+    """
+    clean_path = _clean_path(path)
+    clean_host = _clean_host(host)
+    chosen = _choose_matcher(clean_host, url_map)
+    if chosen is None:
+        return Route(
+            url_map.default_service,
+            "",
+            "",
+            (
+                f"no host rule of {url_map.name} fits {clean_host or 'an empty host'}",
+                f"so the URL map's default service {url_map.default_service} answers",
+            ),
+        )
+    pattern, matcher = chosen
+    first = f"host {clean_host} fits the rule {pattern} → path matcher {matcher.name}"
+    best = _choose_rule(clean_path, matcher)
+    if best is None:
+        return Route(
+            matcher.default_service,
+            matcher.name,
+            "",
+            (
+                first,
+                f"no path rule of it fits {clean_path}",
+                f"so its default service {matcher.default_service} answers",
+            ),
+        )
+    rule, service = best
+    how = "exactly" if not rule.endswith("/*") else "as the longest prefix"
+    return Route(
+        service, matcher.name, rule, (first, f"path {clean_path} fits {rule} {how} → {service}")
+    )
+
+
+def _clean_path(path: str) -> str:
+    clean = path.split("#", 1)[0].split("?", 1)[0]
+    return clean if clean.startswith("/") else f"/{clean}"
+
+
+def _clean_host(host: str) -> str:
+    clean = host.strip().lower()
+    if clean.startswith("["):
+        return clean.partition("]")[0] + "]"
+    return clean.partition(":")[0]
+
+
+def host_fits(pattern: str, host: str) -> bool:
+    """Whether a host rule's pattern fits; "*" stands at the start only, for at least one letter."""
+    wanted = pattern.lower().partition(":")[0]
+    if wanted == "*":
+        return True
+    if wanted.startswith("*"):
+        return host.endswith(wanted[1:]) and len(host) > len(wanted) - 1
+    return host == wanted
+
+
+def path_fits(pattern: str, path: str) -> bool:
+    """Whether a path rule's pattern fits; "*" stands only at the end and after a "/"."""
+    if pattern.endswith("/*"):
+        return path.startswith(pattern[:-1])
+    return path == pattern
+
+
+def _choose_matcher(host: str, url_map: UrlMap) -> tuple[str, PathMatcher] | None:
+    fitting = [
+        (pattern, matcher)
+        for matcher in url_map.matchers
+        for pattern in matcher.hosts
+        if host_fits(pattern, host)
+    ]
+    return max(fitting, key=lambda f: (not f[0].startswith("*"), len(f[0])), default=None)
+
+
+def _choose_rule(path: str, matcher: PathMatcher) -> tuple[str, str] | None:
+    fitting = [
+        (pattern, rule.service)
+        for rule in matcher.rules
+        for pattern in rule.paths
+        if path_fits(pattern, path)
+    ]
+    return max(fitting, key=lambda f: (not f[0].endswith("/*"), len(f[0])), default=None)
