@@ -29,7 +29,12 @@ SHORT_NAMES: Final = {
     "HEARTWOOD_DATABASE_URL": "data.database_url",
 }
 # Variables that other processes of ours define; a near miss of one of ours is refused all the same.
-FOREIGN_PREFIXES: Final = ("HEARTWOOD_SERVING_", "HEARTWOOD_EMULATOR_", "HEARTWOOD_TEST_")
+FOREIGN_PREFIXES: Final = (
+    "HEARTWOOD_SERVING_",
+    "HEARTWOOD_EMULATOR_",
+    "HEARTWOOD_CACHE_DIR",
+    "HEARTWOOD_TEST_",
+)
 
 Tree = dict[str, Any]
 

