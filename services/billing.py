@@ -1,0 +1,225 @@
+"""Money: list prices from the Cloud Billing Catalog, cost from the detailed export in BigQuery.
+
+Budgets are `budgets.py`'s; sums, forecasts and price per token are pure work in `core`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final, cast
+
+from core import tpu
+from core.errors import Invalid
+from core.records import CostRow, Price
+from core.specs import TIER_LABEL, TierSpec
+from services import calls
+from services.clients import Clients
+
+COMPUTE_SERVICE: Final = "services/6F81-5844-456A"
+TPU_GROUP: Final = "TPU"
+# How a SKU's description names each generation.
+_GENERATION_WORDS: Final = {
+    "TPU7x": re.compile(r"tpu ?-?(7x|v7x)\b|ironwood", re.I),
+    "v6e": re.compile(r"tpu ?-?v?6e\b|trillium", re.I),
+    "v5p": re.compile(r"tpu ?-?v?5p\b", re.I),
+    "v5e": re.compile(r"tpu ?-?(v?5e|v5 ?lite)\b", re.I),
+}
+_CATALOGUE_TIMEOUT_S: Final = 30.0
+_QUERY_TIMEOUT_S: Final = 60.0
+_QUERY_POLICY: Final = calls.RetryPolicy(attempts=2, deadline_s=90.0)
+_LATE_ROWS: Final = timedelta(hours=24)
+_TABLE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
+
+# A partition filter (on _PARTITIONTIME) would need to know how the table is partitioned; the
+# predicate on usage_start_time bounds the result, and export_time the rows that may still come.
+_SQL: Final = """
+SELECT
+  DATE(usage_start_time) AS day,
+  IFNULL((SELECT l.value FROM UNNEST(labels) AS l WHERE l.key = @label LIMIT 1), '') AS tier,
+  service.description AS service,
+  sku.id AS sku_id,
+  sku.description AS sku,
+  SUM(cost) AS cost,
+  SUM(IFNULL((SELECT SUM(c.amount) FROM UNNEST(credits) AS c), 0)) AS credits,
+  SUM(usage.amount_in_pricing_units) AS usage_amount,
+  usage.pricing_unit AS usage_unit,
+  currency AS currency,
+  MAX(export_time) AS newest
+FROM `{table}`
+WHERE usage_start_time >= @since AND usage_start_time < @until
+GROUP BY day, tier, service, sku_id, sku, usage_unit, currency
+ORDER BY day, tier, cost DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Rows of the export.
+
+    `newest_at`: export time of the newest row; None: there are no rows.
+    """
+
+    rows: tuple[CostRow, ...]
+    newest_at: datetime | None
+
+
+class Billing:
+    """Reads prices and cost."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def list_prices(self, specs: Sequence[TierSpec]) -> tuple[Price, ...]:
+        """Chip-hour prices of the tiers' generations in the tiers' regions.
+
+        The catalogue's unit "h" does not say of what; we take it for one chip (public measurements
+        of bills agree). SKUs are told by resource group and by their description.
+
+        Raises:
+            OpsError: the catalogue could not be read.
+        """
+        generations = {s.generation for s in specs if s.generation}
+        regions = {s.zone.rsplit("-", 1)[0] for s in specs if s.zone}
+
+        def read(timeout_s: float) -> list[Any]:
+            pager = self._clients.catalogue().list_skus(
+                request={"parent": COMPUTE_SERVICE, "currency_code": "USD", "page_size": 5000},
+                timeout=timeout_s,
+                retry=None,
+            )
+            # Compute Engine has tens of thousands of SKUs: only those of TPUs are kept.
+            return [
+                sku
+                for page in pager.pages
+                for sku in type(page).pb(page).skus
+                if sku.category.resource_group == TPU_GROUP
+            ]
+
+        skus = self._clients.call(
+            read,
+            resource=f"{COMPUTE_SERVICE}/skus",
+            timeout_s=_CATALOGUE_TIMEOUT_S,
+            policy=_QUERY_POLICY,
+        )
+        with calls.converting(f"{COMPUTE_SERVICE}/skus"):
+            prices = [p for sku in skus for p in _prices(sku, generations, regions)]
+        return tuple(sorted(prices, key=lambda p: (p.generation, p.region, p.usage_type)))
+
+    def list_costs(self, today: date, days: int = 31) -> tuple[CostRow, ...]:
+        """The last `days` days up to and with `today` (UTC), one row per day, tier and SKU."""
+        return self.read_costs(today, days).rows
+
+    def read_costs(self, today: date, days: int = 31) -> Costs:
+        """Likewise, with the export time of the newest row.
+
+        A day is complete when rows were exported more than 24 hours after its end: Google promises
+        no delay, and rows come within about a day.
+
+        Raises:
+            Invalid: no export is set, or its name is malformed.
+            OpsError: the query failed.
+        """
+        table = self._clients.target.billing_export
+        if not _TABLE.fullmatch(table):
+            raise Invalid(
+                f"{table!r} is not project.dataset.table",
+                resource="billing export",
+                hint="Set project.billing_export to the table of the detailed billing export.",
+            )
+        since = today - timedelta(days=days - 1)
+        rows = self._clients.call(
+            lambda t: self._query(table, since, today + timedelta(days=1), t),
+            resource=f"bigquery:{table}",
+            timeout_s=_QUERY_TIMEOUT_S,
+            policy=_QUERY_POLICY,
+        )
+        with calls.converting(f"bigquery:{table}"):
+            if not rows:
+                return Costs((), None)
+            newest: datetime = max(r["newest"] for r in rows)
+            return Costs(tuple(_cost_row(r, newest) for r in rows), newest)
+
+    def _query(self, table: str, since: date, until: date, timeout_s: float) -> list[Any]:
+        from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
+
+        config = QueryJobConfig(
+            query_parameters=[
+                ScalarQueryParameter("label", "STRING", TIER_LABEL),
+                ScalarQueryParameter("since", "TIMESTAMP", f"{since.isoformat()}T00:00:00Z"),
+                ScalarQueryParameter("until", "TIMESTAMP", f"{until.isoformat()}T00:00:00Z"),
+            ]
+        )
+        # The library's default retry goes on for ten minutes: retrying is ours.
+        result = self._clients.bigquery().query_and_wait(
+            _SQL.format(table=table),
+            job_config=config,
+            api_timeout=timeout_s,
+            wait_timeout=timeout_s,
+            retry=cast(Any, None),  # the stubs leave out None, which the docstring names
+            job_retry=cast(Any, None),
+        )
+        return list(result)
+
+
+def _cost_row(row: Any, newest: datetime) -> CostRow:
+    if row["currency"] not in (None, "", "USD"):
+        raise ValueError(f"cost in {row['currency']}; only US dollars are understood")
+    day: date = row["day"]
+    usage = row["usage_amount"]
+    return CostRow(
+        day=day,
+        tier=row["tier"],
+        service=row["service"],
+        sku_id=row["sku_id"],
+        sku=row["sku"],
+        cost_usd=float(row["cost"]),
+        credits_usd=float(row["credits"] or 0),
+        usage=float(usage or 0),
+        usage_unit=row["usage_unit"] or "",
+        complete=newest >= _end_of(day, newest) + _LATE_ROWS,
+    )
+
+
+def _end_of(day: date, like: datetime) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=like.tzinfo) + timedelta(days=1)
+
+
+def _prices(sku: Any, generations: set[str], regions: set[str]) -> list[Price]:
+    """One price per wanted region of a chip-hour SKU (a protobuf message); [] of any other."""
+    generation = generation_of_sku(sku.description)
+    if generation not in generations or not sku.pricing_info:
+        return []
+    info = sku.pricing_info[-1]
+    expression = info.pricing_expression
+    if expression.usage_unit != "h" or not expression.tiered_rates:
+        return []
+    rate = expression.tiered_rates[-1].unit_price
+    effective: datetime | None = None
+    if info.HasField("effective_time"):
+        from datetime import UTC
+
+        effective = info.effective_time.ToDatetime(tzinfo=UTC)
+    return [
+        Price(
+            sku_id=sku.sku_id,
+            description=sku.description,
+            generation=generation,
+            region=region,
+            usage_type=sku.category.usage_type,
+            usd_per_chip_hour=rate.units + rate.nanos / 1e9,
+            effective_at=effective,
+        )
+        for region in sku.service_regions
+        if region in regions
+    ]
+
+
+def generation_of_sku(description: str) -> str:
+    """Name of the generation in `core.tpu.GENERATIONS` that a SKU is for; "" when none."""
+    for name in tpu.GENERATIONS:
+        if _GENERATION_WORDS[name].search(description):
+            return name
+    return ""

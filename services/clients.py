@@ -1,0 +1,367 @@
+"""The only builder of SDK clients: endpoint, credentials and transport of each product.
+
+The target decides between the emulator on loopback and Google itself, here and nowhere else: all
+other code sees the same client classes on the same transports (gRPC where that is the library's
+default, REST for Compute, BigQuery and Kubernetes). Clients are built at first use and kept, and
+their SDKs are imported then, since importing them all takes seconds. How a call is retried and how
+its errors read is `services/calls.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+
+from core.errors import Invalid
+from core.records import Source
+from services import calls
+
+if TYPE_CHECKING:
+    import grpc
+    from google.cloud.aiplatform_v1.services.endpoint_service import EndpointServiceClient
+    from google.cloud.bigquery import Client as BigQueryClient
+    from google.cloud.billing.budgets_v1 import BudgetServiceClient
+    from google.cloud.billing_v1 import CloudCatalogClient
+    from google.cloud.compute_v1 import (
+        BackendServicesClient,
+        GlobalForwardingRulesClient,
+        UrlMapsClient,
+    )
+    from google.cloud.container_v1 import ClusterManagerClient
+    from google.cloud.monitoring_v3 import MetricServiceClient
+    from google.cloud.tpu_v2 import TpuClient
+    from kubernetes.client import ApiClient
+
+T = TypeVar("T")
+
+# Google's own channels have no receive limit; a plain one keeps gRPC's 4 MB, which a fleet of
+# thousands of chips exceeds. The short reconnect back-off lets a restarted emulator be found at
+# once (gRPC's own grows to two minutes).
+_CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.enable_http_proxy", 0),  # a proxy of the environment never leads to this machine
+)
+_SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+_GOOGLE_HOSTS: Final = {
+    Source.GKE: "container.googleapis.com",
+    Source.KUBE: "the clusters' own endpoints",
+    Source.TPU: "tpu.googleapis.com",
+    Source.VERTEX: "REGION-aiplatform.googleapis.com",
+    Source.LOAD_BALANCER: "compute.googleapis.com",
+    Source.LOAD: "monitoring.googleapis.com",
+    Source.CHIPS: "monitoring.googleapis.com",
+    Source.PRICES: "cloudbilling.googleapis.com",
+    Source.COSTS: "bigquery.googleapis.com",
+    Source.BUDGETS: "billingbudgets.googleapis.com",
+}
+_REST_PREFIXES: Final = {
+    Source.KUBE: "/k8s",
+    Source.LOAD_BALANCER: "/compute",
+    Source.COSTS: "/bigquery",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CloudTarget:
+    """Where the cloud is and which project of it is meant.
+
+    Attributes:
+        kind: "emulator" (loopback, anonymous) or "google" (Application Default Credentials).
+        project: project id.
+        region: default region.
+        billing_account: "billingAccounts/…"; "" when unknown.
+        billing_export: detailed export as project.dataset.table; "" when there is none.
+        rest_url, grpc_target: of the emulator; unused with Google.
+    """
+
+    kind: Literal["emulator", "google"]
+    project: str
+    region: str = "us-central1"
+    billing_account: str = ""
+    billing_export: str = ""
+    rest_url: str = "http://127.0.0.1:9080"
+    grpc_target: str = "127.0.0.1:9081"
+
+
+class Clients:
+    """Builds each SDK client once; safe for threads.
+
+    The properties raise `core.errors.Denied` when there are no credentials.
+    """
+
+    def __init__(self, target: CloudTarget) -> None:
+        self.target = target
+        self._lock = threading.RLock()
+        self._built: dict[str, object] = {}
+
+    @property
+    def project(self) -> str:
+        """Project id of all calls."""
+        return self.target.project
+
+    # --- calling ---------------------------------------------------------------------------------
+
+    def call(
+        self,
+        fn: Callable[[float], T],
+        *,
+        resource: str,
+        timeout_s: float = 10.0,
+        policy: calls.RetryPolicy = calls.READ,
+    ) -> T:
+        """`calls.call` with this target's project and hints.
+
+        Args:
+            fn: gets the seconds that this attempt may take, and makes one SDK call.
+            resource: what is called, as named in the error.
+            timeout_s: of one attempt.
+            policy: how often it is tried; `calls.ONCE` for what changes something.
+
+        Raises:
+            OpsError: whatever went wrong.
+        """
+        return calls.call(
+            fn, resource=resource, timeout_s=timeout_s, policy=policy, context=self.context
+        )
+
+    @property
+    def context(self) -> calls.CallContext:
+        """What hints name: the project, and what to do when nothing answers."""
+        if self._emulated:
+            hint = (
+                f"The emulator does not answer at {self.target.rest_url} / "
+                f"{self.target.grpc_target}. Start it with `make run` or `python -m emulator`."
+            )
+        else:
+            hint = "Check the network and https://status.cloud.google.com."
+        return calls.CallContext(project=self.target.project, unreachable_hint=hint)
+
+    def endpoint(self, source: Source) -> str:
+        """What is called for that source, for people; "" for our own inference server."""
+        if source not in _GOOGLE_HOSTS:
+            return ""
+        if not self._emulated:
+            return _GOOGLE_HOSTS[source]
+        if source in _REST_PREFIXES:
+            return self.target.rest_url + _REST_PREFIXES[source]
+        return self.target.grpc_target
+
+    # --- credentials -----------------------------------------------------------------------------
+
+    @property
+    def credentials(self) -> Any:  # google.auth has no types for its credentials' common base
+        """Anonymous on the emulator, else Application Default Credentials."""
+        return self._once("credentials", self._find_credentials)
+
+    def _find_credentials(self) -> object:
+        if self._emulated:
+            from google.auth.credentials import AnonymousCredentials
+
+            return AnonymousCredentials()
+        import google.auth
+
+        def find(_timeout_s: float) -> object:
+            return google.auth.default(scopes=list(_SCOPES))[0]
+
+        return self.call(find, resource="Application Default Credentials", policy=calls.ONCE)
+
+    def fresh_token(self) -> str:
+        """A valid access token, refreshed when needed; "" when calls are anonymous."""
+        credentials = self.credentials
+        if self._emulated:
+            return ""
+        from google.auth.transport.requests import Request
+
+        with self._lock:
+            if not credentials.valid:
+                self.call(
+                    lambda _: credentials.refresh(Request()),
+                    resource="Application Default Credentials",
+                )
+            return cast(str, credentials.token)
+
+    # --- gRPC clients ----------------------------------------------------------------------------
+
+    def gke(self) -> ClusterManagerClient:
+        """Kubernetes Engine."""
+        from google.cloud.container_v1 import ClusterManagerClient
+        from google.cloud.container_v1.services.cluster_manager.transports import (
+            ClusterManagerGrpcTransport,
+        )
+
+        return self._grpc("gke", ClusterManagerClient, ClusterManagerGrpcTransport)
+
+    def tpu(self) -> TpuClient:
+        """Cloud TPU API (v5e, v5p and v6e only)."""
+        from google.cloud.tpu_v2 import TpuClient
+        from google.cloud.tpu_v2.services.tpu.transports import TpuGrpcTransport
+
+        return self._grpc("tpu", TpuClient, TpuGrpcTransport)
+
+    def vertex_endpoints(self, region: str) -> EndpointServiceClient:
+        """Vertex AI endpoints of one region; each region has its own host."""
+        from google.cloud.aiplatform_v1.services.endpoint_service import EndpointServiceClient
+        from google.cloud.aiplatform_v1.services.endpoint_service.transports import (
+            EndpointServiceGrpcTransport,
+        )
+
+        return self._grpc(
+            f"vertex/{region}",
+            EndpointServiceClient,
+            EndpointServiceGrpcTransport,
+            host=f"{region}-aiplatform.googleapis.com",
+        )
+
+    def metrics(self) -> MetricServiceClient:
+        """Cloud Monitoring time series."""
+        from google.cloud.monitoring_v3 import MetricServiceClient
+        from google.cloud.monitoring_v3.services.metric_service.transports import (
+            MetricServiceGrpcTransport,
+        )
+
+        return self._grpc("metrics", MetricServiceClient, MetricServiceGrpcTransport)
+
+    def catalogue(self) -> CloudCatalogClient:
+        """Cloud Billing Catalog."""
+        from google.cloud.billing_v1 import CloudCatalogClient
+        from google.cloud.billing_v1.services.cloud_catalog.transports import (
+            CloudCatalogGrpcTransport,
+        )
+
+        return self._grpc("catalogue", CloudCatalogClient, CloudCatalogGrpcTransport)
+
+    def budgets(self) -> BudgetServiceClient:
+        """Cloud Billing budgets."""
+        from google.cloud.billing.budgets_v1 import BudgetServiceClient
+        from google.cloud.billing.budgets_v1.services.budget_service.transports import (
+            BudgetServiceGrpcTransport,
+        )
+
+        return self._grpc("budgets", BudgetServiceClient, BudgetServiceGrpcTransport)
+
+    # --- REST clients ----------------------------------------------------------------------------
+
+    def backend_services(self) -> BackendServicesClient:
+        """Compute: global backend services and their health."""
+        from google.cloud.compute_v1 import BackendServicesClient
+
+        return self._compute("backend_services", BackendServicesClient)
+
+    def url_maps(self) -> UrlMapsClient:
+        """Compute: global URL maps."""
+        from google.cloud.compute_v1 import UrlMapsClient
+
+        return self._compute("url_maps", UrlMapsClient)
+
+    def forwarding_rules(self) -> GlobalForwardingRulesClient:
+        """Compute: global forwarding rules."""
+        from google.cloud.compute_v1 import GlobalForwardingRulesClient
+
+        return self._compute("forwarding_rules", GlobalForwardingRulesClient)
+
+    def bigquery(self) -> BigQueryClient:
+        """BigQuery, for the billing export."""
+
+        def build() -> BigQueryClient:
+            from google.api_core.client_options import ClientOptions
+            from google.cloud.bigquery import Client
+
+            options = None
+            if self._emulated:
+                options = ClientOptions(api_endpoint=self.endpoint(Source.COSTS))
+            return Client(
+                project=self.target.project, credentials=self.credentials, client_options=options
+            )
+
+        return self._once("bigquery", build)
+
+    def kube(self, cluster: str, location: str) -> ApiClient:
+        """The Kubernetes API of one GKE cluster.
+
+        On Google: its endpoint and certificate authority as GKE tells them, and our own token.
+        """
+        return self._once(f"kube/{location}/{cluster}", lambda: self._kube(cluster, location))
+
+    def _kube(self, cluster: str, location: str) -> ApiClient:
+        from kubernetes.client import ApiClient, Configuration
+
+        settings = Configuration()
+        # Retries are ours (`services/calls.py`); urllib3's own would multiply them.
+        settings.retries = cast(Any, False)
+        settings.connection_pool_maxsize = 16
+        if self._emulated:
+            settings.host = f"{self.endpoint(Source.KUBE)}/{location}/{cluster}"
+            return ApiClient(settings)
+        name = f"projects/{self.target.project}/locations/{location}/clusters/{cluster}"
+        found = self.call(
+            lambda t: self.gke().get_cluster(name=name, timeout=t, retry=None), resource=name
+        )
+        if not found.endpoint:
+            raise Invalid("the cluster has no endpoint (yet)", resource=name, retryable=True)
+        import base64
+
+        settings.host = f"https://{found.endpoint}"
+        settings.ca_cert_data = base64.b64decode(found.master_auth.cluster_ca_certificate)
+
+        def refresh(config: Any) -> None:
+            config.api_key = {"authorization": f"Bearer {self.fresh_token()}"}
+
+        settings.refresh_api_key_hook = cast(Any, refresh)
+        return ApiClient(settings)
+
+    # --- building --------------------------------------------------------------------------------
+
+    @property
+    def _emulated(self) -> bool:
+        return self.target.kind == "emulator"
+
+    def _grpc(
+        self, key: str, client: Callable[..., T], transport: Callable[..., object], host: str = ""
+    ) -> T:
+        def build() -> T:
+            if self._emulated:
+                # With an endpoint and anonymous credentials alone the libraries insist on TLS.
+                return client(transport=transport(channel=self._channel()))
+            from google.api_core.client_options import ClientOptions
+
+            options = ClientOptions(api_endpoint=host) if host else None
+            return client(credentials=self.credentials, client_options=options)
+
+        return self._once(key, build)
+
+    def _channel(self) -> grpc.Channel:
+        def build() -> grpc.Channel:
+            import grpc
+
+            return grpc.insecure_channel(self.target.grpc_target, options=list(_CHANNEL_OPTIONS))
+
+        return self._once("channel", build)
+
+    def _compute(self, key: str, client: Callable[..., T]) -> T:
+        def build() -> T:
+            from google.api_core.client_options import ClientOptions
+
+            options = None
+            if self._emulated:
+                options = ClientOptions(api_endpoint=self.endpoint(Source.LOAD_BALANCER))
+            return client(credentials=self.credentials, client_options=options)
+
+        return self._once(key, build)
+
+    def _once(self, key: str, build: Callable[[], T]) -> T:
+        with self._lock:
+            if key not in self._built:
+                self._built[key] = build()
+            return cast(T, self._built[key])
+
+    def close(self) -> None:
+        """Close the shared channel; the clients are of no use afterwards."""
+        with self._lock:
+            channel = self._built.pop("channel", None)
+            if channel is not None:
+                cast("grpc.Channel", channel).close()
+            self._built.clear()

@@ -1,0 +1,200 @@
+"""Google Kubernetes Engine: clusters, node pools, resizing a pool, operations.
+
+What runs inside a cluster (nodes, pods) is `kube.py`'s. A multi-host TPU pool is atomic and its
+size immutable, so `apply_node_pool_size` is for single-host pools.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from core.errors import Conflict, Invalid
+from core.records import Cluster, NodePool
+from services import calls
+from services.clients import Clients
+
+_TOPOLOGY_LABEL: Final = "cloud.google.com/gke-tpu-topology"
+_READ_TIMEOUT_S: Final = 15.0
+_WRITE_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class OperationState:
+    """A long-running operation as it stands.
+
+    Attributes:
+        name: full name, as `Gke.get_operation` takes it.
+        done: whether it has ended, well or badly.
+        status: GKE's word (PENDING, RUNNING, DONE, ABORTING).
+        detail: what it is doing, in GKE's words; "" when it says nothing.
+        error: why it failed; None: it has not failed.
+        progress_ratio: 0–1; None: the operation reports no progress.
+    """
+
+    name: str
+    done: bool
+    status: str
+    detail: str
+    error: str | None
+    progress_ratio: float | None
+
+
+class Gke:
+    """Reads and resizes through the ClusterManager API."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def list_clusters(self) -> tuple[Cluster, ...]:
+        """All clusters of the project, in all locations."""
+        return self.list_inventory()[0]
+
+    def list_node_pools(self) -> tuple[NodePool, ...]:
+        """All node pools of all clusters."""
+        return self.list_inventory()[1]
+
+    def list_inventory(self) -> tuple[tuple[Cluster, ...], tuple[NodePool, ...]]:
+        """Clusters and all their node pools, in one call.
+
+        Raises:
+            OpsError: the call failed, or a location did not answer (then the list has holes).
+        """
+        parent = f"projects/{self._clients.project}/locations/-"
+        resource = f"{parent}/clusters"
+        answer: Any = self._clients.call(
+            lambda t: self._clients.gke().list_clusters(parent=parent, timeout=t, retry=None),
+            resource=resource,
+            timeout_s=_READ_TIMEOUT_S,
+        )
+        with calls.converting(resource):
+            if answer.missing_zones:
+                missing = ", ".join(answer.missing_zones)
+                raise Conflict(
+                    f"GKE could not list these locations: {missing}",
+                    resource=resource,
+                    retryable=True,
+                )
+            clusters = tuple(_cluster(c) for c in answer.clusters)
+            pools = tuple(_pool(c, p) for c in answer.clusters for p in c.node_pools)
+        return clusters, pools
+
+    def get_node_pool(self, pool: NodePool) -> NodePool:
+        """The pool as it is now.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        name = self._pool_name(pool)
+        found: Any = self._clients.call(
+            lambda t: self._clients.gke().get_node_pool(name=name, timeout=t, retry=None),
+            resource=name,
+            timeout_s=_READ_TIMEOUT_S,
+        )
+        with calls.converting(name):
+            return _pool_of(pool.cluster, pool.location, found)
+
+    def apply_node_pool_size(self, pool: NodePool, nodes: int) -> str:
+        """Start resizing the pool to `nodes` in total; the operation's full name.
+
+        GKE's size is per zone, so the total must divide by the number of zones.
+
+        Raises:
+            Conflict: the pool changed since `pool` was read (its etag), or is being changed.
+            Invalid: the total does not divide by the zones.
+        """
+        name = self._pool_name(pool)
+        zones = max(1, len(pool.zones))
+        if nodes < 0 or nodes % zones:
+            raise Invalid(
+                f"{nodes} nodes cannot be spread evenly over {zones} zones",
+                resource=name,
+                hint=f"Choose a multiple of {zones}.",
+            )
+        now = self.get_node_pool(pool)
+        if pool.etag and now.etag != pool.etag:
+            raise Conflict("The node pool changed since it was read.", resource=name)
+        request = {"name": name, "node_count": nodes // zones}
+        started: Any = self._clients.call(
+            lambda t: self._clients.gke().set_node_pool_size(
+                request=request, timeout=t, retry=None
+            ),
+            resource=name,
+            timeout_s=_WRITE_TIMEOUT_S,
+            policy=calls.ONCE,
+        )
+        location = started.location or started.zone or pool.location
+        return f"projects/{self._clients.project}/locations/{location}/operations/{started.name}"
+
+    def get_operation(self, name: str) -> OperationState:
+        """An operation by its full name. GKE returns a plain Operation, so it is polled here."""
+        found: Any = self._clients.call(
+            lambda t: self._clients.gke().get_operation(name=name, timeout=t, retry=None),
+            resource=name,
+            timeout_s=_READ_TIMEOUT_S,
+        )
+        with calls.converting(name):
+            status = str(found.status.name)
+            failed = bool(found.error.code) or bool(found.error.message)
+            return OperationState(
+                name=name,
+                done=status == "DONE",
+                status=status,
+                detail=str(found.detail or ""),
+                error=str(found.error.message or found.status_message) if failed else None,
+                progress_ratio=1.0 if status == "DONE" and not failed else _progress(found),
+            )
+
+    def _pool_name(self, pool: NodePool) -> str:
+        return (
+            f"projects/{self._clients.project}/locations/{pool.location}"
+            f"/clusters/{pool.cluster}/nodePools/{pool.name}"
+        )
+
+
+def _cluster(found: Any) -> Cluster:
+    return Cluster(
+        name=str(found.name),
+        location=str(found.location),
+        version=str(found.current_master_version),
+        status=str(found.status.name),
+        endpoint=str(found.endpoint),
+        labels=dict(found.resource_labels),
+    )
+
+
+def _pool(cluster: Any, found: Any) -> NodePool:
+    return _pool_of(str(cluster.name), str(cluster.location), found)
+
+
+def _pool_of(cluster: str, location: str, found: Any) -> NodePool:
+    """The record of a pool. `node_count` is the size last set (per zone × zones): GKE's API has no
+    count of the nodes that run, which are `Host` records."""
+    labels = dict(found.config.labels)
+    zones = tuple(str(z) for z in found.locations)
+    topology = str(found.placement_policy.tpu_topology) or labels.get(_TOPOLOGY_LABEL, "")
+    return NodePool(
+        name=str(found.name),
+        cluster=cluster,
+        location=location,
+        zones=zones,
+        machine_type=str(found.config.machine_type),
+        topology=topology or None,
+        node_count=int(found.initial_node_count) * max(1, len(zones)),
+        status=str(found.status.name),
+        status_message=str(found.status_message),
+        version=str(found.version),
+        labels=labels,
+        etag=str(found.etag),
+        placement_policy=str(found.placement_policy.policy_name),
+    )
+
+
+def _progress(found: Any) -> float | None:
+    """Done ÷ total of the first pair of whole-number metrics that says both."""
+    values = {str(m.name).lower(): int(m.int_value) for m in found.progress.metrics}
+    totals = [v for n, v in values.items() if "total" in n]
+    dones = [v for n, v in values.items() if "done" in n or "complete" in n]
+    if not totals or not dones or totals[0] <= 0:
+        return None
+    return min(1.0, dones[0] / totals[0])

@@ -1,0 +1,320 @@
+"""An OpenAI-compatible inference server: its state, its models, and chat answers as they stream.
+
+Works on our own server (`serving/`) and on any other one at a URL. Not the load balancer's tiers'
+figures, which come from `monitoring.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, cast
+
+import httpx
+
+from core.errors import Invalid, NotFound, OpsError, Unavailable
+from core.records import ServerStatus
+from services import calls
+from services.sdk_errors import from_http, json_message
+
+_CONNECT_S: Final = 5.0
+_READ_S: Final = 10.0
+_STATUS_POLICY: Final = calls.RetryPolicy(attempts=2, deadline_s=8.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatParameters:
+    """How to answer; None leaves the choice to the server."""
+
+    model: str = ""
+    max_tokens: int | None = 256
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """A piece of the answer, `at_ms` after the request was sent."""
+
+    text: str
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerEnd:
+    """The end of a whole answer; token counts are the server's, None when it tells none.
+
+    Attributes:
+        finish_reason: stop, length …
+        ttft_ms: request sent → first text; None: the answer is empty.
+        total_ms: request sent → end.
+        tokens_per_s: completion tokens after the first ÷ time since the first text.
+    """
+
+    finish_reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    ttft_ms: float | None
+    total_ms: float
+    tokens_per_s: float | None
+
+
+def chat_request(
+    messages: Sequence[Message], parameters: ChatParameters
+) -> dict[str, Any]:  # JSON as it goes over the wire
+    """Body of the streaming request, also for showing it as a command line."""
+    wanted: dict[str, Any] = {
+        "model": parameters.model or None,
+        "messages": [{"role": m.role, "content": m.content} for m in messages],
+        "max_tokens": parameters.max_tokens,
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "top_k": parameters.top_k,
+        "seed": parameters.seed,
+        "stop": list(parameters.stop) or None,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+class Inference:
+    """One server at a base URL (with or without a trailing /v1). Safe for threads."""
+
+    def __init__(self, base_url: str, *, api_key: str = "", silence_s: float = 60.0) -> None:
+        """`silence_s`: how long a stream may send nothing before it counts as broken."""
+        self.url = base_url.rstrip("/").removesuffix("/v1")
+        if not self.url.startswith(("http://", "https://")):
+            raise Invalid(f"{base_url!r} is not an http:// or https:// address", resource=base_url)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._silence_s = silence_s
+        hint = (
+            f"Is the server at {self.url} running? `make run` or `python -m serving` starts ours."
+        )
+        self._context = calls.CallContext(unreachable_hint=hint)
+        # A proxy of the environment never leads to this machine.
+        direct: dict[str, httpx.BaseTransport | None] = {
+            "all://127.0.0.1": None,
+            "all://localhost": None,
+            "all://[::1]": None,
+        }
+        self._http = httpx.Client(base_url=self.url, headers=headers, mounts=direct)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def read_status(self) -> ServerStatus:
+        """What the server says of itself; a server of another make tells readiness and model.
+
+        Raises:
+            OpsError: it does not answer, or not as such a server.
+        """
+        try:
+            found = self._get("/v1/status")
+        except NotFound:
+            models = self.list_models()
+            return ServerStatus(
+                url=self.url,
+                ready=bool(models),
+                detail="answers; tells no status of its own",
+                model=models[0] if models else "",
+            )
+        with calls.converting(self.url):
+            return ServerStatus(
+                url=self.url,
+                ready=found["status"] == "ready",
+                detail=str(found.get("message") or found["status"]),
+                model=str(found.get("model") or ""),
+                parameters=found.get("parameters"),
+                devices=tuple(str(d) for d in found.get("devices") or ()),
+                precision=str(found.get("precision") or ""),
+                slots=found.get("slots"),
+                context_tokens=found.get("context"),
+                uptime_s=found.get("uptime_s"),
+                compiles_after_ready=found.get("compilations_after_ready"),
+            )
+
+    def list_models(self) -> tuple[str, ...]:
+        """Ids of the models that it serves.
+
+        Raises:
+            OpsError: it does not answer, or not as such a server.
+        """
+        found = self._get("/v1/models")
+        with calls.converting(f"{self.url}/v1/models"):
+            return tuple(str(m["id"]) for m in found["data"])
+
+    def stream_chat(
+        self, messages: Sequence[Message], parameters: ChatParameters | None = None
+    ) -> ChatStream:
+        """Start a chat answer; nothing is sent before the stream is iterated."""
+        body = chat_request(messages, parameters or ChatParameters())
+        timeout = httpx.Timeout(self._silence_s, connect=_CONNECT_S)
+        return ChatStream(self._http, self.url, body, timeout, self._context)
+
+    def _get(self, path: str) -> Mapping[str, Any]:
+        resource = self.url + path
+
+        def read(timeout_s: float) -> Mapping[str, Any]:
+            answer = self._http.get(path, timeout=timeout_s)
+            if answer.is_error:
+                raise from_http(
+                    answer.status_code, json_message(answer.text), resource, self._context
+                )
+            return cast(Mapping[str, Any], answer.json())
+
+        return calls.call(
+            read,
+            resource=resource,
+            timeout_s=_READ_S,
+            policy=_STATUS_POLICY,
+            context=self._context,
+        )
+
+
+class ChatStream:
+    """One answer: iterate it once for `TextChunk`s and, last, one `AnswerEnd`.
+
+    Closing it (also by `with`, or by dropping the iteration) closes the connection, which makes
+    the server free the slot. It is never retried: a prompt may cost money twice.
+    """
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        url: str,
+        body: Mapping[str, Any],
+        timeout: httpx.Timeout,
+        context: calls.CallContext,
+    ) -> None:
+        self._http, self._timeout, self._context = http, timeout, context
+        self._resource = f"{url}/v1/chat/completions"
+        self._body = body
+        self._closed = False
+        self._chunks: Iterator[TextChunk | AnswerEnd] | None = None
+
+    def __enter__(self) -> ChatStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the answer; from another thread it takes effect at the next chunk."""
+        self._closed = True
+
+    def __iter__(self) -> Iterator[TextChunk | AnswerEnd]:
+        """The chunks as they come.
+
+        Raises:
+            OpsError: refused, broken off, silent for too long, or not understood.
+        """
+        if self._chunks is not None:
+            raise RuntimeError("a stream is iterated once")
+        self._chunks = self._translated()
+        return self._chunks
+
+    def _translated(self) -> Iterator[TextChunk | AnswerEnd]:
+        with calls.translating(self._resource, self._context):
+            yield from self._read()
+
+    def _read(self) -> Iterator[TextChunk | AnswerEnd]:
+        sent = time.perf_counter()
+        answer = _Answer(sent)
+        with self._http.stream(
+            "POST", "/v1/chat/completions", json=self._body, timeout=self._timeout
+        ) as response:
+            if response.is_error:
+                response.read()
+                message = json_message(response.text)
+                raise from_http(response.status_code, message, self._resource, self._context)
+            for line in response.iter_lines():
+                if self._closed:
+                    return
+                if not line.startswith("data:"):
+                    continue
+                data = line.removeprefix("data:").strip()
+                if data == "[DONE]":
+                    break
+                with calls.converting(self._resource):
+                    text = answer.take(json.loads(data), self._resource)
+                if text:
+                    yield TextChunk(text, answer.at_ms())
+        yield answer.end(self._resource)
+
+
+class _Answer:
+    """What is known of an answer while it streams."""
+
+    def __init__(self, sent: float) -> None:
+        self._sent = sent
+        self._first_ms: float | None = None
+        self._last_ms: float | None = None
+        self._finish = ""
+        self._usage: Mapping[str, Any] = {}
+
+    def at_ms(self) -> float:
+        return (time.perf_counter() - self._sent) * 1000.0
+
+    def take(self, event: Mapping[str, Any], resource: str) -> str:
+        """Note one event; its text."""
+        if "error" in event:
+            raise _stream_error(event["error"], resource)
+        self._usage = event.get("usage") or self._usage
+        text = ""
+        for choice in event["choices"]:
+            self._finish = choice.get("finish_reason") or self._finish
+            text += (choice.get("delta") or {}).get("content") or ""
+        if text:
+            self._last_ms = self.at_ms()
+            self._first_ms = self._last_ms if self._first_ms is None else self._first_ms
+        return text
+
+    def end(self, resource: str) -> AnswerEnd:
+        """The summary; Unavailable when the stream ended before the answer did."""
+        if not self._finish:
+            raise Unavailable(
+                "The stream broke off before the answer was whole.", resource=resource
+            )
+        tokens = self._usage.get("completion_tokens")
+        return AnswerEnd(
+            finish_reason=self._finish,
+            prompt_tokens=self._usage.get("prompt_tokens"),
+            completion_tokens=tokens,
+            ttft_ms=self._first_ms,
+            total_ms=self.at_ms(),
+            tokens_per_s=self._rate(tokens),
+        )
+
+    def _rate(self, tokens: int | None) -> float | None:
+        if tokens is None or tokens < 2 or self._first_ms is None or self._last_ms is None:
+            return None
+        took_s = (self._last_ms - self._first_ms) / 1000.0
+        return (tokens - 1) / took_s if took_s > 0 else None
+
+
+def _stream_error(error: object, resource: str) -> OpsError:
+    message = "The server ended the answer with an error."
+    if isinstance(error, Mapping):
+        message = str(cast(Mapping[str, object], error).get("message") or message)
+    return Unavailable(message, resource=resource)

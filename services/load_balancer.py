@@ -1,0 +1,155 @@
+"""Compute's global load balancer: forwarding rules, URL maps, backend services and their health.
+
+Its traffic and latency are `monitoring.py`'s; which path goes where is pure work in `core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from core.errors import Denied, OpsError, Unavailable
+from core.records import (
+    Backend,
+    BackendService,
+    ForwardingRule,
+    LoadBalancer,
+    PathMatcher,
+    PathRule,
+    UrlMap,
+)
+from services import calls
+from services.clients import Clients
+
+_TIMEOUT_S: Final = 15.0
+
+
+class LoadBalancers:
+    """Reads all that stands between clients and tiers."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def read_load_balancer(self) -> LoadBalancer:
+        """The whole load balancer, its lists and then the health of each group in parallel.
+
+        Raises:
+            OpsError: a list could not be read, or health may not be read at all. A single group
+                that refuses (serverless groups have no health) has None for its counts.
+        """
+        with ThreadPoolExecutor(3, thread_name_prefix="load-balancer") as pool:
+            rules = pool.submit(
+                self._list, "forwardingRules", lambda: self._clients.forwarding_rules()
+            )
+            maps = pool.submit(self._list, "urlMaps", lambda: self._clients.url_maps())
+            services = pool.submit(
+                self._list, "backendServices", lambda: self._clients.backend_services()
+            )
+            found_rules, found_maps = rules.result(), maps.result()
+            found_services = services.result()
+        health = self._read_health(found_services)
+        with calls.converting("compute.googleapis.com"):
+            return LoadBalancer(
+                forwarding_rules=tuple(_rule(r) for r in found_rules),
+                url_maps=tuple(_url_map(m) for m in found_maps),
+                backend_services=tuple(_service(s, health) for s in found_services),
+            )
+
+    def _list(self, kind: str, client: Callable[[], Any]) -> list[Any]:
+        resource = f"projects/{self._clients.project}/global/{kind}"
+
+        def read(timeout_s: float) -> list[Any]:
+            pager = client().list(project=self._clients.project, timeout=timeout_s, retry=None)
+            return list(pager)
+
+        return self._clients.call(read, resource=resource, timeout_s=_TIMEOUT_S)
+
+    def _read_health(self, services: list[Any]) -> dict[tuple[str, str], tuple[int, int]]:
+        """(service, group) → (healthy, unhealthy) endpoints, of the groups that answer."""
+        pairs = [(str(s.name), str(b.group)) for s in services for b in s.backends if b.group]
+        answers = calls.in_parallel(self._get_health, pairs)
+        return {p: a for p, a in zip(pairs, answers, strict=True) if a is not None}
+
+    def _get_health(self, pair: tuple[str, str]) -> tuple[int, int] | None:
+        service, group = pair
+        resource = f"projects/{self._clients.project}/global/backendServices/{service}"
+
+        def read(timeout_s: float) -> Any:
+            from google.cloud.compute_v1 import ResourceGroupReference
+
+            return self._clients.backend_services().get_health(
+                project=self._clients.project,
+                backend_service=service,
+                resource_group_reference_resource=ResourceGroupReference(group=group),
+                timeout=timeout_s,
+                retry=None,
+            )
+
+        try:
+            answer = self._clients.call(read, resource=resource, timeout_s=_TIMEOUT_S)
+        except (Denied, Unavailable):
+            raise
+        except OpsError:
+            return None  # this kind of group has no health to tell
+        states = [str(s.health_state) for s in answer.health_status]
+        return states.count("HEALTHY"), len(states) - states.count("HEALTHY")
+
+
+def _last(url: str) -> str:
+    """Name at the end of a resource URL."""
+    return url.rsplit("/", 1)[-1]
+
+
+def _rule(found: Any) -> ForwardingRule:
+    return ForwardingRule(
+        name=str(found.name),
+        address=str(found.I_p_address),
+        ports=str(found.port_range) or ", ".join(str(p) for p in found.ports),
+        scheme=str(found.load_balancing_scheme),
+        target=_last(str(found.target)),
+    )
+
+
+def _url_map(found: Any) -> UrlMap:
+    """A URL map by its path rules; route rules (header matches) are not shown."""
+    hosts: dict[str, tuple[str, ...]] = {}
+    for rule in found.host_rules:
+        name = str(rule.path_matcher)
+        hosts[name] = (*hosts.get(name, ()), *(str(h) for h in rule.hosts))
+    matchers = tuple(
+        PathMatcher(
+            name=str(m.name),
+            hosts=hosts.get(str(m.name), ()),
+            default_service=_last(str(m.default_service)),
+            rules=tuple(
+                PathRule(tuple(str(p) for p in r.paths), _last(str(r.service)))
+                for r in m.path_rules
+            ),
+        )
+        for m in found.path_matchers
+    )
+    return UrlMap(str(found.name), _last(str(found.default_service)), matchers)
+
+
+def _service(found: Any, health: dict[tuple[str, str], tuple[int, int]]) -> BackendService:
+    name = str(found.name)
+    return BackendService(
+        name=name,
+        protocol=str(found.protocol),
+        scheme=str(found.load_balancing_scheme),
+        timeout_s=int(found.timeout_sec),
+        health_checks=tuple(_last(str(h)) for h in found.health_checks),
+        backends=tuple(_backend(b, health.get((name, str(b.group)))) for b in found.backends),
+    )
+
+
+def _backend(found: Any, health: tuple[int, int] | None) -> Backend:
+    scaler = found._pb  # proto-plus hides whether an optional scalar is set
+    return Backend(
+        group=str(found.group).split("/projects/", 1)[-1].split("/", 1)[-1],
+        balancing_mode=str(found.balancing_mode),
+        capacity_ratio=float(found.capacity_scaler) if scaler.HasField("capacity_scaler") else None,
+        healthy=None if health is None else health[0],
+        unhealthy=None if health is None else health[1],
+    )
