@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetPydanticSchema,
+    PlainSerializer,
     PrivateAttr,
     ValidationError,
     ValidationInfo,
@@ -172,8 +173,12 @@ def _to_spec(tier: TierSettings) -> TierSpec:
     return tier.spec()
 
 
+def _to_table(tier: TierSpec) -> dict[str, Any]:
+    return asdict(tier)
+
+
 def _tier_schema(_type: object, handler: Any) -> Any:
-    return handler(Annotated[TierSettings, AfterValidator(_to_spec)])
+    return handler(Annotated[TierSettings, AfterValidator(_to_spec), PlainSerializer(_to_table)])
 
 
 class Settings(BaseSettings):

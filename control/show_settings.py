@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def settings_rows(settings: Settings) -> list[tuple[str, Any, str]]:
     """(dotted key, value, where it comes from) of every setting; passwords in URLs are masked."""
-    tree: dict[str, Any] = settings.model_dump(mode="json", exclude={"tiers"})
-    tree["tiers"] = [asdict(tier) for tier in settings.tiers]
+    tree = settings.model_dump(mode="json")
     return [(key, _masked(key, value), settings.origin(key)) for key, value in leaves(tree)]
 
 
