@@ -38,6 +38,6 @@ class Clock:
         return past.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
-def rfc3339(at: float) -> str:
-    """Unix seconds as Google writes times in JSON strings."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def rfc3339(at: float, precision: str = "seconds") -> str:
+    """Unix seconds as Google writes times in JSON strings; precision as of datetime.isoformat."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

@@ -1,0 +1,73 @@
+"""What GKE refuses, and in which words. Nothing is changed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from emulator.apis.gke.model import Cluster, Fleet, NodePool, pool_target
+from emulator.wire.errors import ApiError, failed_precondition, invalid
+
+if TYPE_CHECKING:
+    from emulator.context import Cloud
+
+SERVICE: Final = "container.googleapis.com"
+MAX_NODES_PER_POOL: Final = 1000
+
+# Quota of the project per region: TPU chips by family. Enough for every tier of the default file
+# and some spare, so that a slip of the hand meets the quota as it would in a real project.
+TPU_CHIP_QUOTA: Final = {"TPU7x": 10_752, "v6e": 64, "v5p": 64, "v5e": 64}
+
+
+def check_resize(cloud: Cloud, cluster: Cluster, pool: NodePool, size: int) -> None:
+    """Pass a size that GKE would take now.
+
+    Raises:
+        ApiError: INVALID_ARGUMENT for a size out of range; FAILED_PRECONDITION for an atomic pool
+            or while another operation runs on the pool; PERMISSION_DENIED (as GKE answers) when
+            the region's quota does not suffice.
+    """
+    if size < 0:
+        raise invalid("Node_count must be non-negative.", field="node_count")
+    if size > MAX_NODES_PER_POOL:
+        raise invalid(
+            f"Node pool size {size} exceeds the limit of {MAX_NODES_PER_POOL} nodes.",
+            field="node_count",
+        )
+    if pool.multi_host:
+        raise failed_precondition(
+            f'Node pool "{pool.name}" is a multi-host TPU slice of topology {pool.topology}: it is '
+            "atomic and its size cannot be changed. Create or delete node pools instead."
+        )
+    running = cloud.operations.running_on("container", pool_target(pool))
+    if running:
+        name = running.name.rsplit("/", 1)[-1]
+        raise failed_precondition(
+            f"Operation {name} is currently resizing node pool {pool.name} of cluster "
+            f"{cluster.name}. Please wait and try again once it is done.",
+            reason="CLUSTER_ALREADY_HAS_OPERATION",
+            domain=SERVICE,
+            metadata={"operation": name},
+        )
+    _check_quota(cloud, cloud.fleet, pool, size)
+
+
+def _check_quota(cloud: Cloud, fleet: Fleet, pool: NodePool, size: int) -> None:
+    generation = pool.generation
+    more = (size - pool.target) * pool.chips_per_node
+    if generation is None or more <= 0:
+        return
+    used = sum(p.target * p.chips_per_node for p in fleet.pools() if p.generation == generation)
+    limit = TPU_CHIP_QUOTA[generation.name]
+    free = limit - used
+    if more <= free:
+        return
+    project = cloud.project.id
+    raise ApiError(
+        "PERMISSION_DENIED",
+        "Insufficient regional quota to satisfy request: resource "
+        f"\"TPUS_PER_TPU_FAMILY\": request requires '{more:.1f}' and is short "
+        f"'{more - free:.1f}'. project has a quota of '{limit:.1f}' with '{free:.1f}' available. "
+        "View and manage quotas at "
+        f"https://console.cloud.google.com/iam-admin/quotas?usage=USED&project={project}.",
+        legacy_reason="forbidden",
+    )

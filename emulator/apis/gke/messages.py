@@ -1,0 +1,175 @@
+"""GKE's state in Google's messages (google.container.v1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from google.cloud.container_v1.types import cluster_service as types
+
+from emulator.apis.gke.model import Cluster, NodePool
+from emulator.clock import rfc3339
+from emulator.operations import Job
+from emulator.scenario import Project
+from emulator.wire.etags import etag_of
+
+HOST: Final = "https://container.googleapis.com/v1"
+_COMPUTE: Final = "https://www.googleapis.com/compute/v1"
+# TPU hosts carry this taint, so that only workloads that ask for chips land on them.
+_TPU_TAINT: Final = types.NodeTaint(
+    key="google.com/tpu", value="present", effect=types.NodeTaint.Effect.NO_SCHEDULE
+)
+_SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+def cluster_path(project: Project, cluster: Cluster) -> str:
+    """Its resource name."""
+    return f"projects/{project.id}/locations/{cluster.location}/clusters/{cluster.name}"
+
+
+def pool_etag(pool: NodePool) -> str:
+    """Changes whenever the pool does."""
+    return etag_of(pool.name, pool.target, pool.status, pool.revision)
+
+
+def pool_message(project: Project, cluster: Cluster, pool: NodePool) -> types.NodePool:
+    """A node pool; initialNodeCount stays what it was at creation, as with GKE."""
+    path = f"{cluster_path(project, cluster)}/nodePools/{pool.name}"
+    return types.NodePool(
+        name=pool.name,
+        config=_node_config(project, pool),
+        initial_node_count=pool.initial,
+        locations=[pool.zone],
+        network_config=types.NodeNetworkConfig(
+            pod_range="hw-pods", pod_ipv4_cidr_block="10.64.0.0/10", enable_private_nodes=True
+        ),
+        self_link=f"{HOST}/{path}",
+        version=cluster.version,
+        instance_group_urls=[
+            f"{_COMPUTE}/projects/{project.id}/zones/{pool.zone}/instanceGroupManagers/{pool.group}"
+        ],
+        status=types.NodePool.Status[pool.status],
+        autoscaling=types.NodePoolAutoscaling(enabled=False),
+        management=types.NodeManagement(auto_upgrade=True, auto_repair=True),
+        max_pods_constraint=types.MaxPodsConstraint(max_pods_per_node=110),
+        pod_ipv4_cidr_size=24,
+        upgrade_settings=types.NodePool.UpgradeSettings(
+            max_surge=0 if pool.generation else 1,
+            max_unavailable=1 if pool.generation else 0,
+            strategy=types.NodePoolUpdateStrategy.SURGE,
+        ),
+        placement_policy=_placement(pool),
+        etag=pool_etag(pool),
+    )
+
+
+def _placement(pool: NodePool) -> types.NodePool.PlacementPolicy | None:
+    return types.NodePool.PlacementPolicy(policy_name=pool.policy) if pool.policy else None
+
+
+def _node_config(project: Project, pool: NodePool) -> types.NodeConfig:
+    return types.NodeConfig(
+        machine_type=pool.machine_type,
+        disk_size_gb=500 if pool.generation else 100,
+        disk_type="hyperdisk-balanced" if pool.generation else "pd-balanced",
+        oauth_scopes=list(_SCOPES),
+        service_account=f"hw-nodes@{project.id}.iam.gserviceaccount.com",
+        metadata={"disable-legacy-endpoints": "true"},
+        image_type="COS_CONTAINERD",
+        labels=pool.labels,
+        taints=[_TPU_TAINT] if pool.generation else [],
+        shielded_instance_config=types.ShieldedInstanceConfig(enable_integrity_monitoring=True),
+        workload_metadata_config=types.WorkloadMetadataConfig(
+            mode=types.WorkloadMetadataConfig.Mode.GKE_METADATA
+        ),
+    )
+
+
+def cluster_message(project: Project, cluster: Cluster) -> types.Cluster:
+    """A cluster with its pools."""
+    pools = list(cluster.pools.values())
+    busy = any(p.status != "RUNNING" for p in pools)
+    subnetwork = f"projects/{project.id}/regions/{project.region}/subnetworks/hw-subnet"
+    return types.Cluster(
+        name=cluster.name,
+        id=etag_of(project.number, cluster.name),
+        description="Tiered LLM inference on TPUs",
+        initial_node_count=pools[0].initial,
+        node_config=_node_config(project, pools[0]),
+        node_pools=[pool_message(project, cluster, p) for p in pools],
+        logging_service="logging.googleapis.com/kubernetes",
+        monitoring_service="monitoring.googleapis.com/kubernetes",
+        network="hw-net",
+        subnetwork="hw-subnet",
+        network_config=types.NetworkConfig(
+            network=f"projects/{project.id}/global/networks/hw-net",
+            subnetwork=subnetwork,
+            datapath_provider=types.DatapathProvider.ADVANCED_DATAPATH,
+        ),
+        cluster_ipv4_cidr="10.64.0.0/10",
+        services_ipv4_cidr="10.32.0.0/20",
+        ip_allocation_policy=types.IPAllocationPolicy(
+            use_ip_aliases=True, cluster_ipv4_cidr_block="10.64.0.0/10"
+        ),
+        locations=sorted({p.zone for p in pools}),
+        location=cluster.location,
+        zone=cluster.location,
+        resource_labels={"heartwood": "serving"},
+        release_channel=types.ReleaseChannel(channel=types.ReleaseChannel.Channel.RAPID),
+        workload_identity_config=types.WorkloadIdentityConfig(
+            workload_pool=f"{project.id}.svc.id.goog"
+        ),
+        monitoring_config=types.MonitoringConfig(
+            managed_prometheus_config=types.ManagedPrometheusConfig(enabled=True)
+        ),
+        cost_management_config=types.CostManagementConfig(enabled=True),
+        endpoint="203.0.113.10",
+        self_link=f"{HOST}/{cluster_path(project, cluster)}",
+        initial_cluster_version=cluster.version,
+        current_master_version=cluster.version,
+        current_node_version=cluster.version,
+        create_time=rfc3339(cluster.created_at),
+        status=types.Cluster.Status.RECONCILING if busy else types.Cluster.Status.RUNNING,
+        current_node_count=sum(len(p.nodes) for p in pools),
+        instance_group_urls=[u for p in pools for u in _groups(project, p)],
+        autopilot=types.Autopilot(enabled=False),
+        etag=etag_of(cluster.name, *(pool_etag(p) for p in pools)),
+    )
+
+
+def _groups(project: Project, pool: NodePool) -> list[str]:
+    base = f"{_COMPUTE}/projects/{project.id}/zones/{pool.zone}"
+    return [f"{base}/instanceGroupManagers/{pool.group}"]
+
+
+def operation_message(project: Project, job: Job, location: str, now: float) -> types.Operation:
+    """An operation: PENDING → RUNNING → DONE, with an error when it was cancelled or failed."""
+    name = job.name.rsplit("/", 1)[-1]
+    link = f"{HOST}/projects/{project.number}/locations/{location}"
+    message = types.Operation(
+        name=name,
+        zone=location,
+        location=location,
+        operation_type=types.Operation.Type[job.data["type"]],
+        status=types.Operation.Status[job.phase(now)],
+        self_link=f"{link}/operations/{name}",
+        target_link=f"{link}/{job.target}",
+        start_time=rfc3339(job.started_at, "microseconds"),
+    )
+    if job.ended_at is not None:
+        message.end_time = rfc3339(job.ended_at, "microseconds")
+    else:
+        done = round(100 * job.progress(now))
+        message.detail = f"{done}% of {job.data['after']} nodes"
+        message.progress = types.OperationProgress(
+            name=name,
+            status=message.status,
+            metrics=[types.OperationProgress.Metric(name="PERCENT", int_value=done)],
+        )
+    if job.error:
+        code, text = job.error
+        message.status_message = text
+        message.error = {"code": _CODES[code], "message": text}
+    return message
+
+
+_CODES: Final = {"CANCELLED": 1, "INTERNAL": 13, "INVALID_ARGUMENT": 3, "RESOURCE_EXHAUSTED": 8}
