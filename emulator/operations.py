@@ -118,6 +118,11 @@ class Operations:
         """The operation of that name."""
         return self._jobs.get(name)
 
+    def all(self) -> list[Job]:
+        """Every operation, oldest first."""
+        with self._lock:
+            return list(self._jobs.values())
+
     def of(self, service: str) -> list[Job]:
         """Every operation of a service, oldest first."""
         with self._lock:

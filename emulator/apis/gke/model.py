@@ -210,6 +210,8 @@ class Fleet:
                 }
                 pool.status = "RUNNING"
                 self._touch(pool)
+            if pool.target == before:
+                return
             self._cloud.changed(
                 "gke.node_pool.resized", pool_target(pool), pool.tier,
                 before=before, after=pool.target, pool=pool.name,

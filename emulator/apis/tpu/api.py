@@ -13,6 +13,7 @@ from emulator.apis.tpu import model
 from emulator.context import Cloud
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, invalid, not_found
+from emulator.wire.longrunning import LongRunning
 from emulator.wire.names import check_project, parse_name
 from emulator.wire.paging import page
 
@@ -20,11 +21,11 @@ _PARENT: Final = "projects/{project}/locations/{location}"
 _SERVICE: Final = "tpu.googleapis.com"
 
 
-class Tpu:
+class Tpu(LongRunning):
     """TPU VMs of the generations that this API still supports."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        super().__init__(cloud)
         self._state = cloud.store(model.TpuState, lambda: model.initial_state(cloud))
 
     def list_nodes(self, request: types.ListNodesRequest, call: Call) -> types.ListNodesResponse:
