@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from core.errors import Invalid
 from core.records import Source
 from services import calls
+from services.target import GOOGLE_HOSTS, REST_PREFIXES, CloudTarget
 
 if TYPE_CHECKING:
     import grpc
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from google.cloud.tpu_v2 import TpuClient
     from kubernetes.client import ApiClient
 
+__all__ = ["Clients", "CloudTarget"]
+
 T = TypeVar("T")
 
 # Google's own channels have no receive limit; a plain one keeps gRPC's 4 MB, which a fleet of
@@ -46,45 +48,6 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),  # a proxy of the environment never leads to this machine
 )
 _SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
-_GOOGLE_HOSTS: Final = {
-    Source.GKE: "container.googleapis.com",
-    Source.KUBE: "the clusters' own endpoints",
-    Source.TPU: "tpu.googleapis.com",
-    Source.VERTEX: "REGION-aiplatform.googleapis.com",
-    Source.LOAD_BALANCER: "compute.googleapis.com",
-    Source.LOAD: "monitoring.googleapis.com",
-    Source.CHIPS: "monitoring.googleapis.com",
-    Source.PRICES: "cloudbilling.googleapis.com",
-    Source.COSTS: "bigquery.googleapis.com",
-    Source.BUDGETS: "billingbudgets.googleapis.com",
-}
-_REST_PREFIXES: Final = {
-    Source.KUBE: "/k8s",
-    Source.LOAD_BALANCER: "/compute",
-    Source.COSTS: "/bigquery",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CloudTarget:
-    """Where the cloud is and which project of it is meant.
-
-    Attributes:
-        kind: "emulator" (loopback, anonymous) or "google" (Application Default Credentials).
-        project: project id.
-        region: default region.
-        billing_account: "billingAccounts/…"; "" when unknown.
-        billing_export: detailed export as project.dataset.table; "" when there is none.
-        rest_url, grpc_target: of the emulator; unused with Google.
-    """
-
-    kind: Literal["emulator", "google"]
-    project: str
-    region: str = "us-central1"
-    billing_account: str = ""
-    billing_export: str = ""
-    rest_url: str = "http://127.0.0.1:9080"
-    grpc_target: str = "127.0.0.1:9081"
 
 
 class Clients:
@@ -142,12 +105,12 @@ class Clients:
 
     def endpoint(self, source: Source) -> str:
         """What is called for that source, for people; "" for our own inference server."""
-        if source not in _GOOGLE_HOSTS:
+        if source not in GOOGLE_HOSTS:
             return ""
         if not self._emulated:
-            return _GOOGLE_HOSTS[source]
-        if source in _REST_PREFIXES:
-            return self.target.rest_url + _REST_PREFIXES[source]
+            return GOOGLE_HOSTS[source]
+        if source in REST_PREFIXES:
+            return self.target.rest_url + REST_PREFIXES[source]
         return self.target.grpc_target
 
     # --- credentials -----------------------------------------------------------------------------
