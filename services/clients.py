@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from google.cloud.compute_v1 import (
         BackendServicesClient,
         GlobalForwardingRulesClient,
+        InstanceGroupManagersClient,
         UrlMapsClient,
     )
     from google.cloud.container_v1 import ClusterManagerClient
@@ -225,6 +226,12 @@ class Clients:
         from google.cloud.compute_v1 import GlobalForwardingRulesClient
 
         return self._compute("forwarding_rules", GlobalForwardingRulesClient)
+
+    def instance_groups(self) -> InstanceGroupManagersClient:
+        """Compute: managed instance groups, which hold the size of GKE's node pools."""
+        from google.cloud.compute_v1 import InstanceGroupManagersClient
+
+        return self._compute("instance_groups", InstanceGroupManagersClient)
 
     def bigquery(self) -> BigQueryClient:
         """BigQuery, for the billing export."""

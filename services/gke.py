@@ -6,10 +6,11 @@ size immutable, so `apply_node_pool_size` is for single-host pools.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.errors import Conflict, Invalid
+from core.errors import Conflict, Invalid, Unavailable
 from core.records import Cluster, NodePool
 from services import calls
 from services.clients import Clients
@@ -55,7 +56,10 @@ class Gke:
         return self.list_inventory()[1]
 
     def list_inventory(self) -> tuple[tuple[Cluster, ...], tuple[NodePool, ...]]:
-        """Clusters and all their node pools, in one call.
+        """Clusters and all their node pools.
+
+        Two calls: GKE's own record of a pool tells only the size it was created with; how many
+        nodes it is meant to have now is the target size of its instance groups.
 
         Raises:
             OpsError: the call failed, or a location did not answer (then the list has holes).
@@ -69,14 +73,14 @@ class Gke:
         )
         with calls.converting(resource):
             if answer.missing_zones:
-                missing = ", ".join(answer.missing_zones)
-                raise Conflict(
-                    f"GKE could not list these locations: {missing}",
+                raise Unavailable(
+                    f"GKE could not list these locations: {', '.join(answer.missing_zones)}",
                     resource=resource,
-                    retryable=True,
                 )
+            found = [(c, p) for c in answer.clusters for p in c.node_pools]
+            sizes = self._list_sizes() if found else {}
             clusters = tuple(_cluster(c) for c in answer.clusters)
-            pools = tuple(_pool(c, p) for c in answer.clusters for p in c.node_pools)
+            pools = tuple(_pool(str(c.name), str(c.location), p, sizes) for c, p in found)
         return clusters, pools
 
     def get_node_pool(self, pool: NodePool) -> NodePool:
@@ -92,7 +96,11 @@ class Gke:
             timeout_s=_READ_TIMEOUT_S,
         )
         with calls.converting(name):
-            return _pool_of(pool.cluster, pool.location, found)
+            groups = [str(url) for url in found.instance_group_urls]
+            sizes = dict(zip(groups, calls.in_parallel(self._get_size, groups), strict=True))
+            return _pool(
+                pool.cluster, pool.location, found, {_group(url): n for url, n in sizes.items()}
+            )
 
     def apply_node_pool_size(self, pool: NodePool, nodes: int) -> str:
         """Start resizing the pool to `nodes` in total; the operation's full name.
@@ -145,6 +153,37 @@ class Gke:
                 progress_ratio=1.0 if status == "DONE" and not failed else _progress(found),
             )
 
+    def _list_sizes(self) -> dict[str, int]:
+        """Target size of every managed instance group of the project, by `_group`."""
+        resource = f"projects/{self._clients.project}/aggregated/instanceGroupManagers"
+
+        def read(timeout_s: float) -> dict[str, int]:
+            pager = self._clients.instance_groups().aggregated_list(
+                project=self._clients.project, timeout=timeout_s, retry=None
+            )
+            return {
+                _group(str(g.self_link)): int(g.target_size)
+                for _, in_zone in pager
+                for g in in_zone.instance_group_managers
+            }
+
+        return self._clients.call(read, resource=resource, timeout_s=_READ_TIMEOUT_S)
+
+    def _get_size(self, url: str) -> int:
+        zone, name = _group(url).split("/")
+
+        def read(timeout_s: float) -> int:
+            found: Any = self._clients.instance_groups().get(
+                project=self._clients.project,
+                zone=zone,
+                instance_group_manager=name,
+                timeout=timeout_s,
+                retry=None,
+            )
+            return int(found.target_size)
+
+        return self._clients.call(read, resource=url, timeout_s=_READ_TIMEOUT_S)
+
     def _pool_name(self, pool: NodePool) -> str:
         return (
             f"projects/{self._clients.project}/locations/{pool.location}"
@@ -163,13 +202,14 @@ def _cluster(found: Any) -> Cluster:
     )
 
 
-def _pool(cluster: Any, found: Any) -> NodePool:
-    return _pool_of(str(cluster.name), str(cluster.location), found)
+def _group(url: str) -> str:
+    """zone/name of an instance group manager's URL."""
+    zone, _, name = url.rsplit("/zones/", 1)[-1].split("/", 2)
+    return f"{zone}/{name}"
 
 
-def _pool_of(cluster: str, location: str, found: Any) -> NodePool:
-    """The record of a pool. `node_count` is the size last set (per zone × zones): GKE's API has no
-    count of the nodes that run, which are `Host` records."""
+def _pool(cluster: str, location: str, found: Any, sizes: Mapping[str, int]) -> NodePool:
+    """The record of a pool; `sizes` are its groups' target sizes, and may hold others' too."""
     labels = dict(found.config.labels)
     zones = tuple(str(z) for z in found.locations)
     topology = str(found.placement_policy.tpu_topology) or labels.get(_TOPOLOGY_LABEL, "")
@@ -180,7 +220,7 @@ def _pool_of(cluster: str, location: str, found: Any) -> NodePool:
         zones=zones,
         machine_type=str(found.config.machine_type),
         topology=topology or None,
-        node_count=int(found.initial_node_count) * max(1, len(zones)),
+        node_count=sum(sizes[_group(str(url))] for url in found.instance_group_urls),
         status=str(found.status.name),
         status_message=str(found.status_message),
         version=str(found.version),
@@ -191,8 +231,11 @@ def _pool_of(cluster: str, location: str, found: Any) -> NodePool:
 
 
 def _progress(found: Any) -> float | None:
-    """Done ÷ total of the first pair of whole-number metrics that says both."""
+    """Done ÷ total, or percent, of the operation's whole-number metrics, where it has them."""
     values = {str(m.name).lower(): int(m.int_value) for m in found.progress.metrics}
+    for name, value in values.items():
+        if "percent" in name:
+            return min(1.0, value / 100.0)
     totals = [v for n, v in values.items() if "total" in n]
     dones = [v for n, v in values.items() if "done" in n or "complete" in n]
     if not totals or not dones or totals[0] <= 0:
