@@ -16,7 +16,7 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
-from serving.model import Config, Layer, Linear, Precision, Weights, make_linear, rope_tables
+from serving.model import Config, Layer, Linear, Precision, Weights, make_linear, make_rope
 from serving.vocabulary import CheckpointError, Vocabulary
 
 
@@ -124,7 +124,6 @@ class GgufCheckpoint:
         c = self.config
         if "output.weight" in self._tensors:
             raise CheckpointError(f"{self.path} has an untied output head; that is not served.")
-        cosine, sine = rope_tables(c, positions)
         embedding = self.read_tensor("token_embd.weight", (c.vocabulary, c.width))
         # Rows are tokens, so the product with the head sums over axis 1.
         tied = make_linear(embedding, precision, axis=1)
@@ -134,9 +133,7 @@ class GgufCheckpoint:
             layers.append(_make_layer(self.read_layer(index), precision))
             progress(index + 1, c.layers)
         norm = self.read_tensor("output_norm.weight", (c.width,))
-        return Weights(
-            tied, tuple(layers), jnp.asarray(norm), jnp.asarray(cosine), jnp.asarray(sine)
-        )
+        return Weights(tied, tuple(layers), jnp.asarray(norm), make_rope(c, positions))
 
 
 def _unpermute(matrix: np.ndarray, heads: int) -> np.ndarray:

@@ -6,11 +6,9 @@ engine's thread, after its port is open. What does not live here: serving reques
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import gc
 import hashlib
-import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import jax
 import jaxlib
 
 from serving.gguf_checkpoint import GgufCheckpoint
+from serving.memory import trim_memory
 from serving.model import Precision
 from serving.runner import Runner
 from serving.settings import Settings
@@ -82,13 +81,6 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
-def _give_memory_back() -> None:
-    """Return what loading and compiling freed to the system; glibc keeps it otherwise."""
-    gc.collect()
-    if os.name == "posix" and platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     """Read and compile everything; CheckpointError when the model cannot be served."""
     use_compilation_cache(settings.cache_dir)
@@ -110,9 +102,11 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     parameters = checkpoint.parameters
     # The reader holds an array per vocabulary entry: a quarter of a gigabyte.
     del checkpoint
-    _give_memory_back()
+    gc.collect()
+    trim_memory()
     runner = Runner(config, weights, settings.slots, context)
     runner.compile(lambda done, total: report("compiling programs", done, total))
-    _give_memory_back()
+    gc.collect()
+    trim_memory()
     devices = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
     return Loaded(runner, tokenizer, precision, _file_digest(path), parameters, backend, devices)

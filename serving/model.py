@@ -1,8 +1,9 @@
-"""The Llama decoder as plain pytrees: config, weights, KV cache, forward, prefill, decode.
+"""The Llama decoder as plain pytrees: config, weights, KV cache, forward.
 
 Reading order is top to bottom: `Config` says the shapes, `Linear` / `Layer` / `Weights` hold the
-parameters, `KVCache` holds what was seen, `forward` is the whole network, and `prefill` / `decode`
-are the two programs that the engine compiles. Shapes stand as trailing comments with these letters:
+parameters, `KVCache` holds what was seen, and `forward` is the whole network: `embed`,
+`run_layers`, `head`, the three pieces that `programs` compiles. Shapes stand as trailing comments
+with these letters:
 
     R rows (streams of this call)   T tokens of a row in this call   S slots of the cache
     L cached positions              D model width                    F feed-forward width
@@ -10,7 +11,7 @@ are the two programs that the engine compiles. Shapes stand as trailing comments
     E head width                    V vocabulary
 
 What does not live here: reading checkpoints (`gguf_checkpoint`), choosing tokens (`sampling`),
-which request sits in which slot (`scheduler`), compiling and running (`engine`).
+which request sits in which slot (`scheduler`), compiling and running (`programs`, `runner`).
 """
 
 from __future__ import annotations
@@ -81,9 +82,18 @@ class Layer:
     down: Linear  # F D
 
 
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("cosine", "sine"), meta_fields=())
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rope:
+    """Cosine and sine of every rotation angle up to the context."""
+
+    cosine: jax.Array  # context E/2
+    sine: jax.Array  # context E/2
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("embedding", "layers", "final_norm", "cosine", "sine"),
+    data_fields=("embedding", "layers", "final_norm", "rope"),
     meta_fields=(),
 )
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,18 +103,17 @@ class Weights:
     embedding: Linear  # values V D (rows are tokens), scale V
     layers: tuple[Layer, ...]
     final_norm: jax.Array  # D
-    cosine: jax.Array  # context E/2
-    sine: jax.Array  # context E/2
+    rope: Rope
 
 
-def rope_tables(config: Config, positions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine of every rotation angle, `[positions, E/2]`, computed in float64.
+def make_rope(config: Config, positions: int) -> Rope:
+    """The angles are computed in float64 and their cosine and sine rounded once.
 
     In float32 the angle of position 8191 would already be wrong by 5e-4 radians.
     """
     exponent = np.arange(0, config.head_width, 2, dtype=np.float64) / config.head_width
     angle = np.arange(positions, dtype=np.float64)[:, None] * config.rope_base**-exponent
-    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    return Rope(jnp.asarray(np.cos(angle), jnp.float32), jnp.asarray(np.sin(angle), jnp.float32))
 
 
 def make_linear(matrix: np.ndarray, precision: Precision, axis: int = 0) -> Linear:
@@ -133,17 +142,15 @@ class KVCache:
     values: tuple[jax.Array, ...]  # layers x [S K L E]
 
 
-def cache_specs(config: Config, slots: int, length: int, dtype: jnp.dtype) -> KVCache:
+def cache_specs(config: Config, layers: int, slots: int, length: int, dtype: jnp.dtype) -> KVCache:
     """Shapes and dtype of the cache: the one source for allocating and for compiling."""
     spec = jax.ShapeDtypeStruct((slots, config.kv_heads, length, config.head_width), dtype)
-    return KVCache((spec,) * config.layers, (spec,) * config.layers)
+    return KVCache((spec,) * layers, (spec,) * layers)
 
 
-def make_cache(config: Config, slots: int, length: int, dtype: jnp.dtype) -> KVCache:
+def make_cache(specs: KVCache) -> KVCache:
     """An empty cache; every leaf is a buffer of its own, since each is donated."""
-    return jax.tree.map(
-        lambda spec: jnp.zeros(spec.shape, spec.dtype), cache_specs(config, slots, length, dtype)
-    )
+    return jax.tree.map(lambda spec: jnp.asarray(np.zeros(spec.shape, spec.dtype)), specs)
 
 
 def resize(leaf: jax.Array, length: int) -> jax.Array:
@@ -265,12 +272,50 @@ def _block(
     return x + _feed_forward(layer, h.reshape(-1, config.width)).reshape(x.shape), cache
 
 
-def embed(weights: Weights, tokens: jax.Array) -> jax.Array:
+def embed(embedding: Linear, tokens: jax.Array) -> jax.Array:
     """Rows of the embedding for `tokens` [R T] as f32 [R T D]."""
-    x = weights.embedding.values[tokens].astype(jnp.float32)
-    if weights.embedding.scale is not None:
-        x = x * weights.embedding.scale[tokens][..., None]
+    x = embedding.values[tokens].astype(jnp.float32)
+    if embedding.scale is not None:
+        x = x * embedding.scale[tokens][..., None]
     return x
+
+
+def run_layers(
+    config: Config,
+    layers: tuple[Layer, ...],
+    rope: Rope,
+    cache: KVCache,  # of these layers
+    x: jax.Array,  # R T D
+    slots: jax.Array,  # R int32: the slot of each row
+    start: jax.Array,  # R int32: the position of each row's first token
+) -> tuple[jax.Array, KVCache]:
+    """Some consecutive layers: what leaves the last of them `[R T D]`, and their cache."""
+    position = start[:, None] + jnp.arange(x.shape[1])  # R T
+    cosine = rope.cosine[position][:, :, None]  # R T 1 E/2
+    sine = rope.sine[position][:, :, None]
+    mask = jnp.arange(cache.keys[0].shape[2]) <= position[:, :, None]  # R T L
+    mask = jnp.tile(mask, (1, config.group, 1))  # R G*T L
+    place = (slots, start, cosine, sine, mask)
+    keys, values = [], []
+    # Unrolled, not scanned: a scan over layers copies each layer's cache (measured 2-3x slower).
+    for layer, *kv in zip(layers, cache.keys, cache.values, strict=True):
+        x, (key, value) = _block(config, layer, x, (kv[0], kv[1]), place)
+        keys.append(key)
+        values.append(value)
+    return x, KVCache(tuple(keys), tuple(values))
+
+
+def head(
+    config: Config,
+    embedding: Linear,
+    final_norm: jax.Array,
+    x: jax.Array,  # R T D
+    last: jax.Array,  # R int32: which of the T tokens the logits are wanted for
+) -> jax.Array:
+    """Logits `[R V]` after token `last` of each row."""
+    x = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]  # R D
+    x = rms_norm(x, final_norm, config.norm_epsilon)
+    return project(x, embedding, contract=1)
 
 
 def forward(
@@ -278,69 +323,16 @@ def forward(
     weights: Weights,
     cache: KVCache,
     tokens: jax.Array,  # R T int32
-    slots: jax.Array,  # R int32: the slot of each row
-    start: jax.Array,  # R int32: the position of each row's first token
-    last: jax.Array,  # R int32: which of the T tokens the logits are wanted for
+    slots: jax.Array,  # R int32
+    start: jax.Array,  # R int32
+    last: jax.Array,  # R int32
 ) -> tuple[jax.Array, KVCache]:
     """The whole network: logits `[R V]` after token `last` of each row, and the cache with T more.
 
-    Tokens after `last` are padding: what they write lies after every position that is attended to,
-    and the next call overwrites it. `start + T` must not pass the cache's length.
+    A prefill is one row of many tokens, a decode many rows of one token. Tokens after `last` are
+    padding: what they write lies after every position that is attended to, and the next call
+    overwrites it. `start + T` must not pass the cache's length.
     """
-    rows, count = tokens.shape
-    length = cache.keys[0].shape[2]
-    position = start[:, None] + jnp.arange(count)  # R T
-    cosine = weights.cosine[position][:, :, None]  # R T 1 E/2
-    sine = weights.sine[position][:, :, None]
-    mask = jnp.arange(length) <= position[:, :, None]  # R T L
-    mask = jnp.tile(mask, (1, config.group, 1))  # R G*T L
-    place = (slots, start, cosine, sine, mask)
-
-    x = embed(weights, tokens)  # R T D
-    keys, values = [], []
-    # Unrolled, not scanned: a scan over layers copies each layer's cache (measured 2-3x slower).
-    for layer, *kv in zip(weights.layers, cache.keys, cache.values, strict=True):
-        x, (key, value) = _block(config, layer, x, (kv[0], kv[1]), place)
-        keys.append(key)
-        values.append(value)
-    x = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]  # R D
-    x = rms_norm(x, weights.final_norm, config.norm_epsilon)
-    logits = project(x, weights.embedding, contract=1)  # R V
-    return logits, KVCache(tuple(keys), tuple(values))
-
-
-# --- The two programs ---------------------------------------------------------------------------
-
-
-def prefill(
-    config: Config,
-    weights: Weights,
-    cache: KVCache,
-    tokens: jax.Array,  # T int32, padded
-    slot: jax.Array,  # int32
-    start: jax.Array,  # int32: the position of tokens[0]
-    count: jax.Array,  # int32: how many of the T are real
-) -> tuple[jax.Array, KVCache]:
-    """One chunk of one prompt; logits `[1 V]` after its last real token."""
-    one = (1,)
-    return forward(
-        config,
-        weights,
-        cache,
-        tokens[None],
-        slot.reshape(one),
-        start.reshape(one),
-        count.reshape(one) - 1,
-    )
-
-
-def decode(
-    config: Config,
-    weights: Weights,
-    cache: KVCache,
-    tokens: jax.Array,  # R int32: the newest token of each row
-    slots: jax.Array,  # R int32
-    position: jax.Array,  # R int32: where that token belongs
-) -> tuple[jax.Array, KVCache]:
-    """One token more for each row; logits `[R V]`."""
-    return forward(config, weights, cache, tokens[:, None], slots, position, jnp.zeros_like(slots))
+    x = embed(weights.embedding, tokens)  # R T D
+    x, cache = run_layers(config, weights.layers, weights.rope, cache, x, slots, start)
+    return head(config, weights.embedding, weights.final_norm, x, last), cache

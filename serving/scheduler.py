@@ -170,7 +170,7 @@ class Scheduler:
         return Chunk(sequence, start, tokens, pick_size(self.chunk_sizes, len(tokens)))
 
     def _needed(self, chunk: Chunk | None) -> int:
-        """Positions for every slot; a slot that only looks on still has one written after its end."""
+        """Positions for every slot; one that only looks on still has one written after its end."""
         needed = [sequence.held + 1 for sequence in self._order]
         if chunk is not None:
             needed += [chunk.start + chunk.size, chunk.start + len(chunk.tokens) + 1]
@@ -198,9 +198,10 @@ class Scheduler:
             sequence.generated.append(token)
             if token in sequence.stop_tokens:
                 self.finish(sequence, "stop")
-            elif (
-                len(sequence.generated) >= sequence.max_tokens
-                or sequence.position + 1 >= self.context
-            ):
+            elif self._at_limit(sequence):
                 self.finish(sequence, "length")
         return gained
+
+    def _at_limit(self, sequence: Sequence) -> bool:
+        full = sequence.position + 1 >= self.context
+        return full or len(sequence.generated) >= sequence.max_tokens

@@ -6,7 +6,7 @@ What does not live here: reading the file that the vocabulary comes from (`gguf_
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import tokenizers
@@ -73,7 +73,7 @@ class Tokenizer:
         if vocabulary.chat_template:
             sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
             sandbox.globals["raise_exception"] = _raise
-            sandbox.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+            sandbox.globals["strftime_now"] = lambda form: datetime.now(UTC).strftime(form)
             self._template = sandbox.from_string(vocabulary.chat_template)
 
     def encode(self, text: str, add_bos: bool = True) -> list[int]:
