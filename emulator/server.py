@@ -121,7 +121,7 @@ async def _serve_rest(
         f"emulator ready: scenario {cloud.scenario.name}, rest {cloud.endpoints.rest_url}, "
         f"grpc {cloud.endpoints.grpc_target}"
     )
-    await serving
+    await asyncio.gather(serving, asyncio.to_thread(app.load))
 
 
 class _Health:

@@ -166,4 +166,5 @@ def _has(found: Any, wanted: str) -> bool:
         return wanted in found
     if isinstance(found, list | tuple):
         return any(str(v) == wanted for v in cast(list[Any], found))
-    return wanted.lower() in ("" if found is None else str(found).lower())
+    text = "" if found is None else str(found).lower()
+    return _equal(text, wanted.lower()) if "*" in wanted else wanted.lower() in text

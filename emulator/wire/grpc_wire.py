@@ -36,7 +36,7 @@ def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
     to the first mount whose handler has the method.
     """
     by_path: dict[str, tuple[object, Method]] = {}
-    for mount in mounts:
+    for mount in (m for m in mounts if not m.rest_only):
         for method in mount.methods():
             if not method.grpc_path:
                 continue

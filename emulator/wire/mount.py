@@ -23,12 +23,13 @@ class Mount:
     """One Google service: a handler object and the library module whose transports describe it.
 
     Attributes:
-        prefix: where its REST paths start, e.g. "/tpu"; "" for none. Several mounts may share it.
+        prefix: where its REST paths start, e.g. "/tpu"; several mounts may share it. Where the
+            library's own paths start with it too (compute), it need not be given twice.
         transports: e.g. "google.cloud.tpu_v2.services.tpu.transports".
         handler: has a method `name(request, call) -> response` per served RPC, snake_case.
         extra_rules: HTTP rules beside the library's, by method name.
         legacy_errors: whether errors carry compute's errors[] list.
-        aliases: further prefixes under which the same REST paths answer.
+        rest_only: the library has no gRPC transport; its types are loaded with the first request.
     """
 
     prefix: str
@@ -36,7 +37,7 @@ class Mount:
     handler: object
     extra_rules: Mapping[str, tuple[HttpRule, ...]] = field(default_factory=dict)
     legacy_errors: bool = False
-    aliases: tuple[str, ...] = ()
+    rest_only: bool = False
 
     def methods(self) -> tuple[Method, ...]:
         """The service's methods, served and not."""

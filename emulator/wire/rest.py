@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from emulator.wire.call import Call, invoke
 from emulator.wire.codec import decode_request, encode_response
 from emulator.wire.errors import ApiError, to_envelope
 from emulator.wire.http_rules import Match, Router
-from emulator.wire.library import Method
 from emulator.wire.mount import Asgi, Mount, RouterMount
 
 if TYPE_CHECKING:
@@ -23,19 +23,28 @@ if TYPE_CHECKING:
 
 
 class RestService:
-    """Every mounted service under one prefix."""
+    """Every mounted service under one prefix; their types are loaded by `load`, at the latest on
+    the first request (compute's alone take a second).
+    """
 
     def __init__(self, cloud: Cloud, mounts: Iterable[Mount]) -> None:
         self._cloud = cloud
+        self._mounts = tuple(mounts)
+        self._legacy = any(m.legacy_errors for m in self._mounts)
+        self._loading = threading.Lock()
         self._owner: dict[int, Mount] = {}
-        methods: list[Method] = []
-        for mount in mounts:
-            for method in mount.methods():
-                self._owner[id(method)] = mount
-                methods.append(method)
-        self._methods = methods
-        self._router = Router(_served_first(methods, self._owner))
-        self._legacy = any(m.legacy_errors for m in self._owner.values())
+        self._router: Router | None = None
+
+    def load(self) -> Router:
+        """Read the libraries' rules, once."""
+        with self._loading:
+            if self._router is None:
+                methods = [(m, mount) for mount in self._mounts for m in mount.methods()]
+                self._owner = {id(m): mount for m, mount in methods}
+                # Served methods first: of equal rules (shared mix-ins) the served one is found.
+                methods.sort(key=lambda pair: not hasattr(pair[1].handler, pair[0].name))
+                self._router = Router([m for m, _ in methods])
+            return self._router
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one HTTP request."""
@@ -65,19 +74,15 @@ class RestService:
     def _find(self, request: Request, query: Mapping[str, str]) -> Match:
         path = _path(request)
         verb = request.headers.get("x-http-method-override", request.method)
-        match = self._router.match(verb, path)
+        router = self.load()
+        match = router.match(verb, path) or router.match(verb, request.scope["root_path"] + path)
         if match is None:
-            allowed = self._router.verbs(path)
+            allowed = router.verbs(path)
             hint = f" It takes: {', '.join(allowed)}." if allowed else ""
             raise ApiError(
                 "NOT_FOUND", f"The requested URL {verb} {path} was not found on this server.{hint}"
             )
         return match
-
-
-def _served_first(methods: list[Method], owner: Mapping[int, Mount]) -> list[Method]:
-    """Served methods first, so that of equal rules the served one is found."""
-    return sorted(methods, key=lambda m: not hasattr(owner[id(m)].handler, m.name))
 
 
 def _path(request: Request) -> str:
@@ -106,10 +111,14 @@ class RestApp:
             if isinstance(mount, RouterMount):
                 self._apps[mount.prefix] = mount.app
                 continue
-            for prefix in (mount.prefix, *mount.aliases):
-                grouped.setdefault(prefix, []).append(mount)
-        for prefix, group in grouped.items():
-            self._apps[prefix] = RestService(cloud, group)
+            grouped.setdefault(mount.prefix, []).append(mount)
+        self._services = [RestService(cloud, group) for group in grouped.values()]
+        self._apps.update(zip(grouped, self._services, strict=True))
+
+    def load(self) -> None:
+        """Load every service's types, so that no first request has to wait for them."""
+        for service in self._services:
+            service.load()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Route one ASGI event; lifespans are the process's own business."""

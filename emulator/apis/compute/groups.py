@@ -1,0 +1,117 @@
+"""Groups that follow the fleet: NEGs with their endpoints' health, and managed instance groups.
+
+Nothing is stored here: both are views of the nodes there are at the moment.
+"""
+
+from __future__ import annotations
+
+from emulator.apis.compute.load_balancer import SERVING_PORT, neg_name, served_tiers
+from emulator.apis.compute.model import HOST, Body, fingerprint, numeric_id, timestamp
+from emulator.apis.gke.model import NodePool
+from emulator.apis.gke.nodes import GkeNode
+from emulator.context import Cloud
+
+
+def tier_of_group(cloud: Cloud, group: str) -> str:
+    """The tier of a NEG's URL or name; "" when it is none of the load balancer's."""
+    name = group.rsplit("/", 1)[-1]
+    return next((t.name for t in served_tiers(cloud) if neg_name(t.name) == name), "")
+
+
+def endpoints(cloud: Cloud, tier: str) -> list[GkeNode]:
+    """The hosts that answer for their slices, one per slice."""
+    return [n for n in cloud.fleet.nodes(tier=tier) if n.leader] if tier else []
+
+
+def health(cloud: Cloud, group: str) -> Body:
+    """compute#backendServiceGroupHealth of a NEG."""
+    nodes = endpoints(cloud, tier_of_group(cloud, group))
+    ready = dict.fromkeys((n.slice_name for n in nodes), True)
+    for node in cloud.fleet.nodes(tier=tier_of_group(cloud, group)) if nodes else ():
+        ready[node.slice_name] = ready.get(node.slice_name, False) and node.ready
+    body: Body = {"kind": "compute#backendServiceGroupHealth"}
+    if nodes:
+        body["healthStatus"] = [
+            {
+                "instance": instance_link(cloud, n),
+                "ipAddress": n.internal_ip,
+                "port": SERVING_PORT,
+                "healthState": _state(n, ready[n.slice_name]),
+            }
+            for n in nodes
+        ]
+    return body
+
+
+def _state(node: GkeNode, slice_ready: bool) -> str:
+    if node.deleting:
+        return "DRAINING"
+    return "HEALTHY" if slice_ready else "UNHEALTHY"
+
+
+def instance_link(cloud: Cloud, node: GkeNode) -> str:
+    """URL of a node's VM."""
+    return f"{HOST}/projects/{cloud.project.id}/zones/{node.zone}/instances/{node.name}"
+
+
+def group_managers(cloud: Cloud, zone: str) -> dict[str, Body]:
+    """Managed instance groups of the zone's node pools, by name."""
+    return {p.group: _group(cloud, p) for p in cloud.fleet.pools() if p.zone == zone}
+
+
+def _group(cloud: Cloud, pool: NodePool) -> Body:
+    base = f"{HOST}/projects/{cloud.project.id}"
+    zone = f"{base}/zones/{pool.zone}"
+    path = f"projects/{cloud.project.id}/zones/{pool.zone}/instanceGroupManagers/{pool.group}"
+    stable = len(pool.nodes) == pool.target and all(n.ready for n in pool.nodes.values())
+    moving = abs(pool.target - len(pool.nodes))
+    growing = pool.target > len(pool.nodes)
+    return {
+        "kind": "compute#instanceGroupManager",
+        "id": numeric_id(path),
+        "creationTimestamp": timestamp(pool.created_at),
+        "name": pool.group,
+        "zone": zone,
+        "instanceTemplate": f"{base}/global/instanceTemplates/{pool.group.removesuffix('-grp')}",
+        "instanceGroup": f"{zone}/instanceGroups/{pool.group}",
+        "baseInstanceName": pool.group.removesuffix("-grp"),
+        "targetSize": pool.target,
+        "fingerprint": fingerprint(pool.group, pool.revision),
+        "selfLink": f"{HOST}/{path}",
+        "currentActions": {
+            "none": len(pool.nodes) if growing else pool.target,
+            "creating": moving if growing else 0,
+            "deleting": 0 if growing else moving,
+        },
+        "status": {"isStable": stable},
+    }
+
+
+def managed_instances(cloud: Cloud, group: str) -> list[Body]:
+    """The VMs of a group."""
+    return [
+        {
+            "id": str(n.instance_id),
+            "name": n.name,
+            "instance": instance_link(cloud, n),
+            "instanceStatus": "RUNNING",
+            "currentAction": "DELETING" if n.deleting else "NONE",
+        }
+        for p in cloud.fleet.pools()
+        if p.group == group
+        for n in cloud.fleet.nodes(pool=p.name)
+    ]
+
+
+def network_endpoints(cloud: Cloud, tier: str) -> list[Body]:
+    """Endpoints of a tier's NEG."""
+    return [
+        {
+            "networkEndpoint": {
+                "instance": n.name,
+                "ipAddress": n.internal_ip,
+                "port": SERVING_PORT,
+            }
+        }
+        for n in endpoints(cloud, tier)
+    ]

@@ -1,0 +1,120 @@
+"""Compute's resources as JSON bodies by collection, scope and name, in the order made.
+
+A body is what REST shows, less what every resource has (kind, id, selfLink …), which `stored` adds.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final
+
+from emulator.apis.compute import catalogue, load_balancer
+from emulator.context import Cloud
+
+HOST: Final = "https://www.googleapis.com/compute/v1"
+
+# Client library's service → (collection in URLs, kind). Services with handlers of their own too.
+COLLECTIONS: Final = {
+    "addresses": ("addresses", "address"),
+    "global_addresses": ("addresses", "address"),
+    "health_checks": ("healthChecks", "healthCheck"),
+    "backend_services": ("backendServices", "backendService"),
+    "url_maps": ("urlMaps", "urlMap"),
+    "target_https_proxies": ("targetHttpsProxies", "targetHttpsProxy"),
+    "target_http_proxies": ("targetHttpProxies", "targetHttpProxy"),
+    "ssl_certificates": ("sslCertificates", "sslCertificate"),
+    "forwarding_rules": ("forwardingRules", "forwardingRule"),
+    "global_forwarding_rules": ("forwardingRules", "forwardingRule"),
+    "network_endpoint_groups": ("networkEndpointGroups", "networkEndpointGroup"),
+    "machine_types": ("machineTypes", "machineType"),
+    "accelerator_types": ("acceleratorTypes", "acceleratorType"),
+    "zones": ("zones", "zone"),
+    "regions": ("regions", "region"),
+    "networks": ("networks", "network"),
+    "subnetworks": ("subnetworks", "subnetwork"),
+    "firewalls": ("firewalls", "firewall"),
+    "resource_policies": ("resourcePolicies", "resourcePolicy"),
+}
+
+Body = dict[str, Any]
+
+
+@dataclass
+class ComputeState:
+    """Bodies by (collection, scope); scope is "global", "zones/Z" or "regions/R"."""
+
+    bodies: dict[tuple[str, str], dict[str, Body]] = field(default_factory=dict)
+
+    def put(self, collection: str, scope: str, body: Body) -> None:
+        """Add or replace."""
+        self.bodies.setdefault((collection, scope), {})[body["name"]] = body
+
+    def of(self, collection: str, scope: str) -> dict[str, Body]:
+        """All of one scope by name."""
+        return self.bodies.get((collection, scope), {})
+
+    def scopes(self, collection: str) -> list[str]:
+        """Scopes in which the collection holds something."""
+        return [s for c, s in self.bodies if c == collection]
+
+
+def initial_state(cloud: Cloud) -> ComputeState:
+    """Zones and machine types of every project; the load balancer of one that serves."""
+    state = ComputeState()
+    items: Iterable[tuple[str, str, Body]] = (
+        *catalogue.resources(cloud.project),
+        *load_balancer.resources(cloud),
+    )
+    for collection, scope, body in items:
+        state.put(collection, scope, stored(cloud, collection, scope, body))
+    return state
+
+
+def stored(cloud: Cloud, collection: str, scope: str, body: Body) -> Body:
+    """The body with what every resource has."""
+    kinds = dict(COLLECTIONS.values())
+    path = f"projects/{cloud.project.id}/{scope}/{collection}/{body['name']}"
+    if collection in ("zones", "regions"):
+        path = f"projects/{cloud.project.id}/{collection}/{body['name']}"
+    extra: Body = {
+        "kind": f"compute#{kinds[collection]}",
+        "id": numeric_id(path),
+        "creationTimestamp": timestamp(cloud.clock.epoch()),
+        "selfLink": f"{HOST}/{path}",
+    }
+    if scope.startswith("zones/") and collection != "acceleratorTypes":
+        zone = scope.removeprefix("zones/")
+        plain = collection in ("machineTypes",)
+        extra["zone"] = zone if plain else f"{HOST}/projects/{cloud.project.id}/{scope}"
+    elif scope.startswith("zones/"):
+        extra["zone"] = f"{HOST}/projects/{cloud.project.id}/{scope}"
+    elif scope.startswith("regions/"):
+        extra["region"] = f"{HOST}/projects/{cloud.project.id}/{scope}"
+    return {**extra, **body}
+
+
+def link(project: str, *parts: str) -> str:
+    """The URL of a resource."""
+    return "/".join((f"{HOST}/projects/{project}", *parts))
+
+
+def numeric_id(path: str) -> str:
+    """A 64-bit id, the same on every start."""
+    digest = hashlib.blake2s(path.encode(), digest_size=8).digest()
+    return str(int.from_bytes(digest) >> 1)
+
+
+def fingerprint(*parts: object) -> str:
+    """A resource's fingerprint."""
+    digest = hashlib.blake2s(repr(parts).encode(), digest_size=8).digest()
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def timestamp(at: float) -> str:
+    """Unix seconds as compute writes them: milliseconds, in the time of Mountain View."""
+    pacific = timezone(timedelta(hours=-7))
+    return datetime.fromtimestamp(at, UTC).astimezone(pacific).isoformat(timespec="milliseconds")
