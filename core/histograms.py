@@ -91,25 +91,33 @@ def _spread(source: Histogram, bounds: tuple[float, ...]) -> list[float]:
     for i, count in enumerate(source.counts):
         if count == 0:
             continue
-        if i == 0 or i == len(source.bounds):
-            # An open bucket has no width to spread over: its events sit at its finite bound.
-            edge = source.bounds[0] if i == 0 else source.bounds[-1]
-            position = bisect.bisect_right(bounds, edge)
-            counts[position - 1 if i == 0 else position] += count
+        if i == len(source.bounds):
+            # Nothing is known of an open bucket's width: its events sit just above its bound.
+            counts[bisect.bisect_right(bounds, source.bounds[-1])] += count
             continue
-        low, high = source.bounds[i - 1], source.bounds[i]
+        low, high = _edges(source, i)
+        if low == high:
+            counts[bisect.bisect_left(bounds, high)] += count
+            continue
         first, last = bisect.bisect_right(bounds, low), bisect.bisect_right(bounds, high)
         for j in range(first, last):
-            counts[j] += count * (bounds[j] - bounds[j - 1]) / (high - low)
+            below = max(low, bounds[j - 1]) if j > 0 else low
+            counts[j] += count * (bounds[j] - below) / (high - low)
     return counts
+
+
+def _edges(source: Histogram, i: int) -> tuple[float, float]:
+    """Both edges of bucket i, not the last; the first one of values that cannot be negative
+    starts at 0, one below that has no width."""
+    high = source.bounds[i]
+    return (source.bounds[i - 1] if i > 0 else min(0.0, high)), high
 
 
 def percentile(source: Histogram, ratio: float) -> float | None:
     """The value below which `ratio` (0–1) of the events lie; None: no events.
 
     Linear within the bucket, as Prometheus' histogram_quantile and Cloud Monitoring's
-    ALIGN_PERCENTILE do; in the open buckets the finite bound is all that is known. The first
-    bucket of values that cannot be negative starts at 0.
+    ALIGN_PERCENTILE do; of the last, open bucket its bound is all that is known.
     """
     total = source.total
     if total <= 0 or not source.bounds:
@@ -122,8 +130,7 @@ def percentile(source: Histogram, ratio: float) -> float | None:
             continue
         if i == len(source.bounds):
             return source.bounds[-1]
-        high = source.bounds[i]
-        low = source.bounds[i - 1] if i > 0 else min(0.0, high)
+        low, high = _edges(source, i)
         return low + (high - low) * min(1.0, max(0.0, (wanted - seen) / count))
     return source.bounds[-1]
 

@@ -49,7 +49,7 @@ class Gke:
 
     def list_clusters(self) -> tuple[Cluster, ...]:
         """All clusters of the project, in all locations."""
-        return self.list_inventory()[0]
+        return tuple(_cluster(c) for c in self._list_raw().clusters)
 
     def list_node_pools(self) -> tuple[NodePool, ...]:
         """All node pools of all clusters."""
@@ -64,6 +64,15 @@ class Gke:
         Raises:
             OpsError: the call failed, or a location did not answer (then the list has holes).
         """
+        answer = self._list_raw()
+        with calls.converting("container.googleapis.com"):
+            found = [(c, p) for c in answer.clusters for p in c.node_pools]
+            sizes = self._list_sizes() if found else {}
+            clusters = tuple(_cluster(c) for c in answer.clusters)
+            pools = tuple(_pool(str(c.name), str(c.location), p, sizes) for c, p in found)
+        return clusters, pools
+
+    def _list_raw(self) -> Any:
         parent = f"projects/{self._clients.project}/locations/-"
         resource = f"{parent}/clusters"
         answer: Any = self._clients.call(
@@ -71,17 +80,12 @@ class Gke:
             resource=resource,
             timeout_s=_READ_TIMEOUT_S,
         )
-        with calls.converting(resource):
-            if answer.missing_zones:
-                raise Unavailable(
-                    f"GKE could not list these locations: {', '.join(answer.missing_zones)}",
-                    resource=resource,
-                )
-            found = [(c, p) for c in answer.clusters for p in c.node_pools]
-            sizes = self._list_sizes() if found else {}
-            clusters = tuple(_cluster(c) for c in answer.clusters)
-            pools = tuple(_pool(str(c.name), str(c.location), p, sizes) for c, p in found)
-        return clusters, pools
+        if answer.missing_zones:
+            raise Unavailable(
+                f"GKE could not list these locations: {', '.join(answer.missing_zones)}",
+                resource=resource,
+            )
+        return answer
 
     def get_node_pool(self, pool: NodePool) -> NodePool:
         """The pool as it is now.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from core.records import TpuVm
@@ -46,7 +46,6 @@ class Tpu:
 
 
 def _tpu_vm(zone: str, node: Any) -> TpuVm:
-    created: datetime | None = node.create_time or None
     return TpuVm(
         name=str(node.name).rsplit("/", 1)[-1],
         zone=zone,
@@ -56,6 +55,11 @@ def _tpu_vm(zone: str, node: Any) -> TpuVm:
         topology=str(node.accelerator_config.topology),
         runtime_version=str(node.runtime_version),
         hosts=len(node.network_endpoints),
-        created_at=created,
+        created_at=_plain(node.create_time),
         labels=dict(node.labels),
     )
+
+
+def _plain(at: Any) -> datetime | None:
+    """Google's own subclass of datetime as a plain one, which compares and pickles everywhere."""
+    return datetime.fromtimestamp(at.timestamp(), tz=UTC) if at else None
