@@ -1,0 +1,17 @@
+"""The Kubernetes API of every GKE cluster, under /k8s/PROJECT/LOCATION/CLUSTER; read-only.
+
+The package kmock was looked at first: it keeps and watches objects that a test puts into it, but
+knows neither Tables (`kubectl get` would print no columns), nor limit/continue, nor selectors, and
+objects here follow from the fleet instead of being put in.
+"""
+
+from __future__ import annotations
+
+from emulator.apis.kubernetes.api import KubernetesApi
+from emulator.context import Cloud
+from emulator.wire.mount import RouterMount
+
+
+def build(cloud: Cloud) -> list[RouterMount]:
+    """Mount the API servers."""
+    return [RouterMount("/k8s", KubernetesApi(cloud).app())]

@@ -1,0 +1,131 @@
+"""A GKE cluster seen from inside: which objects follow from its pools, the clock and the world."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from emulator.apis.gke.nodes import make_nodes
+from emulator.apis.kubernetes import nodes, workloads
+from emulator.apis.kubernetes.drafts import Draft
+from emulator.apis.kubernetes.events import event_drafts
+from emulator.apis.kubernetes.happenings import HOST_STATES, KEPT_S, Hit, happenings
+from emulator.apis.kubernetes.pods import ServerPod, pod_draft, server_pod
+from emulator.apis.kubernetes.store import Derived, ObjectStore
+from emulator.world.world import World
+
+if TYPE_CHECKING:
+    from emulator.apis.gke.model import Cluster, NodePool
+    from emulator.apis.gke.nodes import GkeNode
+    from emulator.context import Cloud
+    from emulator.scenario import TierSeed
+
+_LOOK_AGAIN_S: Final = 60.0  # events grow old and incidents begin without anybody's doing
+
+
+class ClusterObjects:
+    """All objects of one cluster."""
+
+    def __init__(self, cloud: Cloud, cluster: Cluster) -> None:
+        self._cloud, self._cluster = cloud, cluster
+        self._world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
+        # Milliseconds leave room for versions of one process below those of the next.
+        first = int(cloud.clock.started_at * 1000)
+        self.store = ObjectStore(self._derive, self._mark, cloud.clock.now, first)
+
+    def _mark(self) -> Hashable:
+        self._cloud.operations.settle()
+        jobs = self._cloud.operations.of("container")
+        return self._cloud.fleet.version, self._cloud.log.version, len(jobs)
+
+    def _derive(self) -> Derived:
+        cloud, cluster = self._cloud, self._cluster
+        now, began = cloud.clock.now(), cluster.created_at
+        with cloud.lock:
+            hits = self._hits(now)
+            states = {h.name: hit.state for hit in hits if _goes_on(hit, now) for h in hit.hosts}
+            seeds = [s for s in cloud.scenario.tiers if workloads.runs_in_gke(s)]
+            pods = {seed.name: self._pods(seed, states, now) for seed in seeds}
+            drafts = [
+                *self._nodes(states),
+                *workloads.namespace_drafts(seeds, began),
+                *workloads.service_drafts(seeds, began),
+                *workloads.system_drafts(self._hosts_without_chips(), began),
+            ]
+            for seed in seeds:
+                drafts += self._workload(seed, pods[seed.name])
+            for happening in happenings(cloud, cluster, hits, now):
+                drafts += event_drafts(happening)
+        due = [pod.next_at for found in pods.values() for pod, _ in found if pod.next_at]
+        return Derived(drafts, min([now + _LOOK_AGAIN_S, *due]))
+
+    def _pools(self, tier: str) -> list[NodePool]:
+        return [p for p in self._cluster.pools.values() if p.tier == tier]
+
+    def _nodes(self, states: dict[str, str]) -> Iterator[Draft]:
+        cluster, project = self._cluster, self._cloud.project
+        for pool in cluster.pools.values():
+            for node in pool.nodes.values():
+                state = states.get(node.name, nodes.NORMAL)
+                yield nodes.node_draft(node, pool, project, cluster.version, state)
+
+    def _hosts_without_chips(self) -> list[GkeNode]:
+        return [
+            n for p in self._cluster.pools.values() if not p.generation for n in p.nodes.values()
+        ]
+
+    def _pods(
+        self, seed: TierSeed, states: dict[str, str], now: float
+    ) -> list[tuple[ServerPod, NodePool]]:
+        """One per host that there is, and one per host that a pool was asked to have."""
+        cloud = self._cloud
+        found: list[tuple[ServerPod, NodePool]] = []
+        for pool in self._pools(seed.name):
+            for node in pool.nodes.values():
+                state = states.get(node.name, nodes.NORMAL)
+                found.append((server_pod(node, state, True, cloud.clock, now), pool))
+            coming = [o for o in range(pool.target) if o not in pool.nodes]
+            asked = self._asked_at(pool)
+            for node in make_nodes(pool, coming, cloud.seed, asked, None):
+                found.append((server_pod(node, nodes.NORMAL, False, cloud.clock, now), pool))
+        return found
+
+    def _asked_at(self, pool: NodePool) -> float:
+        """When the resize that runs on the pool began."""
+        jobs = self._cloud.operations.of("container")
+        times = [j.started_at for j in jobs if j.data.get("pool") == pool.name and not j.done]
+        return max(times, default=pool.created_at)
+
+    def _workload(self, seed: TierSeed, pods: Sequence[tuple[ServerPod, NodePool]]) -> list[Draft]:
+        project, began = self._cloud.project, self._cluster.created_at
+        drafts = [pod_draft(pod, pool, seed, project) for pod, pool in pods]
+        pools = self._pools(seed.name)
+        wanted = len(pools) if seed.multi_host else sum(pool.target for pool in pools)
+        only_pods = [pod for pod, _ in pods]
+        drafts += workloads.workload_drafts(seed, wanted, only_pods, project, began)
+        return drafts
+
+    def _hits(self, now: float) -> list[Hit]:
+        """Incidents of the last hour with the hosts that they hit."""
+        found: list[Hit] = []
+        for incident in self._world.incidents(now - KEPT_S, now + 1):
+            state = HOST_STATES.get(incident.kind, nodes.NORMAL)
+            slices = self._slices(incident.tier)
+            targeted = incident.kind in HOST_STATES and incident.target is not None
+            if targeted and incident.target in range(len(slices)):
+                found.append(Hit(incident, tuple(slices[incident.target]), state))
+            else:
+                found.append(Hit(incident, (), state))
+        return found
+
+    def _slices(self, tier: str) -> list[list[GkeNode]]:
+        """The tier's slices in the world's order: pools in order, hosts by ordinal."""
+        grouped: dict[str, list[GkeNode]] = {}
+        for pool in self._pools(tier):
+            for _, node in sorted(pool.nodes.items()):
+                grouped.setdefault(node.slice_name, []).append(node)
+        return list(grouped.values())
+
+
+def _goes_on(hit: Hit, now: float) -> bool:
+    return bool(hit.hosts) and hit.incident.start <= now < hit.incident.end

@@ -1,0 +1,205 @@
+"""Server pods: one per TPU host, in the state that its host and its own start leave it in.
+
+A pod's way as data: it waits for a host, pulls its image, loads weights, serves. How pods make up
+Deployments and LeaderWorkerSets stands in workloads.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from emulator.apis.kubernetes import nodes
+from emulator.apis.kubernetes.drafts import Draft, metadata, owner
+from emulator.apis.kubernetes.naming import (
+    SERVER_PORT,
+    group_index,
+    namespace_of,
+    pod_name,
+    template_hash,
+    workload_of,
+)
+from emulator.apis.kubernetes.resources import LEADER_WORKER_SETS, PODS, REPLICA_SETS
+from emulator.clock import Clock, rfc3339
+
+if TYPE_CHECKING:
+    from emulator.apis.gke.model import NodePool
+    from emulator.apis.gke.nodes import GkeNode
+    from emulator.scenario import Project, TierSeed
+
+# Simulated seconds from the host being ready to the image being there, and to the server serving.
+PULL_S: Final = 30.0
+SERVE_S: Final = 120.0
+
+PENDING, CREATING, LOADING, READY, UNREADY, TERMINATING = (
+    "pending", "creating", "loading", "ready", "unready", "terminating"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPod:
+    """One server pod: the host that it runs on or waits for, and where it stands.
+
+    `since` is when that began, in Unix seconds; `next_at` when it will go on by itself, if it will.
+    """
+
+    node: GkeNode
+    state: str
+    since: float
+    next_at: float | None = None
+
+    @property
+    def bound(self) -> bool:
+        """Whether it has a host."""
+        return self.state != PENDING
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves."""
+        return self.state == READY
+
+
+def server_pod(node: GkeNode, state: str, exists: bool, clock: Clock, now: float) -> ServerPod:
+    """The pod of a host in a state of nodes.py; `exists` is False for a host still to come."""
+    if not exists or not node.ready_at or state == nodes.DRAINED:
+        return ServerPod(node, PENDING, node.created_at)
+    if node.deleting:
+        return ServerPod(node, TERMINATING, now)
+    pulled = node.ready_at + clock.wall_s(PULL_S)
+    serving = node.ready_at + clock.wall_s(SERVE_S)
+    if node.ready_at <= node.created_at:  # there since the project was made
+        pulled = serving = node.ready_at
+    if now < pulled:
+        return ServerPod(node, CREATING, node.ready_at, pulled)
+    if now < serving:
+        return ServerPod(node, LOADING, pulled, serving)
+    if not nodes.is_ready(node, state):
+        return ServerPod(node, UNREADY, serving)
+    return ServerPod(node, READY, serving)
+
+
+def pod_draft(pod: ServerPod, pool: NodePool, seed: TierSeed, project: Project) -> Draft:
+    """The Pod."""
+    key = (pod.node, pod.state, None if pod.state == TERMINATING else pod.since)
+    name, namespace = pod_name(pod.node), namespace_of(seed.name)
+    return Draft(PODS, namespace, name, key, lambda: _pod(pod, pool, seed, project))
+
+
+def server_labels(seed: TierSeed) -> dict[str, str]:
+    """Labels by which a tier's workload selects its pods."""
+    return {"app": workload_of(seed.name), "heartwood-tier": seed.name}
+
+
+def pod_spec(seed: TierSeed, project: Project) -> dict[str, Any]:
+    """What a workload's template says of its pods."""
+    chips = str(seed.chips_per_slice // seed.hosts_per_slice)
+    probe = {"path": "/health", "port": SERVER_PORT, "scheme": "HTTP"}
+    container = {
+        "name": "server",
+        "image": f"{project.region}-docker.pkg.dev/{project.id}/serving/vllm-tpu:0.32.0",
+        "args": [f"--model={seed.model.name}", f"--tensor-parallel-size={seed.chips_per_slice}"],
+        "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
+        "resources": {"limits": {"google.com/tpu": chips}, "requests": {"google.com/tpu": chips}},
+        "readinessProbe": {"httpGet": probe, "periodSeconds": 10, "timeoutSeconds": 5},
+    }
+    return {
+        "containers": [container],
+        "hostNetwork": True,
+        "nodeSelector": {
+            "cloud.google.com/gke-tpu-accelerator": seed.gen.gke_accelerator,
+            "cloud.google.com/gke-tpu-topology": seed.topology,
+        },
+        "restartPolicy": "Always",
+        "serviceAccountName": workload_of(seed.name),
+        "terminationGracePeriodSeconds": 60,
+        "tolerations": [{"key": "google.com/tpu", "operator": "Exists", "effect": "NoSchedule"}],
+    }
+
+
+def _pod(pod: ServerPod, pool: NodePool, seed: TierSeed, project: Project) -> dict[str, Any]:
+    node, namespace, workload = pod.node, namespace_of(seed.name), workload_of(seed.name)
+    labels = server_labels(seed)
+    if seed.multi_host:
+        labels |= {
+            "leaderworkerset.sigs.k8s.io/name": workload,
+            "leaderworkerset.sigs.k8s.io/group-index": str(group_index(pool.name)),
+            "leaderworkerset.sigs.k8s.io/worker-index": str(node.ordinal),
+        }
+        owners = owner(LEADER_WORKER_SETS, namespace, workload)
+    else:
+        labels["pod-template-hash"] = template_hash(seed.name)
+        owners = owner(REPLICA_SETS, namespace, f"{workload}-{template_hash(seed.name)}")
+    ended = rfc3339(pod.since) if pod.state == TERMINATING else None
+    spec = pod_spec(seed, project)
+    if pod.bound:
+        spec["nodeName"] = node.name
+    return {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": metadata(
+            PODS, namespace, pod_name(node), node.created_at, labels=labels,
+            ownerReferences=owners, deletionTimestamp=ended,
+            deletionGracePeriodSeconds=60 if ended else None,
+        ),
+        "spec": spec,
+        "status": _status(pod, spec["containers"][0]["image"]),
+    }  # fmt: skip
+
+
+def _status(pod: ServerPod, image: str) -> dict[str, Any]:
+    node, since = pod.node, rfc3339(pod.since)
+    if pod.state == PENDING:
+        message = "0 nodes are available that match the node selector and have free google.com/tpu."
+        unscheduled = _condition("PodScheduled", False, since) | {
+            "reason": "Unschedulable",
+            "message": message,
+        }
+        return {"phase": "Pending", "conditions": [unscheduled], "qosClass": "Burstable"}
+    started = pod.state != CREATING
+    ready = pod.state in (READY, TERMINATING)
+    began = rfc3339(node.ready_at or node.created_at)
+    container: dict[str, Any] = {
+        "name": "server",
+        "image": image,
+        "imageID": "",
+        "ready": ready,
+        "started": started,
+        "restartCount": 0,
+        "state": {"running": {"startedAt": began}}
+        if started
+        else {"waiting": {"reason": "ContainerCreating"}},
+    }
+    conditions = [
+        _condition("PodReadyToStartContainers", started, began),
+        _condition("Initialized", True, began),
+        _condition("Ready", ready, since),
+        _condition("ContainersReady", ready, since),
+        _condition("PodScheduled", True, began),
+    ]
+    address = node.internal_ip
+    return {
+        "phase": "Running" if started else "Pending",
+        "conditions": conditions,
+        "hostIP": address,
+        "hostIPs": [{"ip": address}],
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "startTime": began,
+        "containerStatuses": [container],
+        "qosClass": "Burstable",
+    }
+
+
+def _condition(kind: str, holds: bool, since: str) -> dict[str, Any]:
+    built: dict[str, Any] = {
+        "type": kind,
+        "status": "True" if holds else "False",
+        "lastProbeTime": None,
+        "lastTransitionTime": since,
+    }
+    if not holds and kind in ("Ready", "ContainersReady"):
+        built |= {
+            "reason": "ContainersNotReady",
+            "message": "containers with unready status: [server]",
+        }
+    return built
