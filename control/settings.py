@@ -197,6 +197,7 @@ class Settings(BaseSettings):
     refresh: RefreshSettings = RefreshSettings()
     guards: GuardSettings = GuardSettings()
     log: LogSettings = LogSettings()
+    read_only: bool = Field(default=False, description="nobody may change anything from here")
     tiers: tuple[Annotated[TierSpec, GetPydanticSchema(_tier_schema)], ...] = ()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict[str, str])

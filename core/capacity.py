@@ -29,8 +29,14 @@ class SliceCapacity:
     arithmetic: tuple[str, ...]
 
 
-def slice_capacity(spec: TierSpec, load: TierLoad | None = None) -> SliceCapacity:
-    """Capacity of one slice; `load` tells how long sequences are (for the KV cache)."""
+def slice_capacity(
+    spec: TierSpec, load: TierLoad | None = None, metered_share: float | None = 1.0
+) -> SliceCapacity:
+    """Capacity of one slice.
+
+    `load` tells how long sequences are (for the KV cache); `metered_share` which share of the
+    tier's requests goes to servers that report their tokens (Vertex reports none).
+    """
     measured = spec.measured_tokens_per_s_per_slice
     if measured is not None:
         line = f"{measured:,.0f} generated tokens/s per slice, as measured (configured)"
@@ -39,20 +45,20 @@ def slice_capacity(spec: TierSpec, load: TierLoad | None = None) -> SliceCapacit
         return SliceCapacity(None, "unknown: neither measured nor a TPU with a known model", ())
     if not spec.kv_bytes_per_token:
         return SliceCapacity(None, "unknown: neither measured nor is the KV cache size known", ())
-    context = mean_context_tokens(load)
+    context = mean_context_tokens(load, metered_share)
     if context is None:
         return SliceCapacity(None, "unknown: no requests yet that tell how long sequences are", ())
     return _roofline(spec, tpu.generation(spec.generation), spec.kv_bytes_per_token, context)
 
 
-def mean_context_tokens(load: TierLoad | None) -> float | None:
+def mean_context_tokens(load: TierLoad | None, metered_share: float | None) -> float | None:
     """Mean tokens of a running sequence: prompt and half of what it generates; None: no load."""
-    if load is None or not load.requests_per_s:
+    if load is None or not load.requests_per_s or not metered_share:
         return None
     if load.prompt_tokens_per_s is None or load.generation_tokens_per_s is None:
         return None
     tokens = load.prompt_tokens_per_s + load.generation_tokens_per_s / 2
-    return tokens / load.requests_per_s
+    return tokens / (load.requests_per_s * metered_share)
 
 
 def _roofline(

@@ -262,7 +262,7 @@ def _vm_slice(spec: TierSpec, vm: TpuVm, readings: Mapping[str, list[ChipReading
     chips = ownership.slice_chips(spec, vm.topology)
     hosts: list[FleetHost] = []
     for index in range(vm.hosts):
-        name = vm.name if vm.hosts == 1 else f"{vm.name}-w-{index}"
+        name = f"{vm.name}/{index}"  # as Cloud Monitoring's worker is named in `ChipReading.host`
         found = tuple(sorted(readings.get(name, ()), key=lambda r: r.chip))
         hosts.append(FleetHost(name, state, reason, vm.zone, chips // vm.hosts, found))
     return FleetSlice(vm.name, vm.name, state, reason, chips, tuple(hosts))

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from core.fleet import Fleet, FleetTier, Unassigned
+from core.parts import total
 from core.records import Price, PriceBasis, TierLoad
-from core.specs import TierSpec
+from core.specs import PartKind, TierSpec
 
 HOURS_PER_MONTH: Final = 730  # 365 × 24 / 12, as cloud providers quote months
 ON_DEMAND: Final = "OnDemand"
@@ -147,19 +148,39 @@ def fleet_rate(fleet: Fleet, prices: Sequence[Price] | None) -> Rate:
     return Rate(sum(known) if known else None, PriceBasis.LIST, source)
 
 
-def token_cost(usd_per_hour: float | None, load: TierLoad | None) -> TokenCost:
-    """USD per million tokens at this rate and load: (USD/h ÷ 3600) ÷ (tokens/s) × 10⁶."""
-    if usd_per_hour is None:
-        return TokenCost(None, None, "not priced")
+def token_cost(tier: FleetTier, rate: Rate, load: TierLoad | None) -> TokenCost:
+    """USD per million tokens now: (USD/h ÷ 3600) ÷ (tokens/s) × 10⁶.
+
+    Vertex exports no token metrics, so its share of the tier's chips is left out of the cost too.
+    """
+    if rate.usd_per_hour is None:
+        return TokenCost(None, None, rate.source)
+    share = metered_share(tier)
+    if share is None:
+        return TokenCost(None, None, "how many chips run is not known yet")
+    usd_per_hour = rate.usd_per_hour * share
     if load is None or load.generation_tokens_per_s is None:
         return TokenCost(None, None, "tokens/s not known")
     generated = load.generation_tokens_per_s
     prompt = load.prompt_tokens_per_s
     both = None if prompt is None else prompt + generated
     source = f"${usd_per_hour:,.2f}/h ÷ tokens/s over the last {load.window_s / 60:.0f} min"
+    if share < 1:
+        source += f"; without Vertex ({1 - share:.0%} of the chips), which reports no tokens"
     return TokenCost(
         _per_million(usd_per_hour, both), _per_million(usd_per_hour, generated), source
     )
+
+
+def metered_share(tier: FleetTier) -> float | None:
+    """Share (0–1) of the running chips that are in parts which report tokens; None: unknown."""
+    whole = tier.chip_count.running
+    if whole is None:
+        return None
+    silent = total(p.chip_count.running for p in tier.parts if p.spec.kind is PartKind.VERTEX)
+    if silent is None:
+        return None
+    return 1.0 if not whole else (whole - silent) / whole
 
 
 def _per_million(usd_per_hour: float, tokens_per_s: float | None) -> float | None:

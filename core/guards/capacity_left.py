@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from core.capacity import slice_capacity
 from core.guards.change import slice_delta
 from core.guards.context import GuardContext
+from core.parts import total
 from core.plans import Outcome, Plan, Verdict
+from core.pricing import metered_share
 from core.records import Snapshot
 from core.series import Series
+from core.specs import PartKind
 
 MINIMUM_COVERAGE_RATIO = 0.5  # of the hour's steps that must have a point
 
@@ -23,9 +26,10 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     """Block a plan that leaves too little; ask when demand or capacity is not known."""
     delta = slice_delta(plan)
     tier = context.fleet.tier(plan.request.tier)
-    ready = tier.slice_count.ready
+    # Vertex reports no tokens: demand and slices are both those of the other parts.
+    ready = total(p.slice_count.ready for p in tier.parts if p.spec.kind is not PartKind.VERTEX)
     load = (snapshot.loads or {}).get(tier.name)
-    capacity = slice_capacity(tier.spec, load)
+    capacity = slice_capacity(tier.spec, load, metered_share(tier))
     if ready is None:
         outcome = Outcome.BLOCK if delta < 0 else Outcome.PASS
         return _verdict(outcome, "how many slices are ready is not known", "read Kubernetes", ())

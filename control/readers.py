@@ -1,0 +1,114 @@
+"""Which adapter call fills which fields of the Snapshot, one reader per source.
+
+When they are read is `control/refresh.py`'s; what a call does is the adapters' in `services/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from control.refresh import Fields, SourceReader
+from control.settings import Settings
+from core.errors import OpsError
+from core.records import Cluster, Snapshot, Source
+from services.billing import Billing
+from services.budgets import Budgets
+from services.clients import Clients
+from services.gke import Gke
+from services.identity import probe_identity
+from services.inference import Inference
+from services.kube import Kube
+from services.load_balancer import LoadBalancers
+from services.monitoring import Monitoring
+from services.tpu import Tpu
+from services.vertex import Vertex
+
+
+def make_readers(
+    settings: Settings, clients: Clients, inference: Inference | None
+) -> tuple[SourceReader, ...]:
+    """A reader for every source that these settings can have."""
+    specs = settings.tiers
+    gke, kube = Gke(clients), Kube(clients)
+    monitoring, billing = Monitoring(clients), Billing(clients)
+    tpu, vertex = Tpu(clients), Vertex(clients)
+    balancers, budgets = LoadBalancers(clients), Budgets(clients)
+
+    def read_gke(_: Snapshot) -> Fields:
+        clusters, pools = gke.list_inventory()
+        return {"clusters": clusters, "node_pools": pools}
+
+    reads: dict[Source, Callable[[Snapshot], Fields]] = {
+        Source.GKE: read_gke,
+        Source.KUBE: lambda s: read_kube(kube, s.clusters or gke.list_clusters()),
+        Source.TPU: lambda _: {"tpu_vms": tpu.list_tpu_vms(specs)},
+        Source.VERTEX: lambda _: {"endpoints": vertex.list_endpoints(specs)},
+        Source.LOAD_BALANCER: lambda _: {"load_balancer": balancers.read_load_balancer()},
+        Source.LOAD: lambda s: {"loads": monitoring.read_loads(specs, _now(), s.endpoints)},
+        Source.CHIPS: lambda _: {"chips": monitoring.read_chips(specs, _now())},
+        Source.PRICES: lambda _: {"prices": billing.list_prices(specs)},
+        Source.COSTS: lambda _: {"costs": billing.list_costs(_now().date())},
+        Source.BUDGETS: lambda _: {"budgets": budgets.list_budgets()},
+    }
+    if inference is not None:
+        reads[Source.INFERENCE] = lambda _: {"server": inference.read_status()}
+    identity = _identity(clients)
+    return tuple(
+        SourceReader(
+            source,
+            settings.refresh.interval_s(source),
+            read,
+            endpoint=_endpoint(source, clients, inference),
+            identity=None if source is Source.INFERENCE else identity,
+        )
+        for source, read in reads.items()
+    )
+
+
+def read_kube(kube: Kube, clusters: tuple[Cluster, ...]) -> Fields:
+    """Hosts, workloads, pods and events of all running clusters, read in parallel.
+
+    Raises:
+        OpsError: one of the calls failed; a picture with holes would look like lost hosts.
+    """
+    running = [c for c in clusters if c.status in ("RUNNING", "RECONCILING", "DEGRADED")]
+    if not running:
+        return {"hosts": (), "workloads": (), "pods": (), "kube_events": ()}
+    with ThreadPoolExecutor(4, thread_name_prefix="kube") as pool:
+        hosts = [pool.submit(kube.list_hosts, c) for c in running]
+        workloads = [pool.submit(kube.list_workloads, c) for c in running]
+        pods = [pool.submit(kube.list_pods, c) for c in running]
+        events = [pool.submit(kube.list_events, c) for c in running]
+        return {
+            "hosts": tuple(h for f in hosts for h in f.result()),
+            "workloads": tuple(w for f in workloads for w in f.result()),
+            "pods": tuple(p for f in pods for p in f.result()),
+            "kube_events": tuple(e for f in events for e in f.result()),
+        }
+
+
+def _endpoint(source: Source, clients: Clients, inference: Inference | None) -> str:
+    if source is Source.INFERENCE and inference is not None:
+        return inference.url
+    return clients.endpoint(source)
+
+
+def _identity(clients: Clients) -> Callable[[], str]:
+    """As whom we call, asked until it is known; "" until then, which fails no source."""
+    known: list[str] = []
+
+    def remembered() -> str:
+        if not known:
+            try:
+                known.append(probe_identity(clients).name)
+            except OpsError:
+                return ""
+        return known[0]
+
+    return remembered
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,144 @@
+"""Our own tables: intents with their events, saved plans, annotations, locks.
+
+SQLite in the data directory by default, PostgreSQL by URL. Intents and events are only ever added.
+What they mean is `control/audit.py`'s; durable workflows keep tables of their own (`dbos`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.types import TypeDecorator
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_BUSY_TIMEOUT_MS: Final = 5000
+
+metadata: Final = sa.MetaData()
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A UTC time; SQLite forgets the zone, so it is put back on reading."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """To the database; a time without a zone is a mistake of ours."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        """From the database."""
+        found = cast(datetime | None, value)
+        if found is None:
+            return None
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+intents: Final = sa.Table(
+    "intents",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("at", UtcTime, nullable=False, index=True),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("origin", sa.String(256), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("tier", sa.String(64), nullable=False, index=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("verdicts", sa.Text, nullable=False),
+    sa.Column("consents", sa.Text, nullable=False),
+)
+
+events: Final = sa.Table(
+    "intent_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("intent", sa.String(64), sa.ForeignKey("intents.id"), nullable=False, index=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),  # state of the intent from here on
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("call", sa.Text, nullable=False),  # the call that was made; "" when none
+)
+
+# What was decided first for an intent: "started" or "cancelled". The primary key decides a race.
+gates: Final = sa.Table(
+    "intent_gates",
+    metadata,
+    sa.Column("intent", sa.String(64), sa.ForeignKey("intents.id"), primary_key=True),
+    sa.Column("gate", sa.String(16), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+
+# One action per tier at a time, across all consoles on the same database.
+locks: Final = sa.Table(
+    "tier_locks",
+    metadata,
+    sa.Column("tier", sa.String(64), primary_key=True),
+    sa.Column("intent", sa.String(64), sa.ForeignKey("intents.id"), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+
+plans: Final = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("digest", sa.String(64), nullable=False, index=True),
+    sa.Column("saved_at", UtcTime, nullable=False),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+annotation_rows: Final = sa.Table(
+    "annotations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", UtcTime, nullable=False, index=True),
+    sa.Column("tier", sa.String(64), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("link", sa.Text, nullable=False),
+)
+
+
+def open_store(url: str) -> sa.Engine:
+    """An engine on the database, with all migrations applied; the directory is made if missing."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(parsed, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+    migrate(engine)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # an intent is on the disk before it is done
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the tables to the newest version."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

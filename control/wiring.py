@@ -1,0 +1,202 @@
+"""The Console: everything of this process that is not a page, built once and shared by all.
+
+`get_console()` gives it; `server.py` starts and stops it with the server, plain `streamlit run`
+starts it with the first page. Nothing here waits for a source: all starts when nothing answers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from typing import Any, cast
+
+from control import logs
+from control.access import Actor, current_actor
+from control.audit import Audit
+from control.executor import Executor
+from control.history import History, Reading
+from control.planning import Judged, Planning
+from control.readers import make_readers
+from control.refresh import Refresher
+from control.settings import Settings, load_settings
+from control.store import open_store
+from core.plans import Progress, Request
+from core.records import Snapshot, Source
+from core.series import Annotation, Signal, Window
+from services.clients import Clients, CloudTarget
+from services.gke import Gke
+from services.inference import Inference
+from services.monitoring import Monitoring
+
+
+def cloud_target(settings: Settings) -> CloudTarget:
+    """Where the cloud of these settings is."""
+    return CloudTarget(
+        kind=settings.cloud.target,
+        project=settings.project.id,
+        region=settings.project.region,
+        billing_account=settings.project.billing_account,
+        billing_export=settings.project.billing_export,
+        rest_url=settings.emulator_url,
+        grpc_target=settings.emulator_grpc,
+    )
+
+
+class Console:
+    """What pages and routes use. Safe for threads.
+
+    Attributes:
+        settings: in force.
+        clients: the SDK clients.
+        refresher: current state.
+        past: the cache of series.
+        audit: the record.
+        planning: plans and verdicts.
+        executor: applies them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clients = Clients(cloud_target(settings))
+        local = next((t.endpoint_url for t in settings.tiers if t.is_local and t.endpoint_url), "")
+        self.local_inference = Inference(local) if local else None
+        readers = make_readers(settings, self.clients, self.local_inference)
+        self.refresher = Refresher(settings.tiers, readers)
+        self.past = History(
+            Monitoring(self.clients), settings.tiers, lambda: self.refresher.snapshot().endpoints
+        )
+        self.audit = Audit(open_store(settings.data.database_url))
+        self.planning = Planning(settings, self.refresher.snapshot, self.past, self.audit)
+        self.executor = Executor(
+            self.audit,
+            self.planning,
+            Gke(self.clients),
+            self.refresher.snapshot,
+            self.refresher.refresh_now,
+            settings.data.workflow_database_url,
+        )
+        self._lock = threading.Lock()
+        self._started = False
+
+    def start(self) -> None:
+        """Start reading, and the executor with what it has to resume. Twice does nothing."""
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+            self.refresher.start()
+            self.executor.start()
+
+    def stop(self) -> None:
+        """Stop reading and leave running intents to the next start."""
+        with self._lock:
+            if not self._started:
+                return
+            self._started = False
+            self.executor.stop()
+            self.refresher.stop()
+            self.past.stop()
+            if self.local_inference is not None:
+                self.local_inference.close()
+            self.clients.close()
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The newest picture of everything."""
+        return self.refresher.snapshot()
+
+    def refresh_now(self, *sources: Source) -> None:
+        """Read these sources soon (none named: all)."""
+        self.refresher.refresh_now(*sources)
+
+    def history(self, signal: Signal, span: str | Window) -> Reading:
+        """A signal of all tiers over "1h", "6h", "24h", "7d", "30d" or a window; see `History`."""
+        return self.past.read(signal, span)
+
+    def history_if_cached(self, signal: Signal, span: str | Window) -> Reading | None:
+        """Likewise without waiting; None: not read yet, it is being read in the background."""
+        return self.past.peek(signal, span)
+
+    def annotations(self, window: Window, tier: str | None = None) -> tuple[Annotation, ...]:
+        """What happened in the window to that tier (None: to any)."""
+        return self.audit.annotations(window.start, window.end, tier)
+
+    # --- acting ----------------------------------------------------------------------------------
+
+    def actor(self) -> Actor:
+        """Who is in front of this console."""
+        return current_actor(read_only=self.settings.read_only)
+
+    def plan(self, request: Request) -> Judged:
+        """The plan for a request with all verdicts; raises PlanError."""
+        return self.planning.plan(request)
+
+    def submit(
+        self,
+        judged: Judged,
+        consents: Collection[str],
+        *,
+        reason: str = "",
+        intent: str = "",
+        actor: Actor | None = None,
+    ) -> str:
+        """Have the plan applied, as `Executor.submit`; the intent's id."""
+        return self.executor.submit(
+            judged.plan,
+            judged.verdicts,
+            consents,
+            actor or self.actor(),
+            reason=reason,
+            intent=intent,
+        )
+
+    def progress(self, intent: str) -> Progress | None:
+        """Where an intent stands; None: there is no such one."""
+        return self.executor.progress(intent)
+
+    def cancel(self, intent: str) -> bool:
+        """Cancel before the first change; False: too late."""
+        return self.executor.cancel(intent)
+
+
+_console: Console | None = None
+_lock = threading.Lock()
+
+
+def get_console(settings: Settings | None = None) -> Console:
+    """The process's one Console, built and started when first asked for.
+
+    `settings` counts only then; None: `load_settings()`.
+
+    Raises:
+        ConfigError: the settings are wrong.
+    """
+    global _console
+    with _lock:
+        if _console is None:
+            built = Console(settings or load_settings())
+            logs.configure(built.settings.log)
+            built.start()
+            _stop_with_process(built.stop)
+            _console = built
+        return _console
+
+
+def close_console() -> None:
+    """Stop the process's Console, if there is one; the next `get_console` builds another."""
+    global _console
+    with _lock:
+        if _console is not None:
+            _console.stop()
+            _console = None
+
+
+def _stop_with_process(stop: Callable[[], None]) -> None:
+    """Have `stop` called before Python waits for the threads of pools.
+
+    atexit comes too late: a thread that waits for an operation would hold up the end of the
+    process for minutes. concurrent.futures uses the same hook, and hooks run latest first.
+    """
+    register = cast(Callable[[Callable[[], None]], None], cast(Any, threading)._register_atexit)
+    register(stop)
