@@ -264,7 +264,8 @@ class Clients:
         settings.retries = cast(Any, False)
         settings.connection_pool_maxsize = 16
         if self._emulated:
-            settings.host = f"{self.endpoint(Source.KUBE)}/{location}/{cluster}"
+            path = f"{self.target.project}/{location}/{cluster}"
+            settings.host = f"{self.endpoint(Source.KUBE)}/{path}"
             return ApiClient(settings)
         name = f"projects/{self.target.project}/locations/{location}/clusters/{cluster}"
         found = self.call(
