@@ -1,0 +1,43 @@
+"""Heartwood's console: page config, navigation and the chrome that all pages share.
+
+`streamlit run app.py` starts it; `server.py` wraps it for `make run`.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui import chrome
+
+PAGES = {
+    "": [
+        st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True,
+                help="Each tier's state, load, latency, utilisation, cost; what is wrong, first."),
+        st.Page("pages/fleet.py", title="Fleet", icon=":material/memory:",
+                help="Tier, slice, host, chip: sizes, health, utilisation of each; scale a tier."),
+        st.Page("pages/traffic.py", title="Traffic", icon=":material/route:",
+                help="Rates, errors and latency over time; backends, and where a path goes."),
+        st.Page("pages/cost.py", title="Cost", icon=":material/payments:",
+                help="Billed days by tier and SKU, today, budgets, dollars per million tokens."),
+    ],
+    "Use": [
+        st.Page("pages/playground.py", title="Playground", icon=":material/forum:",
+                help="Chat with a tier: timing, tokens, dollars and the raw request."),
+    ],
+    "Record": [
+        st.Page("pages/audit.py", title="Audit", icon=":material/history:",
+                help="What was planned, by whom, and what came of it."),
+        st.Page("pages/connections.py", title="Connections", icon=":material/hub:",
+                help="Each source: reachable, how fast, as whom, and its last error."),
+    ],
+}  # fmt: skip
+
+st.set_page_config(
+    page_title="Heartwood",
+    page_icon=chrome.ASSETS / "mark.svg",
+    layout="wide",
+    initial_sidebar_state=208,
+)
+page = st.navigation(PAGES, expanded=True)
+chrome.draw(page.title, shared=page.title != "Playground")
+page.run()

@@ -1,0 +1,147 @@
+"""The Audit page's panels: the list of intents with filters, and one intent in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Final
+
+import streamlit as st
+
+from control.audit import FINAL_STATES
+from core.plans import AuditEntry
+from ui import access, formats, plan_dialog, states, tables, view, words
+
+_LIMIT: Final = 500
+_STATE_COLOURS: Final = {state: look[0] for state, look in words.INTENTS.items()}
+_ANY: Final = "any"
+
+
+def listing() -> None:
+    """Intents in the shared time range, newest first; a row's button opens it."""
+    chosen = view.current()
+    since = access.now() - timedelta(hours=chosen.hours)
+    state = str(st.session_state.get("audit_state") or _ANY)
+    actor = str(st.session_state.get("audit_actor") or "").strip()
+    entries = access.console().audit.entries(
+        tier=chosen.tier,
+        state=None if state == _ANY else state,
+        actor=actor or None,
+        since=since,
+        limit=_LIMIT,
+    )
+    tables.table(
+        [_row(e) for e in entries],
+        key="audit",
+        alt="Intents with their outcome",
+        empty="Nothing was done in this time range",
+        why="Actions are started from the Fleet page; the range and tier above count here too.",
+        config={
+            "At (UTC)": tables.moment("At (UTC)"),
+            "State": tables.badges("State", _STATE_COLOURS),
+            "What": st.column_config.TextColumn("What", width="medium"),
+            "Outcome": st.column_config.TextColumn("Outcome", width="medium"),
+            "Open": st.column_config.LinkColumn("Open", display_text="details"),
+        },
+    )
+    if entries:
+        st.download_button(
+            "JSON lines",
+            data=lambda: to_json_lines(entries).encode(),
+            file_name="heartwood-audit.jsonl",
+            mime="application/x-ndjson",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            key="audit_jsonl",
+            help="Every intent with its plan's steps and verdicts, one JSON object a line",
+        )
+
+
+def filters() -> None:
+    """By state and by person."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.selectbox(
+            "State", [_ANY, *words.INTENTS], key="audit_state", bind="query-params", width=160,
+            label_visibility="collapsed",
+            format_func=lambda s: "Any state" if s == _ANY else s,
+        )  # fmt: skip
+        st.text_input(
+            "Person", key="audit_actor", bind="query-params", placeholder="Anybody", width=200,
+            label_visibility="collapsed", icon=":material/person:",
+        )  # fmt: skip
+
+
+def _row(entry: AuditEntry) -> tables.Row:
+    cost = entry.cost.delta_usd_per_hour if entry.cost else None
+    took = None if entry.finished_at is None else (entry.finished_at - entry.at).total_seconds()
+    return {
+        "At (UTC)": entry.at,
+        "State": [entry.state],
+        "What": entry.title,
+        "Tier": entry.tier,
+        "By": entry.actor,
+        "From": entry.origin,
+        "Outcome": entry.outcome,
+        "Took": formats.duration(took, "not ended"),
+        "$/h change": formats.money_change(cost),
+        "Reason": entry.reason,
+        "Plan": entry.digest[:12],
+        "Open": f"/audit?intent={entry.intent}",
+    }
+
+
+def to_json_lines(entries: Sequence[AuditEntry]) -> str:
+    """One JSON object a line."""
+    return "".join(
+        json.dumps(asdict(e), default=str, ensure_ascii=False, sort_keys=True) + "\n"
+        for e in entries
+    )
+
+
+def detail(intent: str) -> None:
+    """One intent: who, why, verdicts, steps, what happened when."""
+    entry = access.console().audit.entry(intent)
+    if entry is None:
+        states.show_empty("There is no such intent", f"Nothing is recorded as {intent}.")
+        return
+    look = words.INTENTS.get(entry.state, ("gray", "help"))
+    st.markdown(f"#### {formats.plain(entry.title)} {words.badge(entry.state, look)}")
+    if entry.state not in FINAL_STATES:
+        view.live(lambda: plan_dialog.draw_progress(intent))
+    facts = {
+        "Who": f"{entry.actor} from {entry.origin}",
+        "When": f"{formats.stamp(entry.at)} UTC",
+        "Ended": formats.stamp(entry.finished_at, "not yet"),
+        "Outcome": entry.outcome,
+        "Reason": entry.reason or "none given",
+        "Plan": entry.digest,
+        "Intent": entry.intent,
+        "Tags": ", ".join(entry.tags),
+    }
+    st.table(
+        {name: formats.plain(value) for name, value in facts.items()},
+        border="horizontal", width="content", alt="The intent's facts",
+    )  # fmt: skip
+    if entry.cost is not None:
+        st.markdown(plan_dialog.cost_lines(entry.cost), help=formats.plain(entry.cost.source))
+    states.heading("Verdicts when it was confirmed")
+    plan_dialog.draw_verdicts(entry.verdicts, key="audit_verdicts")
+    states.heading("Steps")
+    plan_dialog.draw_steps(entry.steps)
+    if entry.state in FINAL_STATES:
+        states.heading("What happened")
+        lines = [
+            f"{formats.stamp(p.updated_at)}  {p.state:<10} {p.detail}"
+            for p in access.console().audit.log(intent)
+        ]
+        st.code("\n".join(lines), language=None, wrap_lines=True)
+    states.heading("Commands")
+    st.code("\n".join(s.command for s in entry.steps), language="bash", wrap_lines=True)
+    st.download_button(
+        "JSON", data=lambda: to_json_lines([entry]).encode(), file_name=f"intent-{intent}.json",
+        mime="application/json", icon=":material/download:", type="tertiary", on_click="ignore",
+        key="audit_json",
+    )  # fmt: skip

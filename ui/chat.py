@@ -1,0 +1,221 @@
+"""The Playground's conversation: turns of the session, an answer as it streams, figures.
+
+Talking to the server is `services/inference.py`'s; the controls are `ui/playground_view.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import streamlit as st
+
+from core.errors import HeartwoodError
+from core.pricing import Rate
+from core.records import Problem
+from services.inference import (
+    AnswerEnd,
+    ChatParameters,
+    Inference,
+    Message,
+    TextChunk,
+    chat_request,
+)
+from ui import formats, states
+
+MAX_TURNS: Final = 40  # kept in the session
+SENT_TURNS: Final = 12  # sent along as context
+_KEY: Final = "conversation"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where prompts go. `rate` None: nobody knows what it costs."""
+
+    name: str
+    url: str
+    api_key: str = ""
+    rate: Rate | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """One prompt and what came of it; filled in while the answer streams.
+
+    `outcome`: streaming, done, stopped (by the person) or failed.
+    """
+
+    prompt: str
+    target: str
+    curl: str
+    at: datetime
+    answer: str = ""
+    outcome: str = "streaming"
+    end: AnswerEnd | None = None
+    problem: Problem | None = None
+    usd: float | None = None
+    usd_source: str = formats.NOT_PRICED
+    parameters: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def turns() -> list[Turn]:
+    """The session's conversation, oldest first."""
+    found: list[Turn] = st.session_state.setdefault(_KEY, [])
+    return found
+
+
+def clear() -> None:
+    """Forget the conversation."""
+    st.session_state[_KEY] = []
+
+
+def messages(system: str, past: Sequence[Turn], prompt: str) -> list[Message]:
+    """What is sent: the system prompt, the last turns that were answered, the new prompt."""
+    sent = [Message("system", system)] if system.strip() else []
+    for turn in [t for t in past if t.answer][-SENT_TURNS:]:
+        sent += [Message("user", turn.prompt), Message("assistant", turn.answer)]
+    return [*sent, Message("user", prompt)]
+
+
+def curl_of(url: str, body: dict[str, Any], *, with_key: bool) -> str:
+    """The same request as a command line; the key stands in a variable, never in the text."""
+    base = url.rstrip("/").removesuffix("/v1")
+    key = ' \\\n  -H "Authorization: Bearer $API_KEY"' if with_key else ""
+    data = shlex.quote(json.dumps(body, ensure_ascii=False))
+    return (
+        f"curl -N {shlex.quote(base + '/v1/chat/completions')} \\\n"
+        f"  -H 'Content-Type: application/json'{key} \\\n  -d {data}"
+    )
+
+
+def draw_turn(turn: Turn) -> None:
+    """A past turn."""
+    with st.chat_message("user"):
+        st.text(turn.prompt)
+    with st.chat_message("assistant", avatar=":material/forest:"):
+        if turn.answer:
+            st.markdown(turn.answer)
+        draw_foot(turn)
+
+
+def draw_foot(turn: Turn) -> None:
+    """The figures of an answer, its error, its request."""
+    if turn.problem is not None:
+        states.show_problem("No whole answer", turn.problem)
+    line = "  ·  ".join(figures(turn))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":small[:gray[{line}]]", width="content")
+        with st.popover("Request", type="tertiary", icon=":material/terminal:"):
+            st.code(turn.curl, language="bash", wrap_lines=True)
+
+
+def figures(turn: Turn) -> list[str]:
+    """TTFT, speed, tokens, duration and dollars of one answer, in words."""
+    parts = [formats.plain(turn.target)]
+    if turn.outcome == "stopped":
+        parts.append("stopped by you")
+    end = turn.end
+    if end is not None:
+        prompt = formats.count(end.prompt_tokens, "?")
+        parts += [
+            f"TTFT {formats.milliseconds(end.ttft_ms)}",
+            f"{formats.number(end.tokens_per_s)} tokens/s",
+            f"{prompt} + {formats.count(end.completion_tokens, '?')} tokens",
+            formats.milliseconds(end.total_ms),
+        ]
+        if end.finish_reason == "length":
+            parts.append("cut at max tokens")
+        elif end.finish_reason != "stop":
+            parts.append(formats.plain(end.finish_reason))
+    price = formats.money(turn.usd, formats.NOT_PRICED).replace("$", "\\$")
+    parts.append(price if turn.usd is None else f"{price} ({turn.usd_source})")
+    return parts
+
+
+def answer(
+    target: Target, system: str, prompt: str, parameters: ChatParameters, *, silence_s: float = 60
+) -> None:
+    """Send the prompt and draw the answer as it comes; the turn is kept whatever happens."""
+    past = turns()
+    sent = messages(system, past, prompt)
+    body = chat_request(sent, parameters)
+    turn = Turn(
+        prompt=prompt,
+        target=target.name,
+        curl=curl_of(target.url, body, with_key=bool(target.api_key)),
+        at=datetime.now(UTC),
+        parameters={k: v for k, v in body.items() if k != "messages"},
+    )
+    past.append(turn)
+    del past[:-MAX_TURNS]
+    with st.chat_message("user"):
+        st.text(prompt)
+    with st.chat_message("assistant", avatar=":material/forest:"):
+        _stream(target, sent, parameters, turn, silence_s)
+        draw_foot(turn)
+
+
+def _stream(
+    target: Target,
+    sent: Sequence[Message],
+    parameters: ChatParameters,
+    turn: Turn,
+    silence_s: float,
+) -> None:
+    client: Inference | None = None
+    try:
+        client = Inference(target.url, api_key=target.api_key, silence_s=silence_s)
+        with client.stream_chat(sent, parameters) as stream:
+            st.write_stream(_texts(iter(stream), turn), cursor="▍")
+        turn.outcome = "done"
+    except HeartwoodError as error:
+        turn.outcome, turn.problem = "failed", states.problem_of(error)
+    finally:
+        # Stopping the script raises through here: what came so far is kept, and the connection is
+        # closed, so that the server frees its slot.
+        if client is not None:
+            client.close()
+        if turn.outcome == "streaming":
+            turn.outcome = "stopped"
+        _price(turn, target)
+
+
+def _texts(chunks: Iterator[TextChunk | AnswerEnd], turn: Turn) -> Iterator[str]:
+    for chunk in chunks:
+        if isinstance(chunk, AnswerEnd):
+            turn.end = chunk
+            return
+        turn.answer += chunk.text
+        yield chunk.text
+
+
+def _price(turn: Turn, target: Target) -> None:
+    """The target's rate for as long as the answer took: what the whole server cost meanwhile."""
+    rate = target.rate
+    if rate is None or rate.usd_per_hour is None or turn.end is None:
+        return
+    turn.usd = rate.usd_per_hour * turn.end.total_ms / 3_600_000
+    turn.usd_source = f"{rate.basis.value} rate × duration"
+
+
+def export() -> bytes:
+    """The conversation as JSON; no key is in it."""
+    rows = [
+        {
+            "at": t.at.isoformat(),
+            "target": t.target,
+            "prompt": t.prompt,
+            "answer": t.answer,
+            "outcome": t.outcome,
+            "parameters": t.parameters,
+            "figures": asdict(t.end) if t.end else None,
+            "usd": t.usd,
+            "error": asdict(t.problem) if t.problem else None,
+        }
+        for t in turns()
+    ]
+    return json.dumps(rows, indent=2, ensure_ascii=False).encode()

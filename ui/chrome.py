@@ -1,0 +1,80 @@
+"""What stands around every page: its title, the shared choices, and what is simulated.
+
+Drawn before the page's own work, so that a click answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+from core.records import Snapshot
+from ui import access, formats, palette, states, view
+from ui.states import Level
+
+ASSETS: Final = Path(__file__).parent / "assets"
+
+
+def through_app() -> None:
+    """Have a page that was opened by its address run inside `app.py`, as all others.
+
+    Streamlit takes a folder named pages/ for its old kind of multi-page app until `st.navigation`
+    was called once in the process: the very first visitor, when coming by a deep link, would get
+    the bare page without navigation. Called first by every page.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+
+
+def draw(title: str, *, shared: bool) -> None:
+    """Title, shared choices (unless the page has no use for them) and the sidebar's notes."""
+    st.logo(
+        ASSETS / f"logo-{'dark' if palette.is_dark() else 'light'}.svg",
+        icon_image=ASSETS / "mark.svg",
+    )
+    snapshot = access.snapshot()
+    tiers = [(s.name, s.title) for s in snapshot.specs]
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute",
+        gap="small", key="chrome",
+    ):  # fmt: skip
+        st.markdown(f"## {title}", width="content")
+        if shared:
+            view.controls(tiers)
+    _banner(snapshot)
+    with st.sidebar:
+        view.live(_sources)
+
+
+def _banner(snapshot: Snapshot) -> None:
+    """Which tiers are simulated, while Google Cloud is the emulator."""
+    settings = access.console().settings
+    if settings.cloud.target != "emulator":
+        return
+    real = [s.title for s in snapshot.specs if s.is_local]
+    made = [s.title for s in snapshot.specs if not s.is_local]
+    if not made:
+        return
+    text = f"**{', '.join(made)}** are simulated: Google Cloud is emulated on this machine."
+    if real:
+        text += f" **{', '.join(real)}** is measured on real hardware."
+    st.markdown(f":small[:violet-badge[:material/science: Emulator] :gray[{text}]]")
+
+
+def _sources() -> None:
+    """One line on the health of all sources, linking to Connections."""
+    snapshot = access.snapshot()
+    levels = {s: states.level_of(state, access.now()) for s, state in snapshot.sources.items()}
+    bad = [s for s, lv in levels.items() if lv in (Level.FAILING, Level.FAILED)]
+    project = access.console().settings.project.id
+    if bad:
+        line = f":red[:material/sync_problem: {formats.plural(len(bad), 'source')} not refreshing]"
+    elif Level.LOADING in levels.values():
+        line = ":gray[:material/hourglass_empty: reading sources]"
+    else:
+        line = ":green[:material/check_circle: all sources fresh]"
+    st.markdown(f":small[{line}]  \n:small[:gray[{formats.plain(project)}]]")

@@ -1,0 +1,57 @@
+"""What is wrong, worst first, each with a link to the page that shows more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import streamlit as st
+
+from core.problems import Finding
+from ui import formats, view, words
+
+_SHOWN: Final = 5
+
+
+def draw_findings(findings: Sequence[Finding], complete: bool) -> None:
+    """The list; `complete` False: some source was not read yet, so silence proves nothing."""
+    chosen = [f for f in findings if not f.tier or view.current().shows(f.tier)]
+    if not chosen:
+        if complete:
+            st.markdown(":green[:material/check_circle: **Nothing is known to be wrong**]")
+        else:
+            st.markdown(":gray[:material/hourglass_empty: Not everything has been read yet]")
+        return
+    with st.container(border=True, gap="xsmall", key="findings"):
+        for finding in chosen[:_SHOWN]:
+            _draw(finding)
+        rest = chosen[_SHOWN:]
+        if rest:
+            with st.expander(f"{formats.plural(len(rest), 'more finding')}", type="compact"):
+                for finding in rest:
+                    _draw(finding)
+
+
+def _draw(finding: Finding) -> None:
+    colour, icon = words.SEVERITIES[finding.severity]
+    when = ""
+    if finding.since is not None:
+        when = f" :small[:gray[since {formats.clock(finding.since)} UTC]]"
+    target = {**view.shared_parameters()}
+    if finding.tier:
+        target["tier"] = finding.tier
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute",
+        gap="small",
+    ):  # fmt: skip
+        st.markdown(
+            f":{colour}[:material/{icon}:] {formats.plain(finding.sentence)}{when}",
+            width="content",
+        )
+        st.page_link(
+            f"pages/{finding.page}.py",
+            label=finding.page.capitalize(),
+            icon=":material/arrow_forward:",
+            icon_position="right",
+            query_params=target,
+        )

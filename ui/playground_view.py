@@ -1,0 +1,170 @@
+"""The Playground's controls: where prompts go and how they are to be answered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from core.records import ServerStatus
+from core.specs import TierSpec
+from services.inference import ChatParameters
+from ui import access, chat, formats, states
+
+OTHER: Final = "another server"
+_NO_ADDRESS: Final = (
+    "It has no address to send prompts to: its load balancer routes, but nothing behind it answers "
+    "yet. Set endpoint_url for this tier in heartwood.toml once it does."
+)
+SUGGESTIONS: Final = (
+    "What is the capital of France?",
+    "Explain what a TPU is in two sentences.",
+    "Write a haiku about trees.",
+)
+
+
+def choose_target() -> chat.Target | None:
+    """Buttons for every tier and for another server; None: its address is still missing."""
+    snapshot = access.snapshot()
+    usable = [s for s in snapshot.specs if s.endpoint_url]
+    chosen = st.session_state.setdefault("target", usable[0].name if usable else OTHER)
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="targets"):
+        for spec in snapshot.specs:
+            _target_button(spec, chosen)
+        st.button(
+            "Another server", key="target_other", on_click=_choose, args=(OTHER,),
+            type="primary" if chosen == OTHER else "secondary", icon=":material/link:",
+        )  # fmt: skip
+        _tools()
+    if chosen == OTHER:
+        return _other_server()
+    spec = snapshot.spec(chosen)
+    if spec.is_local:
+        _server_line(snapshot.server)
+    rate = access.derived().rates[chosen]
+    return chat.Target(spec.title, spec.endpoint_url, rate=rate)
+
+
+def _target_button(spec: TierSpec, chosen: str) -> None:
+    st.button(
+        spec.title,
+        key=f"target_{spec.name}",
+        on_click=_choose,
+        args=(spec.name,),
+        disabled=not spec.endpoint_url,
+        help=f"{spec.model} at {spec.endpoint_url}" if spec.endpoint_url else _NO_ADDRESS,
+        type="primary" if chosen == spec.name else "secondary",
+    )
+
+
+def _choose(name: str) -> None:
+    st.session_state["target"] = name
+
+
+def _tools() -> None:
+    with st.popover("Parameters", icon=":material/tune:"):
+        _parameter_inputs()
+    st.download_button(
+        "Export", chat.export, "heartwood-conversation.json", "application/json",
+        icon=":material/download:", type="tertiary", on_click="ignore", key="export",
+        disabled=not chat.turns(),
+    )  # fmt: skip
+    st.button(
+        "Clear", icon=":material/delete_sweep:", type="tertiary", on_click=chat.clear, key="clear",
+        disabled=not chat.turns(),
+    )  # fmt: skip
+
+
+def _parameter_inputs() -> None:
+    keep = "session"
+    st.text_area(
+        "System prompt", key="p_system", persist_state=keep, height=80,
+        placeholder="None", help="Sent before the conversation",
+    )  # fmt: skip
+    left, right = st.columns(2)
+    with left:
+        st.number_input("Temperature", 0.0, 2.0, 0.7, 0.1, key="p_temperature", persist_state=keep)
+        st.number_input("Top-k", 0, 1000, 0, 1, key="p_top_k", persist_state=keep, help="0: off")
+        st.number_input("Max tokens", 1, 8192, 256, 16, key="p_max", persist_state=keep)
+    with right:
+        st.number_input("Top-p", 0.01, 1.0, 1.0, 0.05, key="p_top_p", persist_state=keep)
+        st.number_input(
+            "Seed", 0, 2**31 - 1, None, 1, key="p_seed", persist_state=keep, placeholder="random"
+        )
+        st.text_input(
+            "Stop strings", key="p_stop", persist_state=keep, placeholder="none",
+            help="Up to four, separated by ¦",
+        )  # fmt: skip
+    st.text_input(
+        "Model", key="p_model", persist_state=keep, placeholder="the server's choice",
+        help="Most servers other than ours want a name",
+    )  # fmt: skip
+
+
+def parameters() -> ChatParameters:
+    """The chosen parameters; those of the popover, or their defaults before it was drawn."""
+    state = st.session_state
+    stops = tuple(s for s in str(state.get("p_stop") or "").split("¦") if s)[:4]
+    return ChatParameters(
+        model=str(state.get("p_model") or "").strip(),
+        max_tokens=int(state.get("p_max") or 256),
+        temperature=float(state.get("p_temperature", 0.7)),
+        top_p=float(state.get("p_top_p") or 1.0),
+        top_k=int(state.get("p_top_k") or 0) or None,
+        seed=state.get("p_seed"),
+        stop=stops,
+    )
+
+
+def system_prompt() -> str:
+    """The chosen system prompt; "" for none."""
+    return str(st.session_state.get("p_system") or "")
+
+
+def _other_server() -> chat.Target | None:
+    left, right = st.columns([3, 2])
+    url = left.text_input(
+        "Base URL of an OpenAI-compatible server", key="other_url", persist_state="session",
+        placeholder="https://host:port/v1", type="url",
+    )  # fmt: skip
+    key = right.text_input(
+        "API key (optional)", key="other_key", type="password",
+        help="Kept in this browser session only; never stored, logged or exported",
+    )  # fmt: skip
+    if not url:
+        states.show_empty("No address yet", "Enter the server's base URL to send prompts to it.")
+        return None
+    return chat.Target(url, url, api_key=key or "")
+
+
+def _server_line(server: ServerStatus | None) -> None:
+    if server is None:
+        st.markdown(":small[:gray[:material/hourglass_empty: The server has not answered yet]]")
+        return
+    facts = [
+        formats.plain(server.model),
+        f"{formats.number(server.parameters)} parameters" if server.parameters else "",
+        formats.plain(server.precision),
+        formats.plain(", ".join(server.devices)),
+        f"{formats.count(server.context_tokens)} tokens of context"
+        if server.context_tokens
+        else "",
+    ]
+    mark = ":green-badge[:material/check_circle: ready]"
+    if not server.ready:
+        mark = f":orange-badge[:material/hourglass_empty: not ready] {formats.plain(server.detail)}"
+    st.markdown(f":small[{mark} :gray[{' · '.join(f for f in facts if f)}]]")
+
+
+def suggestion() -> str | None:
+    """A first prompt to choose while there is no conversation."""
+    if chat.turns():
+        return None
+    slot = st.empty()
+    chosen = slot.pills(
+        "Try asking", SUGGESTIONS, label_visibility="collapsed", key="suggestion",
+        selection_mode="single",
+    )  # fmt: skip
+    if chosen:
+        slot.empty()
+    return chosen

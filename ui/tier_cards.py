@@ -1,0 +1,178 @@
+"""One card per tier for the Overview: the same rows in each, so that cards compare like a table.
+
+The figures stand in an HTML table because no native element is this dense; colours of text are
+inherited from the theme. What the figures are is derived in `core/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+import streamlit as st
+
+from core.fleet import FleetTier, State
+from core.pricing import Rate
+from core.records import Quantiles, TierLoad
+from core.slo import Standing, TierSlo
+from ui import charts, formats, palette, view, words
+from ui.derived import Derived
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """All that one card shows; `recent` are requests/s over the time range."""
+
+    tier: FleetTier
+    load: TierLoad | None
+    rate: Rate
+    slo: TierSlo | None
+    recent: charts.Values
+    colour: str
+
+
+def draw_totals(derived: Derived) -> None:
+    """The whole fleet in five figures."""
+    loads = [v for v in (derived.snapshot.loads or {}).values() if v.requests_per_s is not None]
+    requests = sum(v.requests_per_s or 0.0 for v in loads) if loads else None
+    failed = [v for v in loads if v.error_ratio is not None]
+    served = sum(v.requests_per_s or 0.0 for v in failed)
+    errors = sum((v.requests_per_s or 0.0) * (v.error_ratio or 0.0) for v in failed)
+    tokens = [v.generation_tokens_per_s for v in loads if v.generation_tokens_per_s is not None]
+    rate = derived.rate
+    per_day = None if rate.usd_per_hour is None else rate.usd_per_hour * 24
+    basis = rate.basis.value
+    figures = (
+        ("TPU chips", formats.count(derived.fleet.chips_running)),
+        ("Requests/s", formats.number(requests)),
+        ("Errors", formats.ratio(errors / served if served else None)),
+        ("Generated tokens/s", formats.number(sum(tokens) if tokens else None)),
+        (f"Per hour :gray[· {basis}]", formats.money(rate.usd_per_hour)),
+        (f"Per day :gray[· {basis}]", formats.money(per_day)),
+    )
+    with st.grid("auto", min_column_width=130, gap="small", key="totals"):
+        for label, value in figures:
+            st.metric(label, value)
+
+
+def draw_cards(cards: list[Card]) -> None:
+    """The cards side by side; on a narrow window one below the other."""
+    with st.grid("auto", min_column_width=184, gap="small", key="tier_cards"):
+        for card in cards:
+            with st.container(border=True, gap="xsmall", height="stretch"):
+                _head(card)
+                st.html(_table(card))
+
+
+def _head(card: Card) -> None:
+    tier = card.tier
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="xsmall",
+        horizontal_alignment="distribute",
+    ):  # fmt: skip
+        st.page_link(
+            "pages/fleet.py",
+            label=f"**{formats.plain(tier.spec.title)}**",
+            query_params={**view.shared_parameters(), "tier": tier.name},
+            help=formats.plain(tier.spec.description or tier.spec.model or tier.name),
+        )
+        st.markdown(
+            words.state_badge(tier.state),
+            width="content",
+            help="  \n".join(formats.plain(r) for r in tier.reasons) or None,
+        )
+
+
+def triple(quantiles: Quantiles) -> str:
+    """p50 · p95 · p99 in one unit."""
+    values = (quantiles.p50_ms, quantiles.p95_ms, quantiles.p99_ms)
+    known = [v for v in values if v is not None]
+    if not known:
+        return formats.UNKNOWN
+    in_seconds = max(known) >= 1000
+    factor, unit = (1000.0, "s") if in_seconds else (1.0, "ms")
+    parts = ("–" if v is None else formats.number(v / factor) for v in values)
+    return " · ".join(parts) + f" {unit}"
+
+
+def _rows(card: Card) -> list[tuple[str, str]]:
+    load, tier = card.load, card.tier
+    quiet = tier.state is State.OFF and load is None
+    no_data = "none" if quiet else formats.UNKNOWN
+    return [
+        (f"{tier.unit.capitalize()}s ready", _text(_chips(tier))),
+        ("Requests/s", _text(formats.number(load.requests_per_s if load else None, no_data))),
+        ("Errors", _text(formats.ratio(load.error_ratio if load else None, no_data))),
+        ("TTFT ¹", _text(triple(load.ttft) if load else no_data)),
+        ("Latency ¹", _text(triple(load.latency) if load else no_data)),
+        ("TensorCore", _bar(load.tensorcore_utilisation_ratio if load else None, card, no_data)),
+        ("HBM", _bar(load.hbm_utilisation_ratio if load else None, card, no_data)),
+        ("Cost now", _cost(card.rate)),
+        ("Objectives", _standing(card.slo, quiet)),
+    ]
+
+
+def _chips(tier: FleetTier) -> str:
+    count = tier.chip_count
+    if count.running is None:
+        return formats.UNKNOWN
+    ready = formats.count(count.ready, "?")
+    return f"{ready} of {formats.count(count.wanted)}"
+
+
+def _text(text: str) -> str:
+    if text == formats.UNKNOWN or text == "none":
+        return f'<span style="opacity:.55;font-style:italic">{text}</span>'
+    return escape(text)
+
+
+def _bar(value: float | None, card: Card, no_data: str) -> str:
+    if value is None:
+        return _text(no_data)
+    track = palette.translucent(card.colour, 0.18)
+    filled = f"{min(1.0, max(0.0, value)) * 100:.0f}%"
+    return (
+        f'<span style="display:inline-block;vertical-align:middle;width:44px;height:5px;'
+        f'border-radius:3px;background:{track};margin-right:6px;overflow:hidden">'
+        f'<span style="display:block;height:5px;width:{filled};background:{card.colour}"></span>'
+        f"</span>{formats.ratio(value)}"
+    )
+
+
+def _cost(rate: Rate) -> str:
+    if rate.usd_per_hour is None:
+        return f'<span style="opacity:.7" title="{escape(rate.source)}">{formats.NOT_PRICED}</span>'
+    basis = f'<span style="opacity:.6;font-size:11px"> {rate.basis.value}</span>'
+    return f'<span title="{escape(rate.source)}">{formats.money(rate.usd_per_hour)}/h{basis}</span>'
+
+
+def _standing(slo: TierSlo | None, quiet: bool) -> str:
+    standing = Standing.UNKNOWN if slo is None else slo.standing
+    if quiet:
+        return _text("none")
+    colours = palette.current()
+    colour = {
+        Standing.MET: colours.good,
+        Standing.AT_RISK: colours.warning,
+        Standing.MISSED: colours.bad,
+    }.get(standing)
+    sentence = escape("; ".join(f"{o.name}: {o.sentence}" for o in slo.objectives) if slo else "")
+    word = "none set" if standing is Standing.NONE else standing.value
+    if colour is None:
+        return f'<span title="{sentence}">{_text(word)}</span>'
+    return f'<span style="color:{colour};font-weight:600" title="{sentence}">{word}</span>'
+
+
+def _table(card: Card) -> str:
+    rows = "".join(
+        f'<tr><th scope="row" style="text-align:left;font-weight:400;opacity:.68;padding:1.5px 0;'
+        f'white-space:nowrap;border:0">{label}</th><td style="text-align:right;padding:1.5px 0;'
+        f'white-space:nowrap;border:0">{value}</td></tr>'
+        for label, value in _rows(card)
+    )
+    spark = charts.sparkline(charts.thin_values(card.recent, 120), card.colour)
+    return (
+        f'<div style="line-height:0;margin:0 0 4px">{spark}</div>'
+        f'<table style="width:100%;border-collapse:collapse;border:0;font-size:12.5px;'
+        f'line-height:1.45;font-variant-numeric:tabular-nums">{rows}</table>'
+    )

@@ -1,0 +1,202 @@
+"""The Traffic page's panels: load now, backends, URL map, and where a path goes.
+
+How a URL map decides is `core/routing.py`; the charts over time are `ui/history.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.records import Backend, BackendService, Source, UrlMap
+from core.routing import where_does
+from ui import access, formats, states, tables, tier_cards, view
+
+_SOURCES = (Source.LOAD_BALANCER,)
+
+
+def load_now() -> None:
+    """A row per tier: rate, errors, latency, tokens, queue."""
+    derived = access.derived()
+    snapshot = derived.snapshot
+    fresh = states.freshness(snapshot.sources, (Source.LOAD,), access.now())
+    with states.panel("Load now", fresh):
+        if snapshot.loads is None:
+            states.show_missing(snapshot.sources, (Source.LOAD,))
+            return
+        rows: list[tables.Row] = []
+        for spec in snapshot.specs:
+            load = snapshot.loads.get(spec.name)
+            if load is None or not view.current().shows(spec.name):
+                continue
+            rows.append(
+                {
+                    "Tier": spec.title,
+                    "Requests/s": load.requests_per_s,
+                    "Errors": formats.ratio(load.error_ratio),
+                    "TTFT p50 · p95 · p99": tier_cards.triple(load.ttft),
+                    "Latency p50 · p95 · p99": tier_cards.triple(load.latency),
+                    "Prompt tokens/s": load.prompt_tokens_per_s,
+                    "Generated tokens/s": load.generation_tokens_per_s,
+                    "Running": load.requests_running,
+                    "Waiting": load.requests_waiting,
+                    "KV cache": formats.ratio(load.kv_cache_ratio),
+                    "Window": formats.duration(load.window_s),
+                }
+            )
+        plain = ("Requests/s", "Prompt tokens/s", "Generated tokens/s", "Running", "Waiting")
+        tables.table(
+            rows,
+            key="traffic-load",
+            alt="What each tier carries now",
+            paged=False,
+            empty="No chosen tier carries anything",
+            why="A tier that is off sends no metric at all.",
+            config={
+                "Tier": st.column_config.TextColumn("Tier", pinned=True),
+                **{n: st.column_config.NumberColumn(n, format="%,.4g") for n in plain},
+            },
+        )
+
+
+def backends() -> None:
+    """Health of what stands behind the load balancer."""
+    snapshot = access.snapshot()
+    fresh = states.freshness(snapshot.sources, _SOURCES, access.now())
+    with states.panel("Backends", fresh):
+        balancer = snapshot.load_balancer
+        if balancer is None:
+            states.show_missing(snapshot.sources, _SOURCES)
+            return
+        owners = {s.backend_service: s.name for s in snapshot.specs if s.backend_service}
+        chosen = view.current()
+        services = [
+            s for s in balancer.backend_services if chosen.tier in (None, owners.get(s.name))
+        ]
+        tables.table(
+            [
+                _backend_row(service, backend, owners.get(service.name, ""))
+                for service in services
+                for backend in service.backends or (None,)
+            ],
+            key="traffic-backends",
+            alt="Backends with their health",
+            empty="No backend service",
+            why="No load balancer stands before the chosen tiers.",
+            config={
+                "State": tables.badges(
+                    "State",
+                    {"healthy": "green", "unhealthy": "orange", "down": "red",
+                     "no members": "gray", "unknown": "violet", "no backend": "gray"},
+                )
+            },
+        )  # fmt: skip
+
+
+def _backend_row(service: BackendService, backend: Backend | None, tier: str) -> tables.Row:
+    return {
+        "Backend service": service.name,
+        "Tier": tier or "–",
+        "State": [_health(backend)],
+        "Group": backend.group if backend else "–",
+        "Healthy": backend.healthy if backend else None,
+        "Unhealthy": backend.unhealthy if backend else None,
+        "Balancing": backend.balancing_mode if backend else "–",
+        "Capacity": formats.ratio(backend.capacity_ratio) if backend else "–",
+        "Protocol": service.protocol,
+        "Time-out": formats.duration(service.timeout_s),
+        "Health checks": ", ".join(service.health_checks),
+    }
+
+
+def _health(backend: Backend | None) -> str:
+    if backend is None:
+        return "no backend"
+    if backend.healthy is None or backend.unhealthy is None:
+        return "unknown"
+    if backend.healthy == 0:
+        return "down" if backend.unhealthy else "no members"
+    return "unhealthy" if backend.unhealthy else "healthy"
+
+
+def url_map() -> None:
+    """The rules, and the tester."""
+    snapshot = access.snapshot()
+    fresh = states.freshness(snapshot.sources, _SOURCES, access.now())
+    with states.panel("URL map", fresh):
+        balancer = snapshot.load_balancer
+        if balancer is None:
+            states.show_missing(snapshot.sources, _SOURCES)
+            return
+        if not balancer.url_maps:
+            states.show_empty("No URL map", "Nothing routes paths to tiers in this project.")
+            return
+        for found in balancer.url_maps:
+            tables.table(
+                list(_rules(found)),
+                key=f"traffic-rules-{found.name}",
+                alt=f"Rules of the URL map {found.name}",
+                paged=False,
+            )
+        fronts = "; ".join(
+            f"{r.name}: {r.address}:{r.ports} → {r.target}" for r in balancer.forwarding_rules
+        )
+        st.caption(f"Clients come in by {formats.plain(fronts)}" if fronts else "No front end")
+
+
+def _rules(found: UrlMap) -> Sequence[tables.Row]:
+    rows: list[tables.Row] = []
+    for matcher in found.matchers:
+        hosts = ", ".join(matcher.hosts) or "–"
+        for rule in matcher.rules:
+            rows.append(
+                {
+                    "URL map": found.name,
+                    "Hosts": hosts,
+                    "Paths": ", ".join(rule.paths),
+                    "Goes to": rule.service,
+                    "Path matcher": matcher.name,
+                }
+            )
+        rows.append(
+            {
+                "URL map": found.name,
+                "Hosts": hosts,
+                "Paths": "any other",
+                "Goes to": matcher.default_service,
+                "Path matcher": matcher.name,
+            }
+        )
+    rows.append(
+        {
+            "URL map": found.name,
+            "Hosts": "any other",
+            "Paths": "any",
+            "Goes to": found.default_service,
+            "Path matcher": "–",
+        }
+    )
+    return rows
+
+
+@st.fragment
+def route_tester() -> None:
+    """Where does this path go? Answered from the rules that were read, without a request."""
+    balancer = access.snapshot().load_balancer
+    maps = balancer.url_maps if balancer else ()
+    with states.panel("Where does this path go?", note="computed from the rules; nothing is sent"):
+        if not maps:
+            states.show_empty("No URL map has been read")
+            return
+        hosts = [h for m in maps[0].matchers for h in m.hosts if not h.startswith("*")]
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            host = st.text_input("Host", hosts[0] if hosts else "", key="route_host", live=True)
+            path = st.text_input("Path", "/v1/chat/completions", key="route_path", live=True)
+        for found in maps:
+            route = where_does(path or "/", host or "", found)
+            st.markdown(
+                f":material/arrow_forward: **{formats.plain(route.service)}** "
+                f":small[:gray[by {formats.plain(found.name)}]]  \n"
+                + "  \n".join(f":small[{formats.plain(s)}]" for s in route.explanation)
+            )

@@ -1,0 +1,103 @@
+"""What the person looks at: time range, tier and refresh, kept in the URL and shared by all pages.
+
+Also the one place that refreshes: `live` runs a part of a page as a fragment at the chosen
+interval, and stops while a dialog is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+RANGES: Final[Mapping[str, int]] = {"1h": 1, "6h": 6, "24h": 24, "7d": 168, "30d": 720}  # hours
+REFRESH: Final[Mapping[str, float | None]] = {
+    "off": None,
+    "5s": 5.0,
+    "10s": 10.0,
+    "30s": 30.0,
+    "60s": 60.0,
+}
+ALL_TIERS: Final = "all"
+_DIALOG: Final = "dialog"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The shared choices. `tier` None: all tiers; `refresh_s` None: only on demand."""
+
+    range: str
+    tier: str | None
+    refresh_s: float | None
+
+    @property
+    def hours(self) -> int:
+        """Length of the range."""
+        return RANGES[self.range]
+
+    def shows(self, tier: str) -> bool:
+        """Whether that tier is among the chosen."""
+        return self.tier is None or self.tier == tier
+
+
+def current() -> View:
+    """The choices as the widgets of `controls` hold them."""
+    state = st.session_state
+    tier = str(state.get("tier") or ALL_TIERS)
+    chosen = str(state.get("range") or "6h")
+    return View(
+        range=chosen if chosen in RANGES else "6h",
+        tier=None if tier == ALL_TIERS else tier,
+        refresh_s=REFRESH.get(str(state.get("refresh") or "10s"), 10.0),
+    )
+
+
+def controls(tiers: Sequence[tuple[str, str]]) -> None:
+    """The row of shared choices; `tiers` are (name, title)."""
+    titles = {ALL_TIERS: "All tiers", **dict(tiers)}
+    with st.container(
+        horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"
+    ):
+        st.segmented_control(
+            "Time range", tuple(RANGES), default="6h", required=True, key="range",
+            label_visibility="collapsed", bind="query-params", width="content",
+        )  # fmt: skip
+        st.selectbox(
+            "Tier", tuple(titles), format_func=lambda t: titles.get(str(t), str(t)), key="tier",
+            label_visibility="collapsed", bind="query-params", width=124,
+        )  # fmt: skip
+        st.selectbox(
+            "Refresh", tuple(REFRESH), index=2, key="refresh", bind="query-params", width=112,
+            format_func=lambda r: "Refresh off" if r == "off" else f"Every {r[:-1]} s",
+            label_visibility="collapsed",
+        )  # fmt: skip
+
+
+def shared_parameters() -> dict[str, str]:
+    """The shared choices as query parameters, to take along on a link to another page."""
+    state = st.session_state
+    defaults = {"range": "6h", "tier": ALL_TIERS, "refresh": "10s"}
+    return {k: str(state[k]) for k, d in defaults.items() if k in state and state[k] != d}
+
+
+def open_dialog(name: str) -> None:
+    """Have `name` shown as the dialog from the next run on."""
+    st.session_state[_DIALOG] = name
+
+
+def close_dialog() -> None:
+    """No dialog any more from the next run on."""
+    st.session_state.pop(_DIALOG, None)
+
+
+def dialog() -> str | None:
+    """Name of the dialog that is open; None: none is."""
+    return st.session_state.get(_DIALOG)
+
+
+def live(part: Callable[[], None]) -> None:
+    """Draw a part of the page, and again at the chosen interval unless a dialog is open."""
+    every = None if dialog() is not None else current().refresh_s
+    st.fragment(part, run_every=every)()
