@@ -105,10 +105,16 @@ def _rule(found: Any) -> ForwardingRule:
     return ForwardingRule(
         name=str(found.name),
         address=str(found.I_p_address),
-        ports=str(found.port_range) or ", ".join(str(p) for p in found.ports),
+        ports=_ports(str(found.port_range)) or ", ".join(str(p) for p in found.ports),
         scheme=str(found.load_balancing_scheme),
         target=_last(str(found.target)),
     )
+
+
+def _ports(text: str) -> str:
+    """A range as people write it: one port, not "443-443"."""
+    first, _, last = text.partition("-")
+    return first if first == last else text
 
 
 def _url_map(found: Any) -> UrlMap:

@@ -83,7 +83,18 @@ def translate(error: Exception, resource: str, context: CallContext) -> OpsError
         for prefix, handler in _HANDLERS:
             if (cls.__module__ + "." + cls.__qualname__).startswith(prefix):
                 return handler(error, resource, context)
+    if isinstance(error, TypeError | AttributeError | LookupError | ValueError):
+        return _malformed(error, resource, context) if _raised_in_sdk(error) else None
     return None
+
+
+def _raised_in_sdk(error: Exception) -> bool:
+    """Whether an SDK itself stumbled, which is how some of them take an answer of another kind."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__", "")) if trace is not None else ""
+    return module.split(".", 1)[0] in _SDK_PACKAGES
 
 
 def from_http(status: int, message: str, resource: str, context: CallContext) -> OpsError:
@@ -245,6 +256,7 @@ def _malformed(error: Exception, resource: str, _context: CallContext) -> OpsErr
     )
 
 
+_SDK_PACKAGES: Final = ("google", "kubernetes", "grpc", "proto", "httpx", "requests", "urllib3")
 _Handler = Callable[[Exception, str, CallContext], OpsError]
 _HANDLERS: Final[tuple[tuple[str, _Handler], ...]] = (
     ("google.api_core.exceptions.", _google),
