@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import psutil
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -82,15 +82,9 @@ class ConsoleCollector(Collector):
             yield gauge
 
 
-def make_registry(console: Console) -> CollectorRegistry:
-    """All metrics of this process."""
+def exposition(console: Console) -> bytes:
+    """The text of `/metrics`."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
     registry.register(ConsoleCollector(console))
-    return registry
-
-
-def exposition(registry: CollectorRegistry) -> bytes:
-    """The text of `/metrics`."""
     return generate_latest(registry)

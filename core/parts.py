@@ -133,6 +133,9 @@ def _size_reasons(part: PartSpec, slices: tuple[FleetSlice, ...]) -> tuple[str, 
 
 
 def _trouble_reasons(slices: tuple[FleetSlice, ...]) -> tuple[str, ...]:
+    unseen = [s for s in slices if s.state is State.UNKNOWN]
+    if unseen:
+        return (unseen[0].reason,)
     troubled = [s for s in slices if s.state is not State.RUNNING]
     if not troubled:
         return ()
@@ -226,7 +229,13 @@ def _node_slices(
         reason = "the node has not registered yet"
     for index in range(max(0, missing)):
         yield FleetSlice(
-            f"{pool.name} (node {index + 1} missing)", pool.name, state, reason, chips, (), spot
+            f"{pool.name} (node {len(nodes or ()) + index + 1})",
+            pool.name,
+            state,
+            reason,
+            chips,
+            (),
+            spot,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.forecast import Forecast, forecast_month
+from core.guards.change import slice_delta
 from core.guards.context import GuardContext
 from core.plans import Outcome, Plan, Verdict
 from core.records import Snapshot
@@ -14,7 +15,7 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     after = plan.cost.after_usd_per_hour
     found = forecast_month(spec, snapshot.costs, context.now, after, snapshot.budgets)
     delta = plan.cost.delta_usd_per_hour
-    if delta is not None and delta <= 0:
+    if slice_delta(plan) <= 0 if delta is None else delta <= 0:
         return _verdict(Outcome.PASS, "the plan does not raise the cost", "", found)
     amount, left = found.budget.amount_usd, found.budget_left_usd
     if amount is None:
