@@ -57,9 +57,5 @@ def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
         _LOG.exception("%s failed", method.rpc)
         raise ApiError("INTERNAL", "Internal error encountered.") from error
     finally:
-        cloud.calls.count(service_name(handler, method), method.rpc, call.wire, outcome)
+        cloud.calls.count(method.service, method.rpc, call.wire, outcome)
 
-
-def service_name(handler: object, method: Method) -> str:
-    """ "google.cloud.tpu.v2.Tpu"; for REST-only services the handler's class name."""
-    return method.grpc_path.split("/")[1] if method.grpc_path else type(handler).__name__

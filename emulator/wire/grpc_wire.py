@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 
 from emulator.wire.call import Call, invoke
 from emulator.wire.codec import plain
-from emulator.wire.errors import ApiError, to_status
+from emulator.wire.errors import ApiError, invalid, to_status
 from emulator.wire.library import Method
 from emulator.wire.mount import Mount
 
@@ -57,16 +57,25 @@ def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
 
 
 def _rpc_handler(cloud: Cloud, handler: object, method: Method) -> grpc.RpcMethodHandler:
-    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+    read = _reader(method.request)
+
+    def answer(request: bytes, context: grpc.ServicerContext) -> Any:
         headers = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
         try:
-            return invoke(cloud, handler, request, Call("grpc", method, headers))
+            call = Call("grpc", method, headers)
+            return invoke(cloud, handler, _parse(read, request), call)
         except ApiError as error:
             context.abort_with_status(rpc_status.to_status(to_status(error)))
 
-    return grpc.unary_unary_rpc_method_handler(
-        answer, request_deserializer=_reader(method.request), response_serializer=_serialise
-    )
+    # Requests come as bytes and are read here: what gRPC's own reader cannot read becomes INTERNAL.
+    return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialise)
+
+
+def _parse(read: Callable[[bytes], Any], request: bytes) -> Any:
+    try:
+        return read(request)
+    except message.DecodeError as error:
+        raise invalid("Request message could not be parsed.") from error
 
 
 def _serialise(response: Any) -> bytes:

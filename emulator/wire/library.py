@@ -33,6 +33,7 @@ class Method:
     """One method of a Google service as its client library calls it.
 
     Attributes:
+        service: e.g. "google.cloud.tpu.v2.Tpu".
         name: name of the handler's method, e.g. "list_nodes".
         rpc: e.g. "ListNodes".
         grpc_path: e.g. "/google.cloud.tpu.v2.Tpu/ListNodes"; "" where there is no gRPC.
@@ -40,6 +41,7 @@ class Method:
         rules: HTTP rules, most specific first as in the library.
     """
 
+    service: str
     name: str
     rpc: str
     grpc_path: str
@@ -104,6 +106,7 @@ def _library_methods(transports: str) -> tuple[Method, ...]:
     found = _grpc_methods(module) or _rest_methods(transports)
     return tuple(
         Method(
+            service=path.split("/")[1] if path else _service(transports),
             name=name,
             rpc=path.rsplit("/", 1)[-1] if path else "".join(p.title() for p in name.split("_")),
             grpc_path=path,
@@ -113,6 +116,13 @@ def _library_methods(transports: str) -> tuple[Method, ...]:
         )
         for name, path, request, response in found
     )
+
+
+def _service(transports: str) -> str:
+    """ "google.cloud.compute_v1.services.url_maps.transports" → google.cloud.compute.v1.UrlMaps"""
+    package, _, folder = transports.removesuffix(".transports").partition(".services.")
+    camel = "".join(part.title() for part in folder.split("_"))
+    return f"{package.replace('_v', '.v')}.{camel}"
 
 
 def _key(name: str) -> str:

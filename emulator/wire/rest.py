@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -20,6 +21,9 @@ from emulator.wire.mount import Asgi, Mount, RouterMount
 
 if TYPE_CHECKING:
     from emulator.context import Cloud
+
+_LOG = logging.getLogger("emulator")
+_JSON = "application/json; charset=UTF-8"
 
 
 class RestService:
@@ -55,23 +59,27 @@ class RestService:
         await response(scope, receive, send)
 
     def _answer(self, request: Request, body: bytes) -> Response:
-        query = request.query_params.multi_items()
         try:
-            match = self._find(request, dict(query))
-            mount = self._owner[id(match.route.method)]
-            message = decode_request(match, query, body)
-            headers = {k.lower(): v for k, v in request.headers.items()}
-            base = str(request.base_url).rstrip("/")
-            call = Call("rest", match.route.method, headers, base, tuple(query))
-            payload = encode_response(
-                invoke(self._cloud, mount.handler, message, call), dict(query)
-            )
+            payload = self._payload(request, body)
         except ApiError as error:
-            envelope = to_envelope(error, legacy=self._legacy)
-            return json_response(envelope, error.http_status)
-        return Response(payload, media_type="application/json; charset=UTF-8")
+            return json_response(to_envelope(error, legacy=self._legacy), error.http_status)
+        except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
+            _LOG.exception("%s %s failed", request.method, request.url.path)
+            error = ApiError("INTERNAL", "Internal error encountered.")
+            return json_response(to_envelope(error, legacy=self._legacy), error.http_status)
+        return Response(payload, media_type=_JSON)
 
-    def _find(self, request: Request, query: Mapping[str, str]) -> Match:
+    def _payload(self, request: Request, body: bytes) -> bytes:
+        query = request.query_params.multi_items()
+        match = self._find(request)
+        mount = self._owner[id(match.route.method)]
+        message = decode_request(match, query, body)
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        base = str(request.base_url).rstrip("/")
+        call = Call("rest", match.route.method, headers, base, tuple(query))
+        return encode_response(invoke(self._cloud, mount.handler, message, call), dict(query))
+
+    def _find(self, request: Request) -> Match:
         path = _path(request)
         verb = request.headers.get("x-http-method-override", request.method)
         router = self.load()
@@ -93,10 +101,8 @@ def _path(request: Request) -> str:
 
 
 def json_response(body: Any, status: int = 200) -> Response:
-    """A JSON answer with Google's content type."""
-    return Response(
-        json.dumps(body, ensure_ascii=False), status, media_type="application/json; charset=UTF-8"
-    )
+    """A JSON answer with Google's content type; ASCII, as it may quote a caller's bad Unicode."""
+    return Response(json.dumps(body), status, media_type=_JSON)
 
 
 class RestApp:
