@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import queue
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ class EmulatorProcess:
     rest_url: str
     grpc_target: str
     process: subprocess.Popen[str]
+    data_dir: Path
+    _scratch: str
 
     def stop(self) -> int:
         """End it by SIGTERM; returns its exit status."""
@@ -34,6 +38,7 @@ class EmulatorProcess:
             self.process.kill()
             if self.process.stdout:
                 self.process.stdout.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def start_emulator(
@@ -54,6 +59,9 @@ def start_emulator(
     ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
     # Port 1 refuses: no inference server of somebody else is to be scraped by chance.
     env = {**os.environ, "HEARTWOOD_SERVING_PORT": "1", **ports, **(environment or {})}
+    # Not into the repository's own data: an emulator that somebody uses may keep its files there.
+    data = tempfile.mkdtemp(prefix="heartwood-emulator-")
+    env["HEARTWOOD_DATA_DIR"] = (environment or {}).get("HEARTWOOD_DATA_DIR", data)
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -75,7 +83,9 @@ def start_emulator(
             raise RuntimeError("the emulator did not start:\n" + "".join(seen))
         seen.append(line)
         if found := _READY.search(line):
-            return EmulatorProcess(found[1], found[2], process)
+            return EmulatorProcess(
+                found[1], found[2], process, Path(env["HEARTWOOD_DATA_DIR"]), data
+            )
 
 
 def _drain(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:

@@ -8,10 +8,16 @@ objects here follow from the fleet instead of being put in.
 from __future__ import annotations
 
 from emulator.apis.kubernetes.api import KubernetesApi
+from emulator.client_files import KUBERNETES_PREFIX, KeptFiles, client_files
 from emulator.context import Cloud
 from emulator.wire.mount import RouterMount
 
 
 def build(cloud: Cloud) -> list[RouterMount]:
-    """Mount the API servers."""
-    return [RouterMount("/k8s", KubernetesApi(cloud).app())]
+    """Mount the API servers; from the start on, kubectl's and bq's files are kept current."""
+    api = KubernetesApi(cloud)
+    files = KeptFiles(cloud, client_files())
+    cloud.on_start(files.start)
+    cloud.on_start(api.warm)
+    cloud.on_stop(files.stop)
+    return [RouterMount(KUBERNETES_PREFIX, api.app())]

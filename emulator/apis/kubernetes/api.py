@@ -41,6 +41,7 @@ from emulator.apis.kubernetes.watch import watch_lines
 from emulator.clock import rfc3339
 
 if TYPE_CHECKING:
+    from emulator.apis.gke.model import Cluster
     from emulator.context import Cloud
 
 _JSON: Final = "application/json"
@@ -60,6 +61,12 @@ class KubernetesApi:
         methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
         path = "/{project}/{location}/{cluster}{rest:path}"
         return Starlette(routes=[Route(path, self._serve, methods=methods)])
+
+    def warm(self) -> None:
+        """Make every cluster's objects in the background, so that the first list is quick."""
+        for cluster in list(self._cloud.fleet.clusters.values()):
+            objects = self._cluster_objects(cluster)
+            threading.Thread(target=objects.store.refresh, name="kubernetes", daemon=True).start()
 
     async def _serve(self, request: Request) -> Response:
         label, code = "unknown", "OK"
@@ -97,6 +104,9 @@ class KubernetesApi:
         here = (self._cloud.project.id, cluster.location if cluster else "")
         if cluster is None or (where["project"], where["location"]) != here:
             raise no_such_path()
+        return self._cluster_objects(cluster)
+
+    def _cluster_objects(self, cluster: Cluster) -> ClusterObjects:
         with self._lock:
             if cluster.name not in self._clusters:
                 self._clusters[cluster.name] = ClusterObjects(self._cloud, cluster)
