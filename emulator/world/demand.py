@@ -24,7 +24,7 @@ _BURST_PROBABILITY: Final = 0.03
 
 def offered_rps(part: Part, seed: int, minutes: Ints) -> Floats:
     """Requests per second that arrive at the part in each minute, before incidents."""
-    amplitude = 0.45 if part.kind is PartKind.TPU_VM else 0.30
+    amplitude = 0.45 if part.kind is PartKind.TPU_VM else 0.25
     rate = part.share * PROJECT_RPS * daily(minutes, amplitude) * weekly(minutes)
     drift = 0.05 * smooth(stream(seed, part.tier, "drift"), minutes, 173.0)
     ripple = 0.03 * smooth(stream(seed, part.tier, "ripple"), minutes, 11.0)
@@ -46,7 +46,7 @@ def daily(minutes: Ints, amplitude: float) -> Floats:
 
 def weekly(minutes: Ints) -> Floats:
     """The week's shape around 1, without a jump at midnight (Monday first)."""
-    levels = np.array([1.04, 1.06, 1.07, 1.06, 1.03, 0.87, 0.87])
+    levels = np.array([1.03, 1.05, 1.06, 1.05, 1.02, 0.9, 0.9])
     position = minutes / _DAY_MINUTES - 0.5
     day = np.floor(position).astype(np.int64)
     weight = position - day

@@ -15,18 +15,31 @@ from emulator.world.noise import Floats
 
 TAIL_SHARE: Final = 0.015
 TAIL_FACTOR: Final = 3.0
+_REACH: Final = 5.0  # standard deviations beyond which nothing is left
 _SCALE: Final = 1.0 / (1.0 - TAIL_SHARE + TAIL_SHARE * TAIL_FACTOR)
 
 
 def cdf(mean: Floats, sigma: Floats, bounds: Floats) -> Floats:
-    """P(X ≤ bound): shape (..., bounds) for `mean` and `sigma` of shape (...).
+    """P(X ≤ bound): shape (minutes, bounds) for `mean` and `sigma` of shape (minutes,).
 
-    The mixture's mean is `mean`; bounds must be positive.
+    The mixture's mean is `mean`; bounds must be positive and ascend. Bounds that are far from all
+    the means cost nothing, nor do minutes that are all alike.
     """
+    if len(mean) > 1 and np.ptp(mean) == 0 and np.ptp(sigma) == 0:
+        return np.repeat(cdf(mean[:1], sigma[:1], bounds), len(mean), axis=0)
     mu = np.log(np.maximum(mean * _SCALE, 1e-12)) - sigma**2 / 2
-    z = (np.log(bounds) - mu[..., None]) / sigma[..., None]
-    shift = np.log(TAIL_FACTOR) / sigma[..., None]
-    return (1.0 - TAIL_SHARE) * ndtr(z) + TAIL_SHARE * ndtr(z - shift)
+    logs = np.log(bounds)
+    out = np.zeros((len(mean), len(bounds)))
+    if not len(mean):
+        return out
+    low = int(np.searchsorted(logs, (mu - _REACH * sigma).min()))
+    top = (mu + np.log(TAIL_FACTOR) + _REACH * sigma).max()
+    high = int(np.searchsorted(logs, top, side="right"))
+    out[:, high:] = 1.0
+    z = (logs[low:high] - mu[:, None]) / sigma[:, None]
+    shift = np.log(TAIL_FACTOR) / sigma[:, None]
+    out[:, low:high] = (1.0 - TAIL_SHARE) * ndtr(z) + TAIL_SHARE * ndtr(z - shift)
+    return out
 
 
 def bucket_counts(count: Floats, mean: Floats, sigma: Floats, bounds: Floats) -> Floats:

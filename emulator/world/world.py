@@ -122,5 +122,3 @@ def _envelope(event: Event, clock: Floats) -> Floats:
     rise = np.clip((clock - event.start) / ramp, 0.0, 1.0)
     fall = np.clip((event.end - clock) / ramp, 0.0, 1.0)
     return np.minimum(rise, fall)
-
-

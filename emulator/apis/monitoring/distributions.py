@@ -1,0 +1,46 @@
+"""Percentiles out of bucket counts, as Google's aligners and reducers estimate them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emulator.world.noise import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """Distributions of many series over windows.
+
+    `counts` is (series, windows, buckets): below bounds[0], between the bounds, above the last;
+    `sums` and `squares` are (series, windows). No events: no point.
+    """
+
+    bounds: Floats
+    counts: Floats
+    sums: Floats
+    squares: Floats
+
+    def take(self, rows: np.ndarray) -> Distributions:
+        """Those series only."""
+        return Distributions(self.bounds, self.counts[rows], self.sums[rows], self.squares[rows])
+
+
+def percentile(found: Distributions, per_cent: float) -> Floats:
+    """The percentile of each (series, window), NaN where there is no event.
+
+    Linear within the bucket that holds it; the first bucket begins at 0, and the open last one
+    counts as its lower bound, since nothing says how far it reaches.
+    """
+    total = found.counts.sum(axis=-1)
+    below = np.cumsum(found.counts, axis=-1)
+    wanted = total * per_cent / 100.0
+    bucket = np.minimum((below < wanted[..., None]).sum(axis=-1), found.counts.shape[-1] - 1)
+    inside = np.take_along_axis(found.counts, bucket[..., None], axis=-1)[..., 0]
+    reached = np.take_along_axis(below, bucket[..., None], axis=-1)[..., 0]
+    lower = np.concatenate([[0.0], found.bounds])[bucket]
+    upper = np.concatenate([found.bounds, found.bounds[-1:]])[bucket]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.clip((wanted - (reached - inside)) / inside, 0.0, 1.0)
+        return np.where(total > 0, lower + (upper - lower) * share, np.nan)

@@ -1,0 +1,91 @@
+"""The hosts that send accelerator metrics: GKE's nodes and the Cloud TPU API's VMs, as the world
+wants them. A host that was scaled away keeps its series for the time before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emulator.apis.gke.model import NodePool
+from emulator.apis.gke.nodes import make_nodes
+from emulator.apis.kubernetes.naming import pod_name
+from emulator.apis.tpu.model import TpuState, initial_state
+from emulator.context import Cloud
+from emulator.log import Change
+from emulator.world.hosts import Host, absences
+from emulator.world.parts import Part, PartKind
+from emulator.world.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One slice of a part: its pool or VM and its hosts, the leader first."""
+
+    name: str
+    hosts: tuple[Host, ...]
+
+
+def hosts_of(cloud: Cloud, world: World, part: Part) -> list[Host]:
+    """All hosts of the part, in order of slices and workers; Vertex shows none."""
+    if part.kind is PartKind.GKE:
+        return _gke_hosts(cloud, world, part)
+    return _vm_hosts(cloud, part) if part.kind is PartKind.TPU_VM else []
+
+
+def slices_of(hosts: Sequence[Host]) -> list[Slice]:
+    """The hosts by slice."""
+    found: dict[int, list[Host]] = {}
+    for host in hosts:
+        found.setdefault(host.slice_index, []).append(host)
+    return [Slice(h[0].pool if len(h) > 1 else h[0].name, tuple(h)) for h in found.values()]
+
+
+def _gke_hosts(cloud: Cloud, world: World, part: Part) -> list[Host]:
+    with cloud.lock:
+        pools = [p for p in cloud.fleet.pools() if p.tier == part.tier and p.generation]
+    changes = cloud.log.changes(part.tier)
+    growth = sum(g.slices for g in world.growths if g.part == part.key)
+    grown_at = max((g.at for g in world.growths if g.part == part.key), default=0.0)
+    found: list[Host] = []
+    index = 0
+    for pool in pools:
+        last = pool is pools[-1] and not pool.multi_host
+        sizes = _sizes(pool, changes, growth if last else 0, grown_at)
+        most = max(size for _, size in sizes)
+        nodes = make_nodes(pool, range(most), cloud.seed, pool.created_at, pool.created_at)
+        for node in nodes:
+            found.append(
+                Host(
+                    name=node.name, pool=pool.name,
+                    slice_index=index if pool.multi_host else index + node.ordinal,
+                    worker=node.ordinal if pool.multi_host else 0, chips=node.chips,
+                    pod=pod_name(node), absences=absences(sizes, node.ordinal),
+                )
+            )  # fmt: skip
+        index += 1 if pool.multi_host else most
+    return found
+
+
+def _sizes(
+    pool: NodePool, changes: tuple[Change, ...], growth: int, grown_at: float
+) -> list[tuple[float, int]]:
+    """The pool's size since each time, from its first nodes and the log."""
+    first = pool.initial
+    sizes = [(0.0, max(first - growth, 0)), (grown_at, first)] if growth else [(0.0, first)]
+    for change in changes:
+        after = change.data.get("after")
+        if change.data.get("pool") == pool.name and isinstance(after, int):
+            sizes.append((change.at, after))
+    return sizes
+
+
+def _vm_hosts(cloud: Cloud, part: Part) -> list[Host]:
+    state = cloud.store(TpuState, lambda: initial_state(cloud))
+    found: list[Host] = []
+    vms = [vm for vm in state.nodes.values() if vm.tier == part.tier]
+    for index, vm in enumerate(vms):
+        workers = part.seed.hosts_per_slice
+        chips = part.seed.chips_per_slice // workers
+        found += [Host(vm.name, vm.name, index, w, chips) for w in range(workers)]
+    return found

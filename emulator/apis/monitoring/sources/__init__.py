@@ -1,0 +1,1 @@
+"""Where series come from: one module per Google product that writes them."""
