@@ -7,6 +7,7 @@ takes seconds of processor time. Clusters and node pools are `gke.py`'s.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +21,7 @@ from services.clients import Clients
 _TIMEOUT_S: Final = 20.0
 _PAGE: Final = 500
 _TPU: Final = "google.com/tpu"
-_SYSTEM_NAMESPACES: Final = ("kube-system", "gmp-system", "gke-managed-system", "kube-node-lease")
+_SYSTEM_NAMESPACES: Final = re.compile(r"(kube|gke|gmp)-.*|.*-system")
 
 _Json = Mapping[str, Any]
 
@@ -52,14 +53,14 @@ class Kube:
             sets = []  # the cluster does not have that custom resource
         with calls.converting(_name(cluster, "workloads")):
             found += [_workload(cluster.name, "LeaderWorkerSet", item) for item in sets]
-        return tuple(w for w in found if w.namespace not in _SYSTEM_NAMESPACES)
+        return tuple(w for w in found if not _SYSTEM_NAMESPACES.fullmatch(w.namespace))
 
     def list_pods(self, cluster: Cluster) -> tuple[Pod, ...]:
         """All pods but the system's."""
         items = self._list(cluster, "pods", lambda api: _core(api).list_pod_for_all_namespaces)
         with calls.converting(_name(cluster, "pods")):
             pods = (_pod(cluster.name, item) for item in items)
-            return tuple(p for p in pods if p.namespace not in _SYSTEM_NAMESPACES)
+            return tuple(p for p in pods if not _SYSTEM_NAMESPACES.fullmatch(p.namespace))
 
     def list_events(self, cluster: Cluster) -> tuple[KubeEvent, ...]:
         """Events that the cluster still keeps (an hour, by default), newest first."""
