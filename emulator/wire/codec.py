@@ -20,6 +20,8 @@ SYSTEM_PARAMETERS: Final = frozenset(
         "quotaUser", "uploadType", "upload_protocol", "userIp", "userProject",
     }
 )  # fmt: skip
+# Parameters that gcloud sends and the Python library's messages lack; they change nothing here.
+NEWER_PARAMETERS: Final = frozenset({"returnPartialSuccess"})
 
 _TRUE_FALSE: Final = {"true": True, "false": False, "1": True, "0": False}
 
@@ -51,9 +53,10 @@ def decode_request(match: Match, query: Iterable[tuple[str, str]], body: bytes) 
     if rule.body == "*":
         tree.update(_object(payload))
     elif rule.body:
-        tree[_json_name(target.DESCRIPTOR, rule.body)] = payload
+        tree[_json_name(target.DESCRIPTOR, rule.body)] = _object(payload)
     for name, value in query:
-        if name not in SYSTEM_PARAMETERS:
+        newer = name in NEWER_PARAMETERS and _field(target.DESCRIPTOR, name) is None
+        if name not in SYSTEM_PARAMETERS and not newer:
             _put(tree, target.DESCRIPTOR, name.split("."), value, name)
     for name, value in match.path_fields.items():
         _put(tree, target.DESCRIPTOR, name.split("."), value, name, replace=True)
