@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from emulator.client_files import client_files
+from emulator.client_files import TOKEN, client_files
 from emulator.scenario import SCENARIOS, Project
 from emulator.settings import HOST_VARIABLE, SettingsError, parse
 
@@ -44,7 +44,8 @@ def variables(
 ) -> dict[str, str]:
     """The variables to export."""
     files = client_files(environment)
-    zone = SCENARIOS["normal"].tiers[0].zone
+    # Clusters and endpoints are regional: a zone matters to `gcloud compute tpus` alone.
+    zone = next(seed.zone for seed in SCENARIOS["normal"].tiers if seed.tpu_vms)
     return {
         **{
             f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": rest_url + path
@@ -55,6 +56,7 @@ def variables(
         "CLOUDSDK_COMPUTE_ZONE": zone,
         "CLOUDSDK_AI_REGION": project.region,
         "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_AUTH_ACCESS_TOKEN": TOKEN,  # for bq's wrapper; gcloud's commands send none
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
         "GOOGLE_CLOUD_PROJECT": project.id,

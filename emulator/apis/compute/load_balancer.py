@@ -5,6 +5,7 @@ Global external Application Load Balancer (EXTERNAL_MANAGED) over zonal GCE_VM_I
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -164,7 +165,8 @@ def _backend(cloud: Cloud, tier: TierSeed) -> Iterator[Item]:
          "timeoutSec": 300, "backends": [backend], "enableCDN": False,
          "healthChecks": [_link(cloud, "global/healthChecks/hw-ready")],
          "connectionDraining": {"drainingTimeoutSec": 300}, "sessionAffinity": "NONE",
-         "localityLbPolicy": "ROUND_ROBIN", "fingerprint": f"aHct{tier.name}=",
+         "localityLbPolicy": "ROUND_ROBIN",
+         "fingerprint": b64encode(f"hw-{tier.name}".encode()).decode(),
          "logConfig": {"enable": True, "sampleRate": 0.01},
          "usedBy": [{"reference": _link(cloud, f"global/urlMaps/{NAME}")}]},
     )  # fmt: skip
