@@ -58,4 +58,3 @@ def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
         raise ApiError("INTERNAL", "Internal error encountered.") from error
     finally:
         cloud.calls.count(method.service, method.rpc, call.wire, outcome)
-

@@ -145,6 +145,10 @@ def _service(cloud: Cloud, tier: str) -> str:
     return _link(cloud, f"global/backendServices/hw-{tier}")
 
 
+def _fingerprint(name: str) -> str:
+    return b64encode(f"hw-{name}".encode()).decode()
+
+
 def _backend(cloud: Cloud, tier: TierSeed) -> Iterator[Item]:
     group = _link(cloud, f"zones/{tier.zone}/networkEndpointGroups/{neg_name(tier.name)}")
     yield (
@@ -166,7 +170,7 @@ def _backend(cloud: Cloud, tier: TierSeed) -> Iterator[Item]:
          "healthChecks": [_link(cloud, "global/healthChecks/hw-ready")],
          "connectionDraining": {"drainingTimeoutSec": 300}, "sessionAffinity": "NONE",
          "localityLbPolicy": "ROUND_ROBIN",
-         "fingerprint": b64encode(f"hw-{tier.name}".encode()).decode(),
+         "fingerprint": _fingerprint(tier.name),
          "logConfig": {"enable": True, "sampleRate": 0.01},
          "usedBy": [{"reference": _link(cloud, f"global/urlMaps/{NAME}")}]},
     )  # fmt: skip
