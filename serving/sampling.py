@@ -62,7 +62,7 @@ def _sortable(logits: jax.Array) -> jax.Array:
     return jnp.where(bits >= sign, ~bits, bits | sign)
 
 
-def _nucleus(logits: jax.Array, keep_enough: jax.Array | None, weight: jax.Array) -> jax.Array:
+def _nucleus(logits: jax.Array, keep_enough: jax.Array, weight: jax.Array) -> jax.Array:
     """Mask [R V] of the largest logits whose `weight` adds up to at least `keep_enough` [R].
 
     The threshold is found by bisection over the 32 bits of the sortable logits: exact, ties
@@ -85,9 +85,9 @@ def restrict(logits: jax.Array, top_k: jax.Array, top_p: jax.Array) -> jax.Array
     count = jnp.where(top_k > 0, jnp.minimum(top_k, vocabulary), vocabulary).astype(jnp.float32)
     logits = jnp.where(_nucleus(logits, count, jnp.ones_like(logits)), logits, -jnp.inf)
     probability = jax.nn.softmax(logits, axis=-1)
-    # The sum of all probabilities may come out a little below 1; what was cut by top-k is zero.
-    enough = jnp.minimum(top_p, 1.0 - 1e-6)
-    return jnp.where(_nucleus(logits, enough, probability), logits, -jnp.inf)
+    # Rounding may keep the sum of all below 1, so a whole distribution is not left to it.
+    kept = _nucleus(logits, top_p, probability) | (top_p >= 1.0)[:, None]
+    return jnp.where(kept, logits, -jnp.inf)
 
 
 def _draw(logits: jax.Array, rows: SamplingRows, position: jax.Array) -> jax.Array:

@@ -131,11 +131,12 @@ class AnswerText:
     def push(self, token: int) -> str:
         """Take one token; the text that became certain (often empty inside a character)."""
         self._held += self._stream.step(self._bpe, token) or ""
-        found = [self._held.find(stop) for stop in self._stops]
-        places = [place for place in found if place >= 0]
-        if places:
+        found = [(self._held.find(stop), len(stop)) for stop in self._stops]
+        # The stop string that is complete first counts, however the text fell into tokens.
+        ends = [(place + size, place) for place, size in found if place >= 0]
+        if ends:
             self.stopped = True
-            shown, self._held = self._held[: min(places)], ""
+            shown, self._held = self._held[: min(ends)[1]], ""
             return shown
         return self._release(len(self._held) - self._undecided())
 

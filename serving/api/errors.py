@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from serving.api.schema import UnsupportedField
 from serving.engine import NotReady
 from serving.scheduler import QueueFull
 
@@ -55,6 +56,9 @@ def field_name(location: tuple[str | int, ...]) -> str | None:
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     problems = error.errors()
     first = problems[0]
+    # A value that fits no branch of a union has an error for each: the deepest knows best.
+    same = [problem for problem in problems if problem["loc"][:2] == first["loc"][:2]]
+    first = max(same, key=lambda problem: len(problem["loc"]))
     if first["type"] == "json_invalid":
         detail = first.get("ctx", {}).get("error", "")
         return error_response(400, f"The body is not valid JSON: {detail}", code="invalid_json")
@@ -77,6 +81,10 @@ async def _refused(_: Request, error: ApiError) -> JSONResponse:
     return error_response(error.status, error.message, error.param, error.code)
 
 
+async def _unsupported(_: Request, error: UnsupportedField) -> JSONResponse:
+    return error_response(400, str(error), error.field, "unsupported_field")
+
+
 async def _full(_: Request, error: QueueFull) -> JSONResponse:
     message = f"The queue is full ({error}); try again shortly."
     return error_response(429, message, code="queue_full", headers={"Retry-After": "1"})
@@ -96,6 +104,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ApiError, _refused)
+    app.add_exception_handler(UnsupportedField, _unsupported)
     app.add_exception_handler(QueueFull, _full)
     app.add_exception_handler(NotReady, _not_ready)
     app.add_exception_handler(Exception, _unexpected)

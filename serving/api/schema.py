@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MAX_CHOICES = 16
 MAX_STOPS = 16
 MAX_SEED = 2**63 - 1
 
+
+def _check_writable(text: str) -> str:
+    """JSON may hold half of a surrogate pair, which is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds an unpaired surrogate, which is no character") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_check_writable)]
 Token = Annotated[int, Field(ge=0, strict=True)]
-StopText = Annotated[str, Field(min_length=1, max_length=1000)]
+StopText = Annotated[Text, Field(min_length=1, max_length=1000)]
 
 # What each unsupported field may be without asking for anything.
 _HARMLESS: dict[str, tuple[Any, ...]] = {
@@ -96,14 +107,14 @@ class TextPart(Schema):
     """A part of a message's content; only text is understood."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class Message(Schema):
     """One turn of a chat."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: Text | list[TextPart]
 
     @property
     def text(self) -> str:
@@ -123,7 +134,7 @@ class ChatRequest(Sampling):
 class CompletionRequest(Sampling):
     """POST /v1/completions; a prompt is text, tokens, or a list of either."""
 
-    prompt: str | list[Token] | list[str] | list[list[Token]]
+    prompt: Text | list[Token] | list[Text] | list[list[Token]]
     echo: bool = False
     best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
 
@@ -147,7 +158,7 @@ class CompletionRequest(Sampling):
 class GenerateRequest(Schema):
     """POST /generate."""
 
-    prompt: str
+    prompt: Text
     max_tokens: int = Field(128, ge=1)
     temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False)
     top_p: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
@@ -159,7 +170,7 @@ class GenerateRequest(Schema):
 class Instance(Schema):
     """One instance of a prediction request."""
 
-    text: str
+    text: Text
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
 
@@ -181,7 +192,7 @@ class PredictRequest(Schema):
 class TokenizeRequest(Schema):
     """POST /tokenize: a prompt, or the messages of a chat."""
 
-    prompt: str | None = None
+    prompt: Text | None = None
     messages: list[Message] | None = None
 
     @field_validator("messages")

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_free_port() -> int:
+    """A TCP port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -48,6 +49,7 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def running_server(folder: Path, *flags: str) -> Iterator[ServerProcess]:
+    """A server process with `flags`, ended with SIGTERM."""
     port = find_free_port()
     log = folder / f"server-{port}.log"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HEARTWOOD_SERVING_")}

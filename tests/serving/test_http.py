@@ -39,10 +39,12 @@ NAMES = [
 
 @pytest.fixture
 def client(server: ServerProcess) -> openai.OpenAI:
+    """The openai package pointed at the server."""
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0)
 
 
 def read_metric(http: httpx.Client, name: str, **labels: str) -> float:
+    """The first sample of `name` with these labels."""
     for family in text_string_to_metric_families(http.get("/metrics").text):
         for sample in family.samples:
             if sample.name == name and labels.items() <= sample.labels.items():
@@ -51,6 +53,7 @@ def read_metric(http: httpx.Client, name: str, **labels: str) -> float:
 
 
 def read_events(http: httpx.Client, path: str, body: dict) -> list[dict]:
+    """The events of a streamed answer, without the final [DONE]."""
     with http.stream("POST", path, json={**body, "stream": True}) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -60,6 +63,7 @@ def read_events(http: httpx.Client, path: str, body: dict) -> list[dict]:
 
 
 def wait_idle(http: httpx.Client, limit_s: float = 20) -> None:
+    """Wait until no request is held."""
     end = time.monotonic() + limit_s
     while http.get("/v1/status").json()["unfinished_requests"]:
         assert time.monotonic() < end, "requests are still held"
@@ -279,7 +283,7 @@ def test_token_counters_count(http: httpx.Client) -> None:
 
 def test_nothing_compiles_after_ready(http: httpx.Client) -> None:
     """Whatever shapes come, no program is compiled once the server is ready."""
-    for size in (1, 31, 32, 33, 200, 290, 500):
+    for size in (1, 33, 290, 500):
         for sampling in ({"temperature": 0}, {"temperature": 1, "top_k": 5, "top_p": 0.5}):
             body = {"prompt": [50] * size, "max_tokens": 2, "n": 2, **sampling}
             assert http.post("/v1/completions", json=body).status_code == 200

@@ -29,20 +29,24 @@ SLOTS, LENGTH = 3, 256
 
 @pytest.fixture(scope="module")
 def tokens(tokenizer: Tokenizer) -> list[int]:
+    """The tokens of TEXT."""
     return tokenizer.encode(TEXT)
 
 
 @pytest.fixture(scope="module")
 def expected(checkpoint: GgufCheckpoint, tokens: list[int]) -> np.ndarray:
+    """The reference's logits after every token of TEXT."""
     return NumpyLlama(str(checkpoint.path)).logits(tokens)
 
 
 @pytest.fixture(scope="module")
 def weights(checkpoint: GgufCheckpoint) -> Weights:
+    """The weights in f32."""
     return checkpoint.read_weights("f32", LENGTH, lambda *_: None)
 
 
 def make_cache(checkpoint: GgufCheckpoint) -> model.KVCache:
+    """An empty cache of all layers."""
     config = checkpoint.config
     return model.make_cache(
         model.cache_specs(config, config.layers, SLOTS, LENGTH, jnp.dtype(jnp.float32))

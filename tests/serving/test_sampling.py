@@ -1,0 +1,87 @@
+"""Choosing tokens: exact filters, right frequencies, and a seed that nothing else touches."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from serving.request import SamplingParams
+from serving.sampling import restrict, sample, stack_params
+
+ROWS, VOCABULARY = 4, 300
+
+
+@pytest.fixture
+def logits() -> np.ndarray:
+    """Random logits [rows vocabulary]."""
+    return np.random.default_rng(0).normal(0, 3, (ROWS, VOCABULARY)).astype(np.float32)
+
+
+def draw(logits: np.ndarray, params: list[SamplingParams], position: int = 0) -> np.ndarray:
+    """Sample one token per row."""
+    places = np.full(len(params), position, np.int32)
+    return np.asarray(sample(jnp.asarray(logits), stack_params(params), places))
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 17, 299, 300, 10**6])
+def test_top_k_keeps_the_largest(logits: np.ndarray, top_k: int) -> None:
+    """Exactly the k largest logits stay."""
+    limit = np.full(ROWS, top_k, np.int32)
+    kept = np.isfinite(restrict(jnp.asarray(logits), limit, np.ones(ROWS, np.float32)))
+    largest = np.argsort(-logits, axis=-1)[:, : min(top_k, VOCABULARY)]
+    for row in range(ROWS):
+        assert set(np.flatnonzero(kept[row])) == set(largest[row])
+
+
+@pytest.mark.parametrize("top_p", [1e-6, 0.1, 0.5, 0.9, 0.99])
+def test_top_p_keeps_the_nucleus(logits: np.ndarray, top_p: float) -> None:
+    """The fewest most likely tokens that reach the probability stay (Holtzman et al. 2020)."""
+    kept = np.isfinite(
+        restrict(jnp.asarray(logits), np.zeros(ROWS, np.int32), np.full(ROWS, top_p, np.float32))
+    )
+    exact = np.exp(logits.astype(np.float64))
+    exact /= exact.sum(-1, keepdims=True)
+    for row in range(ROWS):
+        order = np.argsort(-exact[row])
+        count = int(np.searchsorted(np.cumsum(exact[row][order]), top_p)) + 1
+        assert set(np.flatnonzero(kept[row])) == set(order[:count])
+
+
+def test_cold_rows_are_greedy_beside_warm_ones(logits: np.ndarray) -> None:
+    """Temperature 0 takes the largest logit, whatever the other rows do."""
+    params = [SamplingParams(0.0), SamplingParams(1.0), SamplingParams(0.0), SamplingParams(2.0)]
+    found = draw(logits, params)
+    assert found[0] == logits[0].argmax()
+    assert found[2] == logits[2].argmax()
+
+
+def test_seed_ignores_row_and_company(logits: np.ndarray) -> None:
+    """The same logits, seed and position give the same token in any row of any batch."""
+    same = np.repeat(logits[:1], ROWS, axis=0)
+    wanted = SamplingParams(1.0, seed=2**40 + 3)
+    alone = draw(same[:1], [wanted], 9)[0]
+    for row in range(ROWS):
+        params = [SamplingParams(1.3, 5, 0.5, seed) for seed in range(ROWS)]
+        params[row] = wanted
+        assert draw(same, params, 9)[row] == alone
+
+
+def test_position_and_both_halves_of_the_seed_matter(logits: np.ndarray) -> None:
+    """Another position, and a seed that differs above 32 bits only, draw differently."""
+    flat = np.zeros((1, VOCABULARY), np.float32)
+    first = [draw(flat, [SamplingParams(seed=1)], place)[0] for place in range(8)]
+    other = [draw(flat, [SamplingParams(seed=1 + 2**32)], place)[0] for place in range(8)]
+    assert len(set(first)) > 4
+    assert first != other
+
+
+def test_frequencies_follow_the_softmax() -> None:
+    """Over many draws, tokens come as often as temperature-scaled softmax says."""
+    logits = np.array([[0.0, 1.0, 2.0, -1.0]], np.float32)
+    count = 4000
+    places = np.arange(count, dtype=np.int32)
+    rows = stack_params([SamplingParams(0.7, seed=11)] * count)
+    found = np.asarray(sample(jnp.asarray(np.repeat(logits, count, axis=0)), rows, places))
+    expected = np.exp(logits[0] / 0.7) / np.exp(logits[0] / 0.7).sum()
+    assert np.abs(np.bincount(found, minlength=4) / count - expected).max() < 0.03
