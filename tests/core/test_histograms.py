@@ -32,7 +32,9 @@ def histograms(draw: st.DrawFn) -> Histogram:
     """Any histogram of at least one event."""
     bounds = draw(_bounds)
     counts = draw(
-        st.lists(st.integers(0, 500), min_size=len(bounds) + 1, max_size=len(bounds) + 1).filter(any)
+        st.lists(st.integers(0, 500), min_size=len(bounds) + 1, max_size=len(bounds) + 1).filter(
+            any
+        )
     )
     return Histogram(tuple(bounds), tuple(float(c) for c in counts))
 

@@ -1,0 +1,140 @@
+"""legal_size, over_budget, price_known, stale_data, action_in_progress, and all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from core import guards
+from core.errors import Blocked, Unconfirmed
+from core.guards import action_in_progress, legal_size, over_budget, price_known, stale_data
+from core.guards.context import Running
+from core.plans import Outcome, Verdict
+from core.records import Source
+from tests.core.guards.conftest import demand
+from tests.make import NOW, make_failure, make_snapshot
+
+Judged = Callable[..., Verdict]
+
+
+def test_a_legal_size_passes(judged: Judged) -> None:
+    """2x2x1 in us-central1-c is legal and 63 slices are within the configured 64."""
+    verdict = judged(legal_size.judge)
+    assert verdict.outcome is Outcome.PASS
+    assert "63 of 64" in verdict.reason
+
+
+def test_more_than_configured_needs_consent(judged: Judged) -> None:
+    """65 slices of a tier configured for 64."""
+    assert judged(legal_size.judge, 1).outcome is Outcome.CONSENT
+
+
+def test_too_many_nodes_for_a_pool_block(judged: Judged) -> None:
+    """More than 1,000 nodes in one pool is more than GKE allows."""
+    assert judged(legal_size.judge, 3000).outcome is Outcome.BLOCK
+
+
+@pytest.mark.parametrize(("field", "value"), [("topology", "2x2x3"), ("zone", "us-central1-a")])
+def test_an_illegal_shape_or_zone_blocks(judged: Judged, field: str, value: str) -> None:
+    """The reason names what is legal."""
+    snapshot = make_snapshot()
+    specs = tuple(replace(s, **{field: value}) if s.name == "small" else s for s in snapshot.specs)
+    verdict = judged(legal_size.judge, snapshot=replace(snapshot, specs=specs))
+    assert verdict.outcome is Outcome.BLOCK
+    assert "us-central1-c" in verdict.reason or "nearest legal" in verdict.reason
+
+
+def test_a_known_price_passes_and_an_unknown_one_blocks_growth(judged: Judged) -> None:
+    """Growth at an unknown price is blocked; giving back is warned about only."""
+    assert judged(price_known.judge).outcome is Outcome.PASS
+    unpriced = replace(make_snapshot(), prices=None)
+    assert judged(price_known.judge, 1, snapshot=unpriced).outcome is Outcome.BLOCK
+    assert judged(price_known.judge, -1, snapshot=unpriced).outcome is Outcome.WARN
+
+
+def test_spending_less_is_within_any_budget(judged: Judged) -> None:
+    """A removal passes, also when its price is unknown."""
+    assert judged(over_budget.judge).outcome is Outcome.PASS
+    unpriced = replace(make_snapshot(), prices=None)
+    assert judged(over_budget.judge, snapshot=unpriced).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("budget_usd", "outcome"),
+    [(1e9, Outcome.PASS), (2.0e6, Outcome.CONSENT), (1e5, Outcome.BLOCK)],
+)
+def test_budgets_pass_ask_or_block(judged: Judged, budget_usd: float, outcome: Outcome) -> None:
+    """Within the budget passes, passed by the forecast asks, spent already blocks."""
+    snapshot = make_snapshot()
+    budgets = tuple(replace(b, amount_usd=budget_usd) for b in snapshot.budgets or ())
+    verdict = judged(over_budget.judge, 1, snapshot=replace(snapshot, budgets=budgets))
+    assert verdict.outcome is outcome
+    assert any("spent this month" in line for line in verdict.arithmetic)
+
+
+def test_no_budget_is_said(judged: Judged) -> None:
+    """Growth without a budget is warned about."""
+    snapshot = replace(make_snapshot(), budgets=())
+    specs = tuple(replace(s, monthly_budget_usd=None) for s in snapshot.specs)
+    verdict = judged(over_budget.judge, 1, snapshot=replace(snapshot, specs=specs))
+    assert verdict.outcome is Outcome.WARN
+
+
+def test_fresh_data_passes(judged: Judged) -> None:
+    """All needed sources read six seconds ago."""
+    assert judged(stale_data.judge).outcome is Outcome.PASS
+
+
+def test_old_or_missing_data_blocks(judged: Judged) -> None:
+    """Older than the limit, or never read: blocked, with the source named."""
+    verdict = judged(stale_data.judge, now=NOW + timedelta(seconds=300))
+    assert verdict.outcome is Outcome.BLOCK
+    unread = make_failure(make_snapshot(), Source.LOAD, keep=False)
+    assert "load never read" in judged(stale_data.judge, snapshot=unread).reason
+
+
+def test_a_source_that_just_failed_warns(judged: Judged) -> None:
+    """Young enough, but failing now."""
+    snapshot = make_failure(make_snapshot(), Source.KUBE, for_s=30)
+    assert judged(stale_data.judge, snapshot=snapshot).outcome is Outcome.WARN
+
+
+def test_one_action_per_tier(judged: Judged) -> None:
+    """Another intent on the same tier blocks, one on another tier does not."""
+    mine = Running("i1", "small", "Remove 1", "running")
+    assert judged(action_in_progress.judge, running=(mine,)).outcome is Outcome.BLOCK
+    other = replace(mine, tier="medium")
+    assert judged(action_in_progress.judge, running=(other,)).outcome is Outcome.PASS
+
+
+def test_all_guards_are_evaluated(judged: Judged) -> None:
+    """Each guard gives a verdict under its own name, also after one has blocked."""
+    unread = make_failure(make_snapshot(), Source.LOAD, keep=False)
+    verdicts = [judged(g, snapshot=unread, demand=demand(1.0)) for g in guards.GUARDS]
+    assert [v.guard for v in verdicts] == [
+        "stale_data",
+        "action_in_progress",
+        "legal_size",
+        "capacity_left",
+        "price_known",
+        "over_budget",
+    ]
+
+
+def test_check_wants_every_consent_and_no_block() -> None:
+    """Blocked on a block or a missing second person, Unconfirmed names what was not ticked."""
+
+    def verdict(name: str, outcome: Outcome) -> Verdict:
+        return Verdict(name, outcome, "why", "how")
+
+    guards.check([verdict("a", Outcome.PASS), verdict("b", Outcome.WARN)], ())
+    guards.check([verdict("a", Outcome.CONSENT)], ("a",))
+    with pytest.raises(Unconfirmed, match="a"):
+        guards.check([verdict("a", Outcome.CONSENT)], ("b",))
+    for outcome in (Outcome.BLOCK, Outcome.APPROVAL):
+        with pytest.raises(Blocked) as caught:
+            guards.check([verdict("a", outcome)], ("a",))
+        assert caught.value.hint == "how"

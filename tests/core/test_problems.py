@@ -1,0 +1,101 @@
+"""What is wrong, first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.fleet import assemble_fleet
+from core.forecast import forecast_month
+from core.problems import Severity, what_is_wrong
+from core.records import Snapshot, Source
+from core.slo import tier_slo
+from tests.make import make_failure, make_load_balancer, make_snapshot
+
+
+def findings(snapshot: Snapshot, usd_per_hour: float | None = None) -> list[tuple[str, str, str]]:
+    """Severity, tier and sentence of each finding."""
+    loads = snapshot.loads or {}
+    slos = {s.name: tier_slo(s, loads.get(s.name)) for s in snapshot.specs}
+    small = snapshot.spec("small")
+    forecasts = {
+        "small": forecast_month(
+            small, snapshot.costs, snapshot.taken_at, usd_per_hour, snapshot.budgets
+        )
+    }
+    found = what_is_wrong(snapshot, assemble_fleet(snapshot), slos, forecasts)
+    return [(f.severity.name, f.tier, f.sentence) for f in found]
+
+
+def quiet() -> Snapshot:
+    """A snapshot in which nothing is wrong."""
+    snapshot = make_snapshot()
+    loads = {
+        name: replace(load, error_ratio=0.0, ttft=type(load.ttft)(), latency=type(load.latency)())
+        for name, load in (snapshot.loads or {}).items()
+    }
+    balancer = make_load_balancer(0)
+    return replace(snapshot, loads=loads, load_balancer=balancer, costs=())
+
+
+def test_nothing_wrong_is_empty() -> None:
+    """A large that is off and a local without load are no findings."""
+    assert findings(quiet(), 0.0) == []
+
+
+def test_the_worst_comes_first() -> None:
+    """All members unhealthy is critical and stands before a degraded slice and a dead source."""
+    snapshot = make_failure(quiet(), Source.COSTS)
+    balancer = make_load_balancer(16)
+    services = tuple(
+        replace(s, backends=s.backends[:1]) if s.name == "hw-medium" else s
+        for s in balancer.backend_services
+    )
+    hosts = (replace((snapshot.hosts or ())[0], ready=False), *(snapshot.hosts or ())[1:])
+    broken = replace(
+        snapshot, load_balancer=replace(balancer, backend_services=services), hosts=hosts
+    )
+    found = findings(broken, 0.0)
+    assert [(severity, tier) for severity, tier, _ in found] == [
+        ("CRITICAL", "medium"),
+        ("WARNING", "small"),
+        ("WARNING", ""),
+    ]
+    assert found[0][2].endswith("16 of 16 members are unhealthy")
+
+
+def test_a_dead_source_has_its_since_and_page() -> None:
+    """The finding says which source, since when, and where to look."""
+    snapshot = make_failure(quiet(), Source.GKE)
+    found = what_is_wrong(snapshot, assemble_fleet(snapshot), {})[0]
+    assert found.sentence.startswith("GKE cannot be read: ")
+    assert found.since == snapshot.sources[Source.GKE].failing_since
+    assert found.page == "connections"
+
+
+def test_a_source_that_stands_still_is_found() -> None:
+    """No failure, but far older than its interval."""
+    snapshot = quiet()
+    old = replace(snapshot.sources[Source.LOAD], read_at=snapshot.taken_at.replace(hour=1))
+    stuck = replace(snapshot, sources={**snapshot.sources, Source.LOAD: old})
+    assert any("was last read" in sentence for _, _, sentence in findings(stuck, 0.0))
+
+
+def test_a_missed_objective_of_production_is_critical() -> None:
+    """Latency over its threshold: critical in production, a warning elsewhere."""
+    snapshot = quiet()
+    loads = dict(snapshot.loads or {})
+    loads["small"] = replace(loads["small"], ttft=type(loads["small"].ttft)(p95_ms=900))
+    loads["dev"] = replace(loads["dev"], ttft=type(loads["dev"].ttft)(p95_ms=9000))
+    found = findings(replace(snapshot, loads=loads), 0.0)
+    assert [f[:2] for f in found] == [("CRITICAL", "small"), ("WARNING", "dev")]
+
+
+def test_a_budget_that_will_not_last_is_told() -> None:
+    """$1,000,000/h spends small's budget on the very day."""
+    found = findings(quiet(), 1e6)
+    assert any("budget of small" in sentence for _, _, sentence in found)
+
+
+def test_severities_sort_worst_first() -> None:
+    """CRITICAL < WARNING < NOTE, so that sorting ranks them."""
+    assert sorted(Severity) == [Severity.CRITICAL, Severity.WARNING, Severity.NOTE]
