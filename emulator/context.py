@@ -47,7 +47,7 @@ class Cloud:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
-        self.operations = Operations(self.clock)
+        self.operations = Operations(self.clock, self.lock)
         self._stores: dict[type, object] = {}
         self._starts: list[Callable[[], None]] = []
         self._stops: list[Callable[[], None]] = []

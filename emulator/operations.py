@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,15 +65,21 @@ class Job:
 
 
 class Operations:
-    """All operations of the project; settles those that are due."""
+    """All operations of the project; settles those that are due.
 
-    def __init__(self, clock: Clock) -> None:
+    Effects run under the same lock as every other change of state (`Cloud.lock`): with a lock of
+    its own, a handler that starts an operation and an effect that comes due could wait for each
+    other for ever.
+    """
+
+    def __init__(self, clock: Clock, lock: threading.RLock) -> None:
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        self._next_due = math.inf
+        self._lock = lock
+        self._changed = threading.Condition(lock)
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -105,14 +112,17 @@ class Operations:
     def _push(self, at: float, action: Callable[[], None]) -> None:
         self._sequence += 1
         heapq.heappush(self._due, (at, self._sequence, action))
+        self._next_due = self._due[0][0]
 
     def settle(self) -> None:
         """Apply every effect that is due. Cheap when none is."""
-        if not self._due or self._due[0][0] > self._clock.now():
+        if self._next_due > self._clock.now():
             return
         with self._lock:
             while self._due and self._due[0][0] <= self._clock.now():
-                heapq.heappop(self._due)[2]()
+                action = heapq.heappop(self._due)[2]
+                self._next_due = self._due[0][0] if self._due else math.inf
+                action()
 
     def get(self, name: str) -> Job | None:
         """The operation of that name."""
@@ -164,9 +174,9 @@ class Operations:
             with self._changed:
                 if self._stopping:
                     return
-                wait = self._due[0][0] - self._clock.now() if self._due else None
-                if wait is None or wait > 0:
-                    self._changed.wait(wait)
+                wait = self._next_due - self._clock.now()
+                if wait > 0:
+                    self._changed.wait(None if wait == math.inf else wait)
                     continue
             self.settle()
 

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from emulator.context import Cloud
 
 _LOG = logging.getLogger("emulator")
+# Handlers may wait (operations.wait), so there are more threads than processors.
+_THREADS = 32
 _JSON = "application/json; charset=UTF-8"
 
 
@@ -31,13 +34,14 @@ class RestService:
     the first request (compute's alone take a second).
     """
 
-    def __init__(self, cloud: Cloud, mounts: Iterable[Mount]) -> None:
+    def __init__(self, cloud: Cloud, mounts: Iterable[Mount], threads: Executor) -> None:
         self._cloud = cloud
         self._mounts = tuple(mounts)
         self._legacy = any(m.legacy_errors for m in self._mounts)
         self._loading = threading.Lock()
         self._owner: dict[int, Mount] = {}
         self._router: Router | None = None
+        self._threads = threads
 
     def load(self) -> Router:
         """Read the libraries' rules, once."""
@@ -55,7 +59,7 @@ class RestService:
         request = Request(scope, receive)
         body = await request.body()
         work = partial(self._answer, request, body)
-        response = await asyncio.get_running_loop().run_in_executor(None, work)
+        response = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         await response(scope, receive, send)
 
     def _answer(self, request: Request, body: bytes) -> Response:
@@ -118,7 +122,8 @@ class RestApp:
                 self._apps[mount.prefix] = mount.app
                 continue
             grouped.setdefault(mount.prefix, []).append(mount)
-        self._services = [RestService(cloud, group) for group in grouped.values()]
+        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rest")
+        self._services = [RestService(cloud, group, threads) for group in grouped.values()]
         self._apps.update(zip(grouped, self._services, strict=True))
 
     def load(self) -> None:

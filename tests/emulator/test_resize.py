@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -187,3 +188,31 @@ def test_node_names_are_unique_and_stay(cloud: Cloud) -> None:
             cloud.operations.settle()
             time.sleep(0.001)
     assert [n.name for n in fleet.nodes(pool=pool.name)] == before
+
+
+def test_changes_and_effects_never_wait_for_each_other(cloud: Cloud) -> None:
+    """Resizes begun by several threads while others come due all end: no deadlock."""
+    cloud.started()
+    errors: list[Exception] = []
+
+    def resize_often(pool_name: str) -> None:
+        pool = cloud.fleet.pool(pool_name)
+        assert pool is not None
+        try:
+            for number in range(40):
+                with cloud.lock:
+                    job = cloud.fleet.resize(pool, 10 + number % 9, f"{pool_name}/{number}")
+                while not job.done:
+                    cloud.fleet.nodes(pool=pool_name)
+        except Exception as error:  # noqa: BLE001 - reported to the test's own thread
+            errors.append(error)
+
+    names = [f"hw-small-{i:02d}" for i in range(3)]
+    threads = [threading.Thread(target=resize_often, args=(n,), daemon=True) for n in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(t.is_alive() for t in threads)
+    assert errors == []
+    cloud.stopped()
