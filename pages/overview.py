@@ -35,6 +35,7 @@ def now() -> None:
                 slo=derived.slos.get(tier.name),
                 recent=history.values(recent, tier.name),
                 colour=colours[tier.name],
+                no_price=derived.price_word(tier.spec),
             )
             for tier in chosen
         ]

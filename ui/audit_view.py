@@ -108,7 +108,7 @@ def detail(intent: str) -> None:
         states.show_empty("There is no such intent", f"Nothing is recorded as {intent}.")
         return
     look = words.INTENTS.get(entry.state, ("gray", "help"))
-    st.markdown(f"#### {formats.plain(entry.title)} {words.badge(entry.state, look)}")
+    st.markdown(f"### {formats.plain(entry.title)} {words.badge(entry.state, look)}")
     if entry.state not in FINAL_STATES:
         view.live(lambda: plan_dialog.draw_progress(intent))
     facts = {

@@ -43,7 +43,7 @@ class Unit:
 
 
 _UNITS: Final[Mapping[str, Unit]] = {
-    "ratio": Unit("", 1.0, ".0~%", ".2~%"),
+    "ratio": Unit("", 1.0, "~%", ".3~%"),
     "ms": Unit("", 1e-3, "~s", ".3~s", "s"),
     "requests/s": Unit("requests/s"),
     "tokens/s": Unit("tokens/s"),

@@ -30,6 +30,7 @@ from ui import formats, states
 MAX_TURNS: Final = 40  # kept in the session
 SENT_TURNS: Final = 12  # sent along as context
 _KEY: Final = "conversation"
+_WATCH_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def curl_of(url: str, body: dict[str, Any], *, with_key: bool) -> str:
 
 def draw_turn(turn: Turn) -> None:
     """A past turn."""
-    with st.chat_message("user"):
+    with st.chat_message("user", avatar=":material/person:"):
         st.text(turn.prompt)
     with st.chat_message("assistant", avatar=":material/forest:"):
         if turn.answer:
@@ -152,11 +153,22 @@ def answer(
     )
     past.append(turn)
     del past[:-MAX_TURNS]
-    with st.chat_message("user"):
+    with st.chat_message("user", avatar=":material/person:"):
         st.text(prompt)
+    st.fragment(_redraw_if_stopped, run_every=_WATCH_S)()
     with st.chat_message("assistant", avatar=":material/forest:"):
         _stream(target, sent, parameters, turn, silence_s)
         draw_foot(turn)
+
+
+def _redraw_if_stopped() -> None:
+    """Draw the page anew once the person has stopped an answer.
+
+    Stopping ends the script at once, so that run can no longer draw the answer's foot.
+    """
+    past = turns()
+    if past and past[-1].outcome == "stopped":
+        st.rerun()
 
 
 def _stream(

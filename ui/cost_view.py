@@ -11,10 +11,12 @@ from datetime import date
 
 import streamlit as st
 
+from core.forecast import Forecast
 from core.pricing import token_cost
 from core.reconciliation import net_by_day, open_days, reconcile
 from core.records import CostRow, Source
 from ui import access, charts, formats, palette, states, tables, view
+from ui.derived import Derived
 
 _COSTS = (Source.COSTS,)
 _UNASSIGNED = "unassigned"
@@ -40,7 +42,7 @@ def totals() -> None:
     billed_today = None if costs is None else sum(c.net_usd for c in costs if c.day == today)
     spent = [f.spent_usd for f in forecasts if f.spent_usd is not None]
     month_end = [f.month_end_usd for f in forecasts if f.month_end_usd is not None]
-    not_priced = formats.NOT_PRICED
+    not_priced = _no_price(derived, chosen)
     figures = (
         (f"Per hour :gray[· {rate.basis.value}]", formats.money(rate.usd_per_hour, not_priced)),
         (f"Per day :gray[· {rate.basis.value}]", formats.money(rate.usd_per_day, not_priced)),
@@ -57,6 +59,12 @@ def totals() -> None:
         "Today's bill is not whole: the export brings rows hours late, so what is billed so far "
         f"is less than what was used. Rate: {formats.plain(rate.source)}."
     )
+
+
+def _no_price(derived: Derived, tier: str | None) -> str:
+    """What stands for a missing rate of that tier, or of all of them together."""
+    words = [derived.price_word(s) for s in derived.snapshot.specs if tier in (None, s.name)]
+    return formats.UNKNOWN if formats.UNKNOWN in words else formats.NOT_PRICED
 
 
 def days() -> None:
@@ -142,7 +150,6 @@ def budgets() -> None:
             used = None
             if amount and forecast.spent_usd is not None:
                 used = forecast.spent_usd / amount
-            reached = forecast.reached_on
             rows.append(
                 {
                     "Tier": spec.title,
@@ -152,7 +159,7 @@ def budgets() -> None:
                     "Spent (est.)": formats.money(forecast.spent_usd),
                     "Month's end (est.)": formats.money(forecast.month_end_usd),
                     "80% interval": _interval(forecast.low_usd, forecast.high_usd),
-                    "Reached on": f"{reached:%d %b}" if reached else "not this month",
+                    "Reached on": _reached(forecast),
                     "Budget from": forecast.budget.source,
                     "Method": forecast.method,
                 }
@@ -168,6 +175,12 @@ def budgets() -> None:
                 "Used": tables.share("Used", "spent (estimated) ÷ budget"),
             },
         )
+
+
+def _reached(forecast: Forecast) -> str:
+    if forecast.reached_on is not None:
+        return f"{forecast.reached_on:%d %b}"
+    return formats.UNKNOWN if forecast.month_end_usd is None else "not this month"
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -189,7 +202,7 @@ def tokens() -> None:
             rate = derived.rates[spec.name]
             tier = derived.fleet.tier(spec.name)
             cost = token_cost(tier, rate, (snapshot.loads or {}).get(spec.name))
-            not_known = formats.NOT_PRICED if rate.usd_per_hour is None else formats.UNKNOWN
+            not_known = derived.price_word(spec) if rate.usd_per_hour is None else formats.UNKNOWN
             rows.append(
                 {
                     "Tier": spec.title,

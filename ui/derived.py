@@ -16,6 +16,8 @@ from core.pricing import Rate, fleet_rate, tier_rate
 from core.problems import Finding, what_is_wrong
 from core.records import Snapshot
 from core.slo import TierSlo, tier_slo
+from core.specs import TierSpec
+from ui import formats
 
 _KEPT: Final = 3
 
@@ -31,6 +33,11 @@ class Derived:
     slos: Mapping[str, TierSlo]
     forecasts: Mapping[str, Forecast]
     findings: tuple[Finding, ...]
+
+    def price_word(self, spec: TierSpec) -> str:
+        """What stands for a missing price: not known yet, or not priced at all."""
+        waiting = self.snapshot.prices is None and spec.generation is not None
+        return formats.UNKNOWN if waiting else formats.NOT_PRICED
 
 
 _lock = threading.Lock()

@@ -40,18 +40,16 @@ def _draw(finding: Finding) -> None:
     target = {**view.shared_parameters()}
     if finding.tier:
         target["tier"] = finding.tier
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute",
-        gap="small",
-    ):  # fmt: skip
-        st.markdown(
-            f":{colour}[:material/{icon}:] {formats.plain(finding.sentence)}{when}",
-            width="content",
-        )
-        st.page_link(
-            f"pages/{finding.page}.py",
-            label=finding.page.capitalize(),
-            icon=":material/arrow_forward:",
-            icon_position="right",
-            query_params=target,
-        )
+    sentence = finding.sentence
+    left, right = st.columns([9, 1.4], vertical_alignment="center", gap="xsmall")
+    left.markdown(
+        f":{colour}[:material/{icon}:] {formats.plain(formats.shortened(sentence, 120))}{when}",
+        help=formats.plain(sentence) if len(sentence) > 120 else None,
+    )
+    right.page_link(
+        f"pages/{finding.page}.py",
+        label=finding.page.capitalize(),
+        icon=":material/arrow_forward:",
+        icon_position="right",
+        query_params=target,
+    )

@@ -64,14 +64,16 @@ def _part_row(tier: FleetTier, part: FleetPart, derived: Derived) -> tables.Row:
         "Topology": tier.spec.topology or "–",
         "Generation": tier.spec.generation or "–",
         "Where": tier.spec.zone or "this machine",
-        "$/h now": _price(rate.usd_per_hour if alone else share, rate.basis.value),
+        "$/h now": _price(
+            rate.usd_per_hour if alone else share, rate.basis.value, derived.price_word(tier.spec)
+        ),
         "Why": "; ".join(part.reasons),
     }
 
 
-def _price(usd_per_hour: float | None, basis: str) -> str:
+def _price(usd_per_hour: float | None, basis: str, none: str) -> str:
     if usd_per_hour is None:
-        return formats.NOT_PRICED
+        return none
     return f"{formats.money(usd_per_hour)} {basis}"
 
 

@@ -152,6 +152,14 @@ def plural(amount: int, word: str, many: str = "") -> str:
     return f"{amount:,} {word if amount == 1 else many or word + 's'}"
 
 
+def shortened(text: str, limit: int) -> str:
+    """The text, cut at a word and marked with … when it is longer than `limit`."""
+    if len(text) <= limit:
+        return text
+    head, _, _ = text[:limit].rpartition(" ")
+    return (head or text[:limit]).rstrip(" ,;:") + " …"
+
+
 def plain(text: str) -> str:
     """Text from outside, made safe to stand inside Streamlit's Markdown."""
     escaped = text.replace("\\", "\\\\")

@@ -118,7 +118,7 @@ def _plan(tier: str, delta: int) -> Shown | None:
 
 def _what_changes(judged: Judged) -> None:
     plan = judged.plan
-    st.markdown(f"#### {formats.plain(plan.title)}")
+    st.markdown(f"### {formats.plain(plan.title)}")
     draw_steps(plan.steps)
     st.markdown(cost_lines(plan.cost), help=formats.plain(plan.cost.source))
     affected = [*plan.affected, *(f"Cannot be undone: {s}" for s in plan.irreversible)]

@@ -83,11 +83,11 @@ def _parameter_inputs() -> None:
     )  # fmt: skip
     left, right = st.columns(2)
     with left:
-        st.number_input("Temperature", 0.0, 2.0, 0.7, 0.1, key="p_temperature", persist_state=keep)
+        st.number_input("Temperature", 0.0, 2.0, 0.2, 0.1, key="p_temperature", persist_state=keep)
         st.number_input("Top-k", 0, 1000, 0, 1, key="p_top_k", persist_state=keep, help="0: off")
         st.number_input("Max tokens", 1, 8192, 256, 16, key="p_max", persist_state=keep)
     with right:
-        st.number_input("Top-p", 0.01, 1.0, 1.0, 0.05, key="p_top_p", persist_state=keep)
+        st.number_input("Top-p", 0.01, 1.0, 0.9, 0.05, key="p_top_p", persist_state=keep)
         st.number_input(
             "Seed", 0, 2**31 - 1, None, 1, key="p_seed", persist_state=keep, placeholder="random"
         )
@@ -108,8 +108,8 @@ def parameters() -> ChatParameters:
     return ChatParameters(
         model=str(state.get("p_model") or "").strip(),
         max_tokens=int(state.get("p_max") or 256),
-        temperature=float(state.get("p_temperature", 0.7)),
-        top_p=float(state.get("p_top_p") or 1.0),
+        temperature=float(state.get("p_temperature", 0.2)),
+        top_p=float(state.get("p_top_p") or 0.9),
         top_k=int(state.get("p_top_k") or 0) or None,
         seed=state.get("p_seed"),
         stop=stops,

@@ -95,7 +95,7 @@ def table(
         pd.DataFrame.from_records([dict(r) for r in shown]),
         hide_index=True,
         row_height=_ROW_HEIGHT,
-        height=(min(len(shown), 16) + 1) * _ROW_HEIGHT + 8,
+        height=(min(len(shown), 16) + 1) * _ROW_HEIGHT + 3,
         column_config=dict(config or {}),
         placeholder=formats.UNKNOWN,
         key=key,
@@ -108,6 +108,16 @@ def share(label: str, help_text: str | None = None) -> Any:
     return st.column_config.ProgressColumn(
         label, min_value=0.0, max_value=1.0, format="percent", help=help_text
     )
+
+
+def figure(label: str) -> Any:
+    """Column of figures; give them rounded by `significant`."""
+    return st.column_config.NumberColumn(label, format="localized")
+
+
+def significant(value: float | None) -> float | None:
+    """Three significant digits."""
+    return None if value is None else float(f"{value:.3g}")
 
 
 def badges(label: str, colours: Mapping[str, str]) -> Any:

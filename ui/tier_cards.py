@@ -7,7 +7,9 @@ inherited from the theme. What the figures are is derived in `core/`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
+from typing import Final
 
 import streamlit as st
 
@@ -17,6 +19,9 @@ from core.records import Quantiles, TierLoad
 from core.slo import Standing, TierSlo
 from ui import charts, formats, palette, view, words
 from ui.derived import Derived
+
+_NO_LOAD: Final = TierLoad("", datetime.min.replace(tzinfo=UTC), 0.0)
+_QUIET: Final = (formats.UNKNOWN, "off", "no requests", "no TPU", formats.NOT_PRICED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Card:
     slo: TierSlo | None
     recent: charts.Values
     colour: str
+    no_price: str  # what stands for a missing price
 
 
 def draw_totals(derived: Derived) -> None:
@@ -83,12 +89,12 @@ def _head(card: Card) -> None:
         )
 
 
-def triple(quantiles: Quantiles) -> str:
-    """p50 · p95 · p99 in one unit."""
+def triple(quantiles: Quantiles, none: str = formats.UNKNOWN) -> str:
+    """p50 · p95 · p99 in one unit; `none` when all are missing."""
     values = (quantiles.p50_ms, quantiles.p95_ms, quantiles.p99_ms)
     known = [v for v in values if v is not None]
     if not known:
-        return formats.UNKNOWN
+        return none
     in_seconds = max(known) >= 1000
     factor, unit = (1000.0, "s") if in_seconds else (1.0, "ms")
     parts = ("–" if v is None else formats.number(v / factor) for v in values)
@@ -96,20 +102,27 @@ def triple(quantiles: Quantiles) -> str:
 
 
 def _rows(card: Card) -> list[tuple[str, str]]:
-    load, tier = card.load, card.tier
-    quiet = tier.state is State.OFF and load is None
-    no_data = "none" if quiet else formats.UNKNOWN
+    load, tier = card.load or _NO_LOAD, card.tier
+    none = _nothing(tier, load)
+    no_unit = none if tier.spec.generation else "no TPU"
     return [
         (f"{tier.unit.capitalize()}s ready", _text(_chips(tier))),
-        ("Requests/s", _text(formats.number(load.requests_per_s if load else None, no_data))),
-        ("Errors", _text(formats.ratio(load.error_ratio if load else None, no_data))),
-        ("TTFT ¹", _text(triple(load.ttft) if load else no_data)),
-        ("Latency ¹", _text(triple(load.latency) if load else no_data)),
-        ("TensorCore", _bar(load.tensorcore_utilisation_ratio if load else None, card, no_data)),
-        ("HBM", _bar(load.hbm_utilisation_ratio if load else None, card, no_data)),
-        ("Cost now", _cost(card.rate)),
-        ("Objectives", _standing(card.slo, quiet)),
+        ("Requests/s", _text(formats.number(load.requests_per_s, none))),
+        ("Errors", _text(formats.ratio(load.error_ratio, none))),
+        ("TTFT ¹", _text(triple(load.ttft, none))),
+        ("Latency ¹", _text(triple(load.latency, none))),
+        ("TensorCore", _bar(load.tensorcore_utilisation_ratio, card, no_unit)),
+        ("HBM", _bar(load.hbm_utilisation_ratio, card, no_unit)),
+        ("Cost now", _cost(card)),
+        ("Objectives", _standing(card.slo, none)),
     ]
+
+
+def _nothing(tier: FleetTier, load: TierLoad) -> str:
+    """What a missing figure means here: nothing runs, nobody asks, or nobody knows."""
+    if tier.state is State.OFF and load.requests_per_s is None:
+        return "off"
+    return "no requests" if load.requests_per_s == 0 else formats.UNKNOWN
 
 
 def _chips(tier: FleetTier) -> str:
@@ -121,14 +134,14 @@ def _chips(tier: FleetTier) -> str:
 
 
 def _text(text: str) -> str:
-    if text == formats.UNKNOWN or text == "none":
+    if text in _QUIET:
         return f'<span style="opacity:.55;font-style:italic">{text}</span>'
     return escape(text)
 
 
-def _bar(value: float | None, card: Card, no_data: str) -> str:
+def _bar(value: float | None, card: Card, none: str) -> str:
     if value is None:
-        return _text(no_data)
+        return _text(none)
     track = palette.translucent(card.colour, 0.18)
     filled = f"{min(1.0, max(0.0, value)) * 100:.0f}%"
     return (
@@ -139,17 +152,18 @@ def _bar(value: float | None, card: Card, no_data: str) -> str:
     )
 
 
-def _cost(rate: Rate) -> str:
+def _cost(card: Card) -> str:
+    rate = card.rate
     if rate.usd_per_hour is None:
-        return f'<span style="opacity:.7" title="{escape(rate.source)}">{formats.NOT_PRICED}</span>'
+        return f'<span title="{escape(rate.source)}">{_text(card.no_price)}</span>'
     basis = f'<span style="opacity:.6;font-size:11px"> {rate.basis.value}</span>'
     return f'<span title="{escape(rate.source)}">{formats.money(rate.usd_per_hour)}/h{basis}</span>'
 
 
-def _standing(slo: TierSlo | None, quiet: bool) -> str:
+def _standing(slo: TierSlo | None, none: str) -> str:
     standing = Standing.UNKNOWN if slo is None else slo.standing
-    if quiet:
-        return _text("none")
+    if standing is Standing.UNKNOWN:
+        return _text(none)
     colours = palette.current()
     colour = {
         Standing.MET: colours.good,

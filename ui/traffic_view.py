@@ -33,14 +33,14 @@ def load_now() -> None:
             rows.append(
                 {
                     "Tier": spec.title,
-                    "Requests/s": load.requests_per_s,
+                    "Requests/s": tables.significant(load.requests_per_s),
                     "Errors": formats.ratio(load.error_ratio),
                     "TTFT p50 · p95 · p99": tier_cards.triple(load.ttft),
                     "Latency p50 · p95 · p99": tier_cards.triple(load.latency),
-                    "Prompt tokens/s": load.prompt_tokens_per_s,
-                    "Generated tokens/s": load.generation_tokens_per_s,
-                    "Running": load.requests_running,
-                    "Waiting": load.requests_waiting,
+                    "Prompt tokens/s": tables.significant(load.prompt_tokens_per_s),
+                    "Generated tokens/s": tables.significant(load.generation_tokens_per_s),
+                    "Running": tables.significant(load.requests_running),
+                    "Waiting": tables.significant(load.requests_waiting),
                     "KV cache": formats.ratio(load.kv_cache_ratio),
                     "Window": formats.duration(load.window_s),
                 }
@@ -55,7 +55,7 @@ def load_now() -> None:
             why="A tier that is off sends no metric at all.",
             config={
                 "Tier": st.column_config.TextColumn("Tier", pinned=True),
-                **{n: st.column_config.NumberColumn(n, format="%,.4g") for n in plain},
+                **{n: tables.figure(n) for n in plain},
             },
         )
 
