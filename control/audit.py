@@ -238,7 +238,7 @@ class Audit:
             .order_by(intents.c.at)
         )
         with self._engine.connect() as db:
-            return tuple(Running(*row) for row in db.execute(query).tuples())
+            return tuple(Running(*row) for row in db.execute(query))
 
     def durations_s(self, action: str, limit: int = 20) -> dict[str, Sequence[float]]:
         """Seconds that the latest succeeded intents of one step took, by the verb of that step."""

@@ -1,0 +1,247 @@
+"""Applying plans: what is refused, what is done once, what survives a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from control.access import Actor
+from control.audit import utc_now
+from core.errors import Blocked, Denied, Expired, Unconfirmed
+from core.plans import Outcome, Request, Verdict
+from core.records import Source
+from tests.control.console_parts import ACTOR, Parts
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    """A started executor with a real record on a fake GKE."""
+    built = Parts(tmp_path)
+    built.executor.start()
+    yield built
+    built.gke.clear("hang", "hold", "outage")
+    built.executor.stop()
+
+
+def details(parts: Parts, intent: str) -> str:
+    """All that was recorded of an intent."""
+    return "\n".join(p.detail for p in parts.audit.log(intent))
+
+
+def test_a_plan_is_applied_verified_and_recorded(parts: Parts) -> None:
+    """One resize, its outcome verified, an annotation, and the sources are read again."""
+    intent = parts.submit()
+    assert parts.wait(intent, "succeeded", "failed", "refused") == "succeeded"
+    assert parts.gke.resizes == [["hw-small-02", 15]]
+    entry = parts.audit.entry(intent)
+    assert entry is not None
+    assert entry.outcome == "1 of 1 steps done and verified"
+    assert entry.calls[0].startswith("gcloud container clusters resize hw-serving")
+    assert "verified: hw-small-02 has 15 nodes" in details(parts, intent)
+    now = utc_now()
+    assert len(parts.audit.annotations(now - timedelta(minutes=1), now, "small")) == 1
+    assert Source.GKE in parts.refreshed
+
+
+def test_a_double_click_does_one_thing(parts: Parts) -> None:
+    """The same intent submitted by many threads at once is applied once."""
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+
+    def click(_: int) -> str:
+        return parts.executor.submit(
+            judged.plan, judged.verdicts, judged.consents_needed, ACTOR, intent="one"
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(click, range(8))) == {"one"}
+    parts.wait("one", "succeeded")
+    assert len(parts.gke.resizes) == 1
+    assert len(parts.audit.entries()) == 1
+
+
+def test_a_stale_plan_is_refused(parts: Parts) -> None:
+    """Somebody resized the pool after the plan was made: nothing is done, both values are told."""
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    parts.gke.set_size("hw-small-02", 20)
+    intent = parts.executor.submit(judged.plan, judged.verdicts, (), ACTOR)
+    assert parts.wait(intent, "refused", "succeeded", "failed") == "refused"
+    assert "Stale" in details(parts, intent)
+    assert "was 16 and is 20" in details(parts, intent)
+    assert parts.gke.resizes == []
+
+
+def test_guards_are_judged_again(parts: Parts) -> None:
+    """Passed when shown, blocked when applied: refused, with the guard named."""
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    assert all(v.outcome is not Outcome.BLOCK for v in judged.verdicts)
+    parts.age(600)
+    intent = parts.executor.submit(judged.plan, judged.verdicts, (), ACTOR)
+    assert parts.wait(intent, "refused", "succeeded", "failed") == "refused"
+    assert "Blocked: stale_data" in details(parts, intent)
+    assert parts.gke.resizes == []
+
+
+def test_what_may_not_be_submitted_is_not_recorded(parts: Parts) -> None:
+    """Blocked, unconfirmed, expired, or by somebody who may only look."""
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    submit = parts.executor.submit
+    block = Verdict("x", Outcome.BLOCK, "no")
+    with pytest.raises(Blocked):
+        submit(judged.plan, (block,), (), ACTOR)
+    with pytest.raises(Unconfirmed):
+        submit(judged.plan, (replace(block, outcome=Outcome.CONSENT),), (), ACTOR)
+    old = replace(judged.plan, expires_at=utc_now() - timedelta(seconds=1))
+    with pytest.raises(Expired):
+        submit(old, judged.verdicts, (), ACTOR)
+    with pytest.raises(Denied):
+        submit(judged.plan, judged.verdicts, (), Actor("eve", "test", False, "read only"))
+    assert parts.audit.entries() == ()
+
+
+def test_a_failed_operation_is_a_failed_intent(parts: Parts) -> None:
+    """GKE's reason is in the record, the chart marks it, and the tier is free again."""
+    parts.gke.set("fail")
+    intent = parts.submit()
+    assert parts.wait(intent, "failed", "succeeded") == "failed"
+    assert "no capacity left in the zone" in details(parts, intent)
+    parts.gke.clear("fail")
+    assert parts.wait(parts.submit(1), "succeeded", "refused") == "succeeded"
+
+
+def test_an_outage_while_waiting_is_no_failure(parts: Parts) -> None:
+    """The operation goes on in Google's hands; we wait until it can be seen again."""
+    parts.gke.set("hold")
+    intent = parts.submit()
+    parts.wait(intent, "running")
+    parts.gke.set("outage")
+    deadline = time.monotonic() + 10
+    while "cannot be read just now" not in details(parts, intent):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parts.gke.clear("outage", "hold")
+    assert parts.wait(intent, "succeeded", "failed") == "succeeded"
+    assert len(parts.gke.resizes) == 1
+
+
+def test_one_action_per_tier_at_a_time(parts: Parts) -> None:
+    """While one runs, another on the tier is blocked in its plan and refused at the lock."""
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": 1}))
+    parts.gke.set("hold")
+    first = parts.submit()
+    parts.wait(first, "running")
+    again = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    blocked = {v.guard for v in again.verdicts if v.outcome is Outcome.BLOCK}
+    assert "action_in_progress" in blocked
+    second = parts.executor.submit(judged.plan, judged.verdicts, judged.consents_needed, ACTOR)
+    assert parts.wait(second, "refused", "succeeded") == "refused"
+    parts.gke.clear("hold")
+    parts.wait(first, "succeeded")
+    assert len(parts.gke.resizes) == 1
+
+
+def test_cancelling_after_the_first_change_is_too_late(parts: Parts) -> None:
+    """Once started it is not cancelled; an unknown or ended intent neither."""
+    parts.gke.set("hold")
+    intent = parts.submit()
+    parts.wait(intent, "running")
+    assert not parts.executor.cancel(intent)
+    parts.gke.clear("hold")
+    parts.wait(intent, "succeeded")
+    assert not parts.executor.cancel(intent)
+    assert not parts.executor.cancel("nothing")
+
+
+def test_cancelled_before_the_first_change_nothing_is_done(tmp_path: Path) -> None:
+    """Recorded while no executor runs, cancelled, then started: nothing happens to GKE."""
+    parts = Parts(tmp_path)
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    parts.audit.record_intent(
+        "c1", judged.plan, judged.verdicts, (), actor="ada", origin="test", reason=""
+    )
+    assert parts.executor.cancel("c1")
+    parts.executor.start()
+    parts.executor.stop()
+    assert parts.wait("c1", "cancelled") == "cancelled"
+    assert parts.gke.resizes == []
+
+
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    """Starts executor processes over the same folder."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.control.console_parts", str(tmp_path), *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, text=True)
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def wait_for(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Until it is true."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("flag", "seen"), [("hold", "started as"), ("hang", "begins")], ids=["waiting", "starting"]
+)
+def test_killed_inside_a_step_it_resumes(
+    tmp_path: Path, spawn: Spawn, flag: str, seen: str
+) -> None:
+    """kill −9 while it waits, or after GKE acted but before we knew: one resize, then success."""
+    parts = Parts(tmp_path)
+    parts.gke.set(flag)
+    child = spawn("submit", "k1")
+    wait_for(lambda: bool(parts.gke.resizes) and seen in details(parts, "k1"))
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    progress = parts.audit.progress("k1")
+    assert progress is not None
+    assert progress.state == "running"
+    parts.gke.clear(flag)
+    assert spawn().wait(timeout=60) == 0
+    entry = parts.audit.entry("k1")
+    assert entry is not None
+    assert entry.state == "succeeded"
+    assert parts.gke.resizes == [["hw-small-02", 15]]
+
+
+def test_stopped_politely_it_resumes_too(tmp_path: Path, spawn: Spawn) -> None:
+    """A stop in the middle leaves the intent running in the record; the next start ends it."""
+    parts = Parts(tmp_path)
+    parts.gke.set("hold")
+    parts.executor.start()
+    intent = parts.submit()
+    wait_for(lambda: "started as" in details(parts, intent))
+    parts.executor.stop()
+    progress = parts.audit.progress(intent)
+    assert progress is not None
+    assert progress.state == "running"
+    parts.gke.clear("hold")
+    assert spawn().wait(timeout=60) == 0
+    entry = parts.audit.entry(intent)
+    assert entry is not None
+    assert entry.state == "succeeded"
+    assert len(parts.gke.resizes) == 1
