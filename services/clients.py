@@ -266,6 +266,7 @@ class Clients:
         if self._emulated:
             path = f"{self.target.project}/{location}/{cluster}"
             settings.host = f"{self.endpoint(Source.KUBE)}/{path}"
+            settings.proxy = None  # a proxy of the environment never leads to this machine
             return ApiClient(settings)
         name = f"projects/{self.target.project}/locations/{location}/clusters/{cluster}"
         found = self.call(
@@ -279,8 +280,10 @@ class Clients:
         settings.ca_cert_data = base64.b64decode(found.master_auth.cluster_ca_certificate)
 
         def refresh(config: Any) -> None:
-            config.api_key = {"authorization": f"Bearer {self.fresh_token()}"}
+            config.api_key["BearerToken"] = self.fresh_token()
 
+        settings.api_key = {"BearerToken": ""}  # the hook is only asked where there is a key
+        settings.api_key_prefix = {"BearerToken": "Bearer"}
         settings.refresh_api_key_hook = cast(Any, refresh)
         return ApiClient(settings)
 
