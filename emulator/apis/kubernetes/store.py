@@ -80,6 +80,7 @@ class ObjectStore:
         self._oldest = first_version
         self._mark: Hashable = object()
         self._valid_until = 0.0
+        self._started = False
 
     def refresh(self) -> int:
         """Bring all up to date; returns the version then in force. Cheap when nothing changed."""
@@ -116,7 +117,7 @@ class ObjectStore:
             del past[next(iter(past))]
 
     def _apply(self, drafts: Iterable[Draft]) -> None:
-        first = not self._lists
+        first, self._started = not self._started, True
         fresh: dict[Kind, Listing] = {}
         for draft in drafts:
             key = (draft.namespace, draft.name)
