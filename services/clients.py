@@ -67,8 +67,6 @@ class Clients:
         """Project id of all calls."""
         return self.target.project
 
-    # --- calling ---------------------------------------------------------------------------------
-
     def call(
         self,
         fn: Callable[[float], T],
@@ -114,8 +112,6 @@ class Clients:
             return self.target.rest_url + REST_PREFIXES[source]
         return self.target.grpc_target
 
-    # --- credentials -----------------------------------------------------------------------------
-
     @property
     def credentials(self) -> Any:  # google.auth has no types for its credentials' common base
         """Anonymous on the emulator, else Application Default Credentials."""
@@ -147,8 +143,6 @@ class Clients:
                     resource="Application Default Credentials",
                 )
             return cast(str, credentials.token)
-
-    # --- gRPC clients ----------------------------------------------------------------------------
 
     def gke(self) -> ClusterManagerClient:
         """Kubernetes Engine."""
@@ -207,8 +201,6 @@ class Clients:
 
         return self._grpc("budgets", BudgetServiceClient, BudgetServiceGrpcTransport)
 
-    # --- REST clients ----------------------------------------------------------------------------
-
     def backend_services(self) -> BackendServicesClient:
         """Compute: global backend services and their health."""
         from google.cloud.compute_v1 import BackendServicesClient
@@ -240,11 +232,13 @@ class Clients:
             from google.api_core.client_options import ClientOptions
             from google.cloud.bigquery import Client
 
-            options = None
-            if self._emulated:
-                options = ClientOptions(api_endpoint=self.endpoint(Source.COSTS))
+            if not self._emulated:
+                return Client(project=self.target.project, credentials=self.credentials)
             return Client(
-                project=self.target.project, credentials=self.credentials, client_options=options
+                project=self.target.project,
+                credentials=self.credentials,
+                client_options=ClientOptions(api_endpoint=self.endpoint(Source.COSTS)),
+                _http=self._direct_session(),
             )
 
         return self._once("bigquery", build)
@@ -287,8 +281,6 @@ class Clients:
         settings.refresh_api_key_hook = cast(Any, refresh)
         return ApiClient(settings)
 
-    # --- building --------------------------------------------------------------------------------
-
     @property
     def _emulated(self) -> bool:
         return self.target.kind == "emulator"
@@ -319,12 +311,22 @@ class Clients:
         def build() -> T:
             from google.api_core.client_options import ClientOptions
 
-            options = None
-            if self._emulated:
-                options = ClientOptions(api_endpoint=self.endpoint(Source.LOAD_BALANCER))
-            return client(credentials=self.credentials, client_options=options)
+            if not self._emulated:
+                return client(credentials=self.credentials)
+            options = ClientOptions(api_endpoint=self.endpoint(Source.LOAD_BALANCER))
+            made: Any = client(credentials=self.credentials, client_options=options)
+            made.transport._session.trust_env = False  # see `_direct_session`
+            return made
 
         return self._once(key, build)
+
+    def _direct_session(self) -> Any:
+        """An HTTP session that ignores the environment: its proxy never leads to this machine."""
+        from google.auth.transport.requests import AuthorizedSession
+
+        session: Any = AuthorizedSession(self.credentials)
+        session.trust_env = False
+        return session
 
     def _once(self, key: str, build: Callable[[], T]) -> T:
         with self._lock:

@@ -6,7 +6,9 @@ import base64
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,18 @@ import grpc
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.container_v1 import types as gke_types
+from google.rpc import code_pb2
 
-from core.errors import Invalid, Unavailable
-from core.records import Source
+from core.errors import Invalid, NotFound, Unavailable
+from core.records import Cluster, Source
+from services.billing import Billing
 from services.clients import Clients, CloudTarget
 from services.gke import Gke
 from services.identity import probe_identity
+from services.inference import Inference
+from services.kube import Kube
+from services.load_balancer import LoadBalancers
+from tests.services.planted import Answer, PlantedGrpc, PlantedHttp
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,3 +186,30 @@ def test_the_emulators_identity_is_anonymous() -> None:
     """No credential is looked for."""
     found = probe_identity(_clients(1))
     assert (found.name, found.kind, found.project) == ("anonymous", "anonymous", "p")
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    http: PlantedHttp, rpc: PlantedGrpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a company's proxy the emulator is still reached directly, on every wire."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "grpc_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    http.answers = [Answer(404)]
+    rpc.code = code_pb2.NOT_FOUND
+    target = CloudTarget(
+        "emulator", "p", billing_export="p.d.t", rest_url=http.url, grpc_target=rpc.target
+    )
+    clients = Clients(target)
+    reads: list[Callable[[], object]] = [
+        lambda: Gke(clients).list_clusters(),
+        lambda: LoadBalancers(clients).read_load_balancer(),
+        lambda: Billing(clients).list_costs(date(2026, 11, 20)),
+        lambda: Kube(clients).list_hosts(Cluster("c", "l", "", "", "")),
+    ]
+    for read in reads:
+        with pytest.raises(NotFound):
+            read()
+    with Inference(http.url) as inference, pytest.raises(NotFound):
+        inference.list_models()
