@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
 import time
@@ -15,7 +16,7 @@ from serving.api.answers import Ask, Running, limit_tokens, need_tokenizer
 from serving.api.errors import ApiError
 from serving.api.schema import ChatRequest, CompletionRequest, Sampling
 from serving.engine import Engine
-from serving.tokenizer import TemplateRefused
+from serving.tokenizer import TemplateRefused, Tokenizer
 
 QUIET_S = 15.0  # proxies drop streams that are silent for longer, typically after 30 or 60 s
 DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API; a chat answer may fill the context
@@ -124,6 +125,8 @@ class _Reply:
                 yield _event({**head, "choices": [], "usage": usage})
             yield "data: [DONE]\n\n"
         finally:
+            # Also when the client went away before the first delta was asked for.
+            self.running.cancel()
             await deltas.aclose()
 
 
@@ -146,88 +149,109 @@ def _text_choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Served:
+    """The one model that the routes answer for."""
+
+    engine: Engine
+    name: str
+    root: str
+    context: int
+    created: int
+
+    def start(
+        self, body: Sampling, prefix: str, prompts: list[tuple[int, ...]], limits: list[int]
+    ) -> _Reply:
+        """Submit all prompts; raises before any answer has begun."""
+        running = Running(self.engine, _asks(body, prompts, limits))
+        now = int(time.time())
+        head = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": now, "model": self.name}
+        return _Reply(body, running, head, sum(map(len, prompts)))
+
+    def card(self) -> dict[str, Any]:
+        """The model's entry in the list of models."""
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "heartwood",
+            "root": self.root,
+            "parent": None,
+            "max_model_len": self.context,
+        }
+
+
+async def _chat(served: _Served, body: ChatRequest, request: Request) -> dict[str, Any] | Response:
+    check_model(body.model, served.name, served.root)
+    tokenizer = need_tokenizer(served.engine)
+    messages = [
+        {"role": "system" if m.role == "developer" else m.role, "content": m.text}
+        for m in body.messages
+    ]
+    try:
+        prompt = tuple(tokenizer.encode(tokenizer.render_chat(messages), add_bos=False))
+    except TemplateRefused as error:
+        raise ApiError(400, f"The chat template refused: {error}", "messages") from error
+    wanted = body.max_completion_tokens or body.max_tokens
+    limit = limit_tokens(prompt, wanted, served.context, "messages")
+    reply = served.start(body, "chatcmpl", [prompt], [limit])
+    if not body.stream:
+        return await reply.whole(request, "chat.completion", _chat_choice)
+    opening = [_chat_opening(index) for index in range(body.n or 1)]
+    return reply.stream("chat.completion.chunk", opening, _chat_delta)
+
+
+async def _complete(
+    served: _Served, body: CompletionRequest, request: Request
+) -> dict[str, Any] | Response:
+    check_model(body.model, served.name, served.root)
+    tokenizer, context = need_tokenizer(served.engine), served.context
+    prompts = [_prompt_tokens(prompt, tokenizer) for prompt in body.prompts]
+    if not prompts:
+        raise ApiError(400, "prompt is empty; send at least one.", "prompt")
+    wanted = body.max_tokens or DEFAULT_COMPLETION_TOKENS
+    if body.max_tokens is None:
+        wanted = min([wanted, *(context - len(p) for p in prompts if len(p) < context)])
+    limits = [limit_tokens(prompt, wanted, context, "prompt") for prompt in prompts]
+    echoes = [tokenizer.decode(p) if body.echo else "" for p in prompts]
+    echoes = [echo for echo in echoes for _ in range(body.n or 1)]
+    reply = served.start(body, "cmpl", prompts, limits)
+    if body.stream:
+        opening = [_text_choice(i, echo, None) for i, echo in enumerate(echoes) if echo]
+        return reply.stream("text_completion", opening, _text_choice)
+
+    def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+        return _text_choice(index, echoes[index] + text, reason)
+
+    return await reply.whole(request, "text_completion", choice)
+
+
 def openai_routes(engine: Engine, model_name: str, root: str, context: int) -> APIRouter:
     """The router of OpenAI's API for one model."""
     router = APIRouter(tags=["OpenAI"])
-    created = int(time.time())
-
-    def start(body: Sampling, prefix: str, prompts: list[tuple[int, ...]], limits: list[int]):
-        running = Running(engine, _asks(body, prompts, limits))
-        head = {
-            "id": f"{prefix}-{secrets.token_hex(12)}",
-            "created": int(time.time()),
-            "model": model_name,
-        }
-        return _Reply(body, running, head, sum(map(len, prompts)))
+    served = _Served(engine, model_name, root, context, int(time.time()))
 
     @router.post("/v1/chat/completions", response_model=None)
     async def chat(body: ChatRequest, request: Request) -> dict[str, Any] | Response:
-        check_model(body.model, model_name, root)
-        tokenizer = need_tokenizer(engine)
-        messages = [
-            {"role": "system" if m.role == "developer" else m.role, "content": m.text}
-            for m in body.messages
-        ]
-        try:
-            prompt = tuple(tokenizer.encode(tokenizer.render_chat(messages), add_bos=False))
-        except TemplateRefused as error:
-            raise ApiError(400, f"The chat template refused: {error}", "messages") from error
-        wanted = body.max_completion_tokens or body.max_tokens
-        reply = start(
-            body, "chatcmpl", [prompt], [limit_tokens(prompt, wanted, context, "messages")]
-        )
-        if not body.stream:
-            return await reply.whole(request, "chat.completion", _chat_choice)
-        opening = [_chat_opening(index) for index in range(body.n or 1)]
-        return reply.stream("chat.completion.chunk", opening, _chat_delta)
+        return await _chat(served, body, request)
 
     @router.post("/v1/completions", response_model=None)
     async def completions(body: CompletionRequest, request: Request) -> dict[str, Any] | Response:
-        check_model(body.model, model_name, root)
-        tokenizer = need_tokenizer(engine)
-        prompts = [_prompt_tokens(prompt, tokenizer) for prompt in body.prompts]
-        if not prompts:
-            raise ApiError(400, "prompt is empty; send at least one.", "prompt")
-        wanted = body.max_tokens or DEFAULT_COMPLETION_TOKENS
-        if body.max_tokens is None:
-            wanted = min([wanted, *(context - len(p) for p in prompts if len(p) < context)])
-        limits = [limit_tokens(prompt, wanted, context, "prompt") for prompt in prompts]
-        reply = start(body, "cmpl", prompts, limits)
-        echoes = [tokenizer.decode(p) if body.echo else "" for p in prompts]
-        echoes = [echo for echo in echoes for _ in range(body.n or 1)]
-        if body.stream:
-            opening = [_text_choice(i, echo, None) for i, echo in enumerate(echoes) if echo]
-            return reply.stream("text_completion", opening, _text_choice)
-
-        def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
-            return _text_choice(index, echoes[index] + text, reason)
-
-        return await reply.whole(request, "text_completion", choice)
-
-    def card() -> dict[str, Any]:
-        return {
-            "id": model_name,
-            "object": "model",
-            "created": created,
-            "owned_by": "heartwood",
-            "root": root,
-            "parent": None,
-            "max_model_len": context,
-        }
+        return await _complete(served, body, request)
 
     @router.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [card()]}
+        return {"object": "list", "data": [served.card()]}
 
     @router.get("/v1/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
         check_model(name, model_name, root)
-        return card()
+        return served.card()
 
     return router
 
 
-def _prompt_tokens(prompt: str | list[int], tokenizer) -> tuple[int, ...]:
+def _prompt_tokens(prompt: str | list[int], tokenizer: Tokenizer) -> tuple[int, ...]:
     if isinstance(prompt, str):
         return tuple(tokenizer.encode(prompt))
     unknown = [token for token in prompt if token >= tokenizer.size]

@@ -19,6 +19,29 @@ from serving.engine import Engine
 from serving.tokenizer import TemplateRefused
 
 
+async def _predict(
+    engine: Engine, body: PredictRequest, request: Request, context: int
+) -> list[dict[str, Any]]:
+    tokenizer = need_tokenizer(engine)
+    asks = []
+    for index, instance in enumerate(body.instances):
+        prompt = tuple(tokenizer.encode(instance.text))
+        wanted = instance.max_tokens or body.parameters.max_tokens
+        limit = limit_tokens(prompt, wanted, context, f"instances.{index}.text")
+        own = instance.temperature
+        warmth = body.parameters.temperature if own is None else own
+        asks.append(Ask(prompt=prompt, max_tokens=limit, temperature=warmth))
+    answers = await Running(engine, asks).collect(request)
+    return [
+        {
+            "text": answer.text,
+            "finish_reason": answer.finish_reason,
+            "usage": usage_of(len(ask.prompt), answer.tokens),
+        }
+        for ask, answer in zip(asks, answers, strict=True)
+    ]
+
+
 def plain_routes(engine: Engine, model_name: str, context: int) -> APIRouter:
     """The router of the plain API for one model."""
     router = APIRouter(tags=["Plain"])
@@ -45,30 +68,10 @@ def plain_routes(engine: Engine, model_name: str, context: int) -> APIRouter:
 
     @router.post("/v1/predict")
     async def predict(body: PredictRequest, request: Request) -> dict[str, Any]:
-        tokenizer = need_tokenizer(engine)
-        asks = []
-        for index, instance in enumerate(body.instances):
-            prompt = tuple(tokenizer.encode(instance.text))
-            wanted = instance.max_tokens or body.parameters.max_tokens
-            field = f"instances.{index}.text"
-            own = instance.temperature
-            asks.append(
-                Ask(
-                    prompt=prompt,
-                    max_tokens=limit_tokens(prompt, wanted, context, field),
-                    temperature=body.parameters.temperature if own is None else own,
-                )
-            )
-        answers = await Running(engine, asks).collect(request)
-        predictions = [
-            {
-                "text": answer.text,
-                "finish_reason": answer.finish_reason,
-                "usage": usage_of(len(ask.prompt), answer.tokens),
-            }
-            for ask, answer in zip(asks, answers, strict=True)
-        ]
-        return {"predictions": predictions, "model": model_name}
+        return {
+            "predictions": await _predict(engine, body, request, context),
+            "model": model_name,
+        }
 
     @router.post("/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
