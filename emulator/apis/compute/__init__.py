@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from emulator.apis.compute.api import BackendServices, Collection, Operations, Projects
-from emulator.apis.compute.group_api import InstanceGroupManagers, NetworkEndpointGroups
+from emulator.apis.compute.group_api import (
+    InstanceGroupManagers,
+    InstanceGroups,
+    NetworkEndpointGroups,
+)
 from emulator.apis.compute.model import COLLECTIONS
 from emulator.context import Cloud
 from emulator.wire.mount import Mount
@@ -21,6 +25,7 @@ def build(cloud: Cloud) -> list[Mount]:
         "projects": Projects(cloud),
         "backend_services": BackendServices(cloud),
         "network_endpoint_groups": NetworkEndpointGroups(cloud),
+        "instance_groups": InstanceGroups(cloud),
         "instance_group_managers": InstanceGroupManagers(cloud),
         "global_operations": Operations(cloud, "global"),
         "region_operations": Operations(cloud, "region"),

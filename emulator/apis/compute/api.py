@@ -182,7 +182,8 @@ class BackendServices(Collection):
             raise missing(f"{self._path('global')}/{request.backend_service}")
         group = request.resource_group_reference_resource.group
         names = [b["group"] for b in service.get("backends", [])]
-        found = next((n for n in names if n.split("/compute/v1/")[-1] in group), None)
+        asked = group.partition("/compute/v1/")[2] or group.strip("/")
+        found = next((n for n in names if n.endswith(f"/{asked}")), None)
         if not group or found is None:
             raise invalid(
                 f"Invalid value for field 'resource.group': '{group}'. The group is not a backend "

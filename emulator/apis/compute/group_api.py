@@ -42,7 +42,24 @@ class NetworkEndpointGroups(Collection):
         return reply(call, {**answer, "nextPageToken": token} if token else answer)
 
 
-class InstanceGroupManagers(Collection):
+class _PoolGroups(Collection):
+    """A collection with one resource per GKE node pool."""
+
+    def scopes(self) -> list[str]:
+        return sorted({f"zones/{p.zone}" for p in self._cloud.fleet.pools()})
+
+
+class InstanceGroups(_PoolGroups):
+    """Instance groups of GKE's node pools."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud, "instanceGroups", "instanceGroup")
+
+    def bodies(self, scope: str) -> dict[str, Body]:
+        return groups.instance_groups(self._cloud, scope.removeprefix("zones/"))
+
+
+class InstanceGroupManagers(_PoolGroups):
     """Managed instance groups of GKE's node pools; their targetSize is the pools' real size."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -50,9 +67,6 @@ class InstanceGroupManagers(Collection):
 
     def bodies(self, scope: str) -> dict[str, Body]:
         return groups.group_managers(self._cloud, scope.removeprefix("zones/"))
-
-    def scopes(self) -> list[str]:
-        return sorted({f"zones/{p.zone}" for p in self._cloud.fleet.pools()})
 
     def list_managed_instances(self, request: Any, call: Call) -> Any:
         """The VMs of one group; paged as any list."""

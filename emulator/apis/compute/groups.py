@@ -87,6 +87,29 @@ def _group(cloud: Cloud, pool: NodePool) -> Body:
     }
 
 
+def instance_groups(cloud: Cloud, zone: str) -> dict[str, Body]:
+    """The unmanaged view of the same groups: instances without their manager."""
+    return {p.group: _instances(cloud, p) for p in cloud.fleet.pools() if p.zone == zone}
+
+
+def _instances(cloud: Cloud, pool: NodePool) -> Body:
+    base = f"{HOST}/projects/{cloud.project.id}"
+    path = f"projects/{cloud.project.id}/zones/{pool.zone}/instanceGroups/{pool.group}"
+    return {
+        "kind": "compute#instanceGroup",
+        "id": numeric_id(path),
+        "creationTimestamp": timestamp(pool.created_at),
+        "name": pool.group,
+        "description": f"This instance group is controlled by its manager {pool.group}.",
+        "network": f"{base}/global/networks/hw-net",
+        "subnetwork": f"{base}/regions/{cloud.project.region}/subnetworks/hw-subnet",
+        "zone": f"{base}/zones/{pool.zone}",
+        "size": len(pool.nodes),
+        "fingerprint": fingerprint(pool.group, "group", pool.revision),
+        "selfLink": f"{HOST}/{path}",
+    }
+
+
 def managed_instances(cloud: Cloud, group: str) -> list[Body]:
     """The VMs of a group."""
     return [
