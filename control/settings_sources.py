@@ -29,6 +29,8 @@ SHORT_NAMES: Final = {
     "HEARTWOOD_DATABASE_URL": "data.database_url",
 }
 # Variables that other processes of ours define; a near miss of one of ours is refused all the same.
+# Read by the processes that `control/run.py` starts, and set by it in the console's environment too.
+CHILDREN_ONLY = frozenset({"HEARTWOOD_EMULATOR_HOST", "HEARTWOOD_SERVING_HOST"})
 FOREIGN_PREFIXES: Final = (
     "HEARTWOOD_SERVING_",
     "HEARTWOOD_EMULATOR_",
@@ -97,6 +99,8 @@ def read_environ(environ: Mapping[str, str], sections: tuple[str, ...]) -> dict[
 
 
 def _check_foreign(name: str, value: str, sections: tuple[str, ...]) -> None:
+    if name in CHILDREN_ONLY:
+        return
     near = difflib.get_close_matches(name, [*SHORT_NAMES, CONFIG_VARIABLE], n=1, cutoff=0.9)
     if name.startswith(FOREIGN_PREFIXES) and not near:
         return
