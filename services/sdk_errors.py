@@ -123,7 +123,11 @@ def _from_failure(failure: _Failure, resource: str, context: CallContext) -> Ops
         return _denied(failure, message, resource, context)
     if code == "RESOURCE_EXHAUSTED":
         return _exhausted(failure, message, resource, context)
-    if code in ("UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED", "UNKNOWN", "CANCELLED"):
+    if code in ("INTERNAL", "UNKNOWN", "CANCELLED"):
+        return Unavailable(
+            message, resource=resource, hint="The service answered that it failed; it may pass."
+        )
+    if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
         return Unavailable(message, resource=resource, hint=context.unreachable_hint)
     if code == "UNIMPLEMENTED":
         return Invalid(
