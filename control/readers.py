@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 from control.refresh import Fields, SourceReader
 from control.settings import Settings
@@ -22,6 +23,7 @@ from services.inference import Inference
 from services.kube import Kube
 from services.load_balancer import LoadBalancers
 from services.monitoring import Monitoring
+from services.sdk_imports import import_sdk
 from services.tpu import Tpu
 from services.vertex import Vertex
 
@@ -62,6 +64,7 @@ def make_readers(
             read,
             endpoint=_endpoint(source, clients, inference),
             identity=None if source is Source.INFERENCE else identity,
+            prepare=partial(import_sdk, source),
         )
         for source, read in reads.items()
     )

@@ -40,6 +40,7 @@ class SourceReader:
         read: gets the newest Snapshot (for what the read depends on), returns the fields that it
             fills; raises HeartwoodError.
         identity: told once the first read succeeded.
+        prepare: called before each read, outside its measured time.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class SourceReader:
     read: Callable[[Snapshot], Fields]
     endpoint: str = ""
     identity: Callable[[], str] | None = None
+    prepare: Callable[[], None] | None = None
 
 
 @dataclass
@@ -174,11 +176,16 @@ class Refresher:
 
     def _read(self, job: _Job) -> None:
         started = time.monotonic()
+        latency_ms = 0.0
         fields: Fields = {}
         identity = ""
         problem: Problem | None = None
         try:
+            if job.reader.prepare is not None:
+                job.reader.prepare()
+                started = time.monotonic()
             fields = job.reader.read(self._snapshot)
+            latency_ms = (time.monotonic() - started) * 1000.0
             identity = job.reader.identity() if job.reader.identity else ""
         except HeartwoodError as error:
             problem = problem_of(error)
@@ -190,7 +197,6 @@ class Refresher:
                 resource=job.reader.source.value,
                 hint="This is a fault in Heartwood; the log has the details.",
             )
-        latency_ms = (time.monotonic() - started) * 1000.0
         with self._changed:
             job.in_flight = False
             if self._stopping:

@@ -102,6 +102,8 @@ class TierSettings(BaseModel):
     model_active_parameters: float | None = Field(default=None, gt=0)
     weight_bytes_per_parameter: float = Field(default=2.0, gt=0)
     kv_bytes_per_token: float | None = Field(default=None, gt=0)
+    server_chips: int | None = Field(default=None, ge=1)
+    max_sequences: int | None = Field(default=None, ge=1)
     production: bool = True
 
     @field_validator("name")

@@ -79,6 +79,9 @@ class TierSpec:
             mixture-of-experts); weight_bytes_per_parameter: 2 for bf16, 1 for fp8.
         kv_bytes_per_token: KV cache bytes of one token: 2 × layers × KV heads × head size × bytes
             per value, from the model's config.json; None: no roofline of the tier's capacity.
+        server_chips: chips that one model server spans (its tensor parallelism); None: the slice.
+        max_sequences: most sequences that one server runs at once (vLLM's --max-num-seqs); None:
+            as many as the HBM holds.
     """
 
     name: str
@@ -99,6 +102,8 @@ class TierSpec:
     model_active_parameters: float | None = None
     weight_bytes_per_parameter: float = 2.0
     kv_bytes_per_token: float | None = None
+    server_chips: int | None = None
+    max_sequences: int | None = None
     description: str = ""
     production: bool = True
 
