@@ -28,9 +28,9 @@ SHORT_NAMES: Final = {
     "HEARTWOOD_DATA_DIR": "data.dir",
     "HEARTWOOD_DATABASE_URL": "data.database_url",
 }
+# Read by the other processes that `control/run.py` starts; the console's environment has them too.
+CHILDREN_ONLY: Final = frozenset({"HEARTWOOD_EMULATOR_HOST", "HEARTWOOD_SERVING_HOST"})
 # Variables that other processes of ours define; a near miss of one of ours is refused all the same.
-# Read by the processes that `control/run.py` starts, and set by it in the console's environment too.
-CHILDREN_ONLY = frozenset({"HEARTWOOD_EMULATOR_HOST", "HEARTWOOD_SERVING_HOST"})
 FOREIGN_PREFIXES: Final = (
     "HEARTWOOD_SERVING_",
     "HEARTWOOD_EMULATOR_",
