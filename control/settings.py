@@ -80,6 +80,11 @@ class CloudSettings(Section):
     )
     emulator_grpc: str = Field(default="", pattern=r"^(\S+:\d+)?$", description="gRPC, host:port")
 
+    @property
+    def simulated(self) -> bool:
+        """Whether what the cloud's APIs say comes from a simulated world; pages say so."""
+        return self.target == "emulator"
+
 
 class PortSettings(Section):
     """[ports]: where the three processes listen."""
