@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, cast
 
 from core import tpu
@@ -197,10 +197,10 @@ def _prices(sku: Any, generations: set[str], regions: set[str]) -> list[Price]:
     if expression.usage_unit != "h" or not expression.tiered_rates:
         return []
     rate = expression.tiered_rates[-1].unit_price
+    if not rate.units and not rate.nanos:
+        return []  # a price that is not published (yet) is unknown, not free
     effective: datetime | None = None
     if info.HasField("effective_time"):
-        from datetime import UTC
-
         effective = info.effective_time.ToDatetime(tzinfo=UTC)
     return [
         Price(
