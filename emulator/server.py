@@ -22,6 +22,7 @@ from emulator.context import Cloud, make_cloud
 from emulator.scenario import SCENARIOS
 from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, Settings
 from emulator.wire.grpc_wire import build_server
+from emulator.wire.lean import skip_package_imports
 from emulator.wire.mount import Mount, RouterMount
 from emulator.wire.rest import RestApp, json_response
 
@@ -50,6 +51,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises:
         PortInUse: a port is taken.
     """
+    skip_package_imports()
     cloud = make_cloud(settings)
     listener = _listen(settings)
     mounts = load_apis(cloud)
