@@ -22,7 +22,6 @@ from emulator.settings import HOST_VARIABLE, SettingsError, parse
 # version except compute's, whose override must end in it.
 OVERRIDES: Final = {
     "aiplatform": "/aiplatform/",
-    "bigquery": "/bigquery/bigquery/v2/",
     "cloudbilling": "/cloudbilling/",
     "compute": "/compute/v1/",
     "container": "/container/",
