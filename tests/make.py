@@ -299,8 +299,8 @@ def make_costs(today: date, days: int = 31) -> Iterable[CostRow]:
         share = 0.55 if back == 0 else 0.97 if back == 1 else 1.0
         for tier, (size, price) in chips.items():
             usage = size * 24 * share * (1 + 0.04 * math.sin(back))
-            sku = "TPU v6e" if tier == "dev" else "TPU7x"
-            yield CostRow(day, tier, "Compute Engine", sku, f"{sku} chip hours", usage * price,
+            sku, name = ("CC33-DD44", "TPU v6e") if tier == "dev" else ("AA11-BB22", "TPU7x")
+            yield CostRow(day, tier, "Compute Engine", sku, f"{name} chip hours", usage * price,
                           -0.05 * usage * price, usage, "hour", back > 1)  # fmt: skip
         yield CostRow(day, "", "Cloud Logging", "log", "Log storage", 212.0 * share, 0.0,
                       420.0, "gibibyte", back > 1)  # fmt: skip

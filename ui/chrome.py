@@ -37,7 +37,7 @@ def draw(title: str, *, shared: bool) -> None:
         icon_image=ASSETS / "mark.svg",
     )
     snapshot = access.snapshot()
-    tiers = [(s.name, s.title) for s in snapshot.specs]
+    tiers = [s.name for s in snapshot.specs]
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute",
         gap="small", key="chrome",
@@ -53,7 +53,7 @@ def draw(title: str, *, shared: bool) -> None:
 def _banner(snapshot: Snapshot) -> None:
     """Which tiers are simulated, while Google Cloud is the emulator."""
     settings = access.console().settings
-    if settings.cloud.target != "emulator":
+    if not settings.cloud.simulated:
         return
     real = [s.title for s in snapshot.specs if s.is_local]
     made = [s.title for s in snapshot.specs if not s.is_local]

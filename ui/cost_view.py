@@ -77,10 +77,9 @@ def days() -> None:
             states.show_missing(snapshot.sources, _COSTS, height=260)
             return
         by = st.segmented_control(
-            "Stack by", ["tier", "SKU"], default="tier", required=True, key="stack",
+            "Stack", ["by tier", "by SKU"], default="by tier", required=True, key="stack",
             bind="query-params", label_visibility="collapsed",
-            format_func=lambda b: f"By {b}",
-        )  # fmt: skip
+        ).removeprefix("by ")  # fmt: skip
         if not costs:
             states.show_empty("Nothing was billed", "The export has no row for the chosen tiers.")
             return

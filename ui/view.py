@@ -20,7 +20,7 @@ REFRESH: Final[Mapping[str, float | None]] = {
     "30s": 30.0,
     "60s": 60.0,
 }
-ALL_TIERS: Final = "all"
+ALL_TIERS: Final = "all tiers"
 _DIALOG: Final = "dialog"
 
 
@@ -54,9 +54,11 @@ def current() -> View:
     )
 
 
-def controls(tiers: Sequence[tuple[str, str]]) -> None:
-    """The row of shared choices; `tiers` are (name, title)."""
-    titles = {ALL_TIERS: "All tiers", **dict(tiers)}
+def controls(tiers: Sequence[str]) -> None:
+    """The row of shared choices; `tiers` are names.
+
+    The options are what stands in the URL: Streamlit binds what is shown, not what is meant.
+    """
     with st.container(
         horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"
     ):
@@ -65,13 +67,12 @@ def controls(tiers: Sequence[tuple[str, str]]) -> None:
             label_visibility="collapsed", bind="query-params", width="content",
         )  # fmt: skip
         st.selectbox(
-            "Tier", tuple(titles), format_func=lambda t: titles.get(str(t), str(t)), key="tier",
-            label_visibility="collapsed", bind="query-params", width=124,
+            "Tier", (ALL_TIERS, *tiers), key="tier", label_visibility="collapsed",
+            bind="query-params", width=132, icon=":material/filter_alt:",
         )  # fmt: skip
         st.selectbox(
-            "Refresh", tuple(REFRESH), index=2, key="refresh", bind="query-params", width=112,
-            format_func=lambda r: "Refresh off" if r == "off" else f"Every {r[:-1]} s",
-            label_visibility="collapsed",
+            "Refresh every", tuple(REFRESH), index=2, key="refresh", bind="query-params", width=104,
+            label_visibility="collapsed", icon=":material/autorenew:",
         )  # fmt: skip
 
 

@@ -1,0 +1,113 @@
+"""A Console for page tests: planted Snapshot and series, the real audit store and planning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from control.access import Actor
+from control.audit import Audit
+from control.history import PRESETS, Reading, preset_window
+from control.planning import Judged, Planning
+from control.settings import Settings, load_settings
+from control.store import open_store
+from core import guards
+from core.plans import Progress, Request
+from core.records import Problem, Snapshot
+from core.series import UNITS, Annotation, Series, Signal, Window
+from tests import make
+
+LEVELS: Mapping[str, Mapping[str, float]] = {
+    "requests/s": {"local": 0.4, "small": 412, "medium": 206, "dev": 0.9},
+    "tokens/s": {"local": 40, "small": 99_000, "medium": 49_000, "dev": 200},
+    "ms": {"local": 4200, "small": 1450, "medium": 8900, "dev": 3100},
+}
+
+
+@dataclass
+class FakeHistory:
+    """Daily waves for every tier that runs; `problem` makes every read fail."""
+
+    problem: Problem | None = None
+    empty: bool = False
+
+    def read(self, signal: Signal, span: str | Window) -> Reading:
+        """As `control.history.History.read`."""
+        now = datetime.now(UTC)
+        window = span if isinstance(span, Window) else preset_window(span, now)
+        if self.problem is not None:
+            return Reading(signal, {}, window, None, self.problem)
+        levels = LEVELS.get(UNITS[signal], {"small": 0.5, "medium": 0.7})
+        series: dict[str, Series] = {}
+        if not self.empty:
+            series = {t: make.make_series(t, signal, window, v) for t, v in levels.items()}
+        return Reading(signal, series, window, now)
+
+
+@dataclass
+class FakeConsole:
+    """What `ui/access.py` needs of `control.wiring.Console`."""
+
+    planted: Snapshot
+    directory: Path
+    past: FakeHistory = field(default_factory=FakeHistory)
+    may_act: bool = True
+    submitted: list[str] = field(default_factory=list[str])
+    asked: int = 0
+    notes: tuple[Annotation, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Open the audit store and the planning over it."""
+        self.settings: Settings = load_settings(environ={})
+        self.audit = Audit(open_store(f"sqlite:///{self.directory / 'audit.db'}"))
+        self.planning = Planning(self.settings, self.snapshot, self.past, self.audit)  # type: ignore[arg-type]
+
+    def snapshot(self) -> Snapshot:
+        """The planted one."""
+        return self.planted
+
+    def history(self, signal: Signal, span: str | Window) -> Reading:
+        """Planted series."""
+        assert isinstance(span, Window) or span in PRESETS
+        return self.past.read(signal, span)
+
+    def annotations(self, window: Window, tier: str | None = None) -> tuple[Annotation, ...]:
+        """Planted ones and those of the audit store."""
+        return (*self.notes, *self.audit.annotations(window.start, window.end, tier))
+
+    def actor(self) -> Actor:
+        """A person, who may act unless told otherwise."""
+        why = "" if self.may_act else "This console is in read-only mode."
+        return Actor("ada", "console", self.may_act, why)
+
+    def plan(self, request: Request) -> Judged:
+        """The real planning."""
+        return self.planning.plan(request)
+
+    def submit(
+        self,
+        judged: Judged,
+        consents: Collection[str],
+        *,
+        reason: str = "",
+        intent: str = "",
+        actor: Actor | None = None,
+    ) -> str:
+        """Record the intent as the executor does, and leave it there."""
+        guards.check(judged.verdicts, consents)
+        self.submitted.append(intent)
+        self.audit.record_intent(
+            intent, judged.plan, judged.verdicts, consents,
+            actor=(actor or self.actor()).name, origin="console", reason=reason,
+        )  # fmt: skip
+        return intent
+
+    def progress(self, intent: str) -> Progress | None:
+        """From the audit store."""
+        return self.audit.progress(intent)
+
+    def refresh_now(self, *sources: object) -> None:
+        """Count that it was asked."""
+        self.asked += 1

@@ -1,0 +1,166 @@
+"""What single pages promise: routes, audit details, downloads, the playground's answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from core.plans import Request
+from core.specs import TierSpec
+from tests import make
+from tests.pages.conftest import Open, all_text
+from tests.pages.fake_console import FakeConsole
+
+WORDS = ("Paris", " is", " the", " capital.")
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Streams four words as an OpenAI-compatible server does; refuses the word "fail"."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.seen.append(body)  # type: ignore[attr-defined]
+        if body["messages"][-1]["content"] == "fail":
+            self._send(503, "application/json", json.dumps({"error": {"message": "compiling"}}))
+            return
+        events = [{"choices": [{"delta": {"content": w}, "finish_reason": None}]} for w in WORDS]
+        events.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        usage = {"prompt_tokens": 12, "completion_tokens": 4}
+        events.append({"choices": [], "usage": usage})
+        lines = [f"data: {json.dumps(e)}\n\n" for e in events] + ["data: [DONE]\n\n"]
+        self._send(200, "text/event-stream", "".join(lines))
+
+    def _send(self, status: int, kind: str, text: str) -> None:
+        data = text.encode()
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    """A server on a free port."""
+    found = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    found.seen = []  # type: ignore[attr-defined]
+    threading.Thread(target=found.serve_forever, daemon=True).start()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+def at_server(console: FakeConsole, server: ThreadingHTTPServer, usd: float | None = None) -> None:
+    """Point the local tier at that server."""
+
+    def moved(spec: TierSpec) -> TierSpec:
+        if not spec.is_local:
+            return spec
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        return replace(spec, endpoint_url=url, usd_per_hour=usd)
+
+    specs = tuple(moved(s) for s in console.planted.specs)
+    console.planted = replace(console.planted, specs=specs)
+
+
+def test_an_answer_streams_with_its_figures(
+    console: FakeConsole, open_page: Open, server: ThreadingHTTPServer
+) -> None:
+    """The answer stands with TTFT, tokens, finish and the request as curl; unpriced is said."""
+    at_server(console, server)
+    at = open_page("playground")
+    at.chat_input[0].set_value("What is the capital of France?").run()
+    assert not at.exception
+    text = all_text(at)
+    assert "Paris is the capital." in text
+    assert "TTFT" in text
+    assert "12 + 4 tokens" in text
+    assert "not priced" in text
+    assert "curl -N" in text
+    assert "/v1/chat/completions" in text
+
+
+def test_a_priced_tier_tells_the_answers_dollars(
+    console: FakeConsole, open_page: Open, server: ThreadingHTTPServer
+) -> None:
+    """With a configured price the answer costs rate × duration, and says on what basis."""
+    at_server(console, server, usd=36.0)
+    at = open_page("playground")
+    at.chat_input[0].set_value("hello").run()
+    assert "configured rate × duration" in all_text(at)
+
+
+def test_a_refusal_is_explained_and_the_prompt_is_kept(
+    console: FakeConsole, open_page: Open, server: ThreadingHTTPServer
+) -> None:
+    """An error has its reason, the conversation stays, and the next prompt works."""
+    at_server(console, server)
+    at = open_page("playground")
+    at.chat_input[0].set_value("fail").run()
+    assert not at.exception
+    assert at.error
+    assert "compiling" in all_text(at)
+    at.chat_input[0].set_value("again").run()
+    assert "Paris is the capital." in all_text(at)
+    sent = server.seen[-1]["messages"]  # type: ignore[attr-defined]
+    assert [m["content"] for m in sent] == ["again"], "a failed turn is no context"
+
+
+def test_tiers_without_an_address_are_disabled_with_the_reason(open_page: Open) -> None:
+    """They stay to be seen, and say what is missing."""
+    at = open_page("playground")
+    for tier in ("small", "medium", "large", "dev"):
+        button = at.button(key=f"target_{tier}")
+        assert button.disabled
+        assert "no address" in (button.help or "")
+
+
+def test_the_route_tester_explains(open_page: Open) -> None:
+    """A path is traced through the URL map's rules."""
+    at = open_page("traffic")
+    at.text_input(key="route_path").set_value("/medium/v1/x").run()
+    text = all_text(at)
+    assert "hw-medium" in text
+    assert "longest prefix" in text
+
+
+def test_an_intent_has_a_deep_link(console: FakeConsole, open_page: Open) -> None:
+    """?intent=ID opens who, why, verdicts, steps and events."""
+    judged = console.plan(Request("scale_tier", "small", {"delta": -1}))
+    console.submit(judged, judged.consents_needed, reason="less load", intent="abc")
+    console.audit.finish("abc", "succeeded", 1, "1 of 1 steps done and verified")
+    text = all_text(open_page("audit", intent="abc"))
+    for wanted in ("ada", "less load", "succeeded", "Capacity left", "gcloud"):
+        assert wanted in text
+    listing = all_text(open_page("audit"))
+    assert "Remove 1 host-slice" in listing
+
+
+def test_an_unknown_intent_is_said(open_page: Open) -> None:
+    """A wrong link is no exception."""
+    assert "There is no such intent" in all_text(open_page("audit", intent="nope"))
+
+
+def test_read_all_now_asks_the_refresher(console: FakeConsole, open_page: Open) -> None:
+    """The button asks for a read; it does not read by itself."""
+    at = open_page("connections")
+    at.button(key="read_now").click().run()
+    assert console.asked == 1
+
+
+def test_connections_tell_error_and_next_step(console: FakeConsole, open_page: Open) -> None:
+    """A failing source stands with its message and its hint."""
+    from core.records import Source
+
+    console.planted = make.make_failure(console.planted, Source.VERTEX)
+    text = all_text(open_page("connections"))
+    assert "no connection to" in text
+    assert "make run" in text

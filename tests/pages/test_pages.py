@@ -1,0 +1,97 @@
+"""Every page over every state of the world: it draws, and says what is the matter."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from core.records import Problem, Source
+from tests import make
+from tests.pages.conftest import Open, all_text
+from tests.pages.fake_console import FakeConsole
+
+PAGES = ("overview", "fleet", "traffic", "cost", "playground", "audit", "connections")
+NOT_LIVE = ("playground", "audit")
+
+
+@pytest.mark.parametrize("scenario", ["normal", "full-fleet", "empty", "unread"])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_draws_in_every_world(
+    page: str, scenario: str, console: FakeConsole, open_page: Open
+) -> None:
+    """No page raises, be the fleet large, empty or not read yet."""
+    console.planted = make.make_snapshot(scenario, datetime.now(UTC))
+    console.past.empty = scenario in ("empty", "unread")
+    open_page(page)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_draws_while_all_sources_fail(
+    page: str, keep: bool, console: FakeConsole, open_page: Open
+) -> None:
+    """With every source failing, with or without old data, each page draws and tells so."""
+    for source in Source:
+        console.planted = make.make_failure(console.planted, source, keep=keep)
+    console.past.problem = Problem("Unavailable", "monitoring: no connection", hint="Start it")
+    at = open_page(page)
+    assert "11 sources not refreshing" in all_text(at)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p not in NOT_LIVE])
+def test_data_of_a_failing_source_is_marked(
+    page: str, console: FakeConsole, open_page: Open
+) -> None:
+    """Old data stays on the page, with a mark that it is not refreshed any more."""
+    for source in Source:
+        console.planted = make.make_failure(console.planted, source, for_s=240)
+    text = all_text(open_page(page))
+    assert ("not refreshing" in text and "4 min" in text) or "failing" in text
+
+
+def test_the_first_second_is_loading_and_not_empty(console: FakeConsole, open_page: Open) -> None:
+    """Before the first read, pages say that they read, never that nothing is there."""
+    console.planted = make.make_snapshot("unread", datetime.now(UTC))
+    console.past.empty = True
+    text = all_text(open_page("overview"))
+    assert "Not everything has been read yet" in text
+    assert "Nothing is known to be wrong" not in text
+    assert "unknown" in text
+
+
+def test_an_empty_project_is_empty_and_not_failing(console: FakeConsole, open_page: Open) -> None:
+    """A project without anything says so, without an error."""
+    console.planted = make.make_snapshot("empty", datetime.now(UTC))
+    console.past.empty = True
+    at = open_page("fleet")
+    assert "No TPU chip runs here" in all_text(at)
+    assert not at.error
+
+
+def test_an_unknown_range_or_tier_in_the_address_falls_back(open_page: Open) -> None:
+    """A broken link still opens, with the defaults."""
+    at = open_page("overview", range="99y", tier="nobody", refresh="1ms")
+    assert at.segmented_control(key="range").value == "6h"
+
+
+def test_the_simulated_tiers_are_named(open_page: Open) -> None:
+    """While the emulator is the cloud, every page says which tiers are simulated."""
+    text = all_text(open_page("overview"))
+    assert "Small, Medium, Large, Dev" in text
+    assert "simulated" in text
+    assert "**Local** is measured" in text
+
+
+def test_unpriced_is_said_and_never_zero(open_page: Open) -> None:
+    """The local tier has no price: it says so."""
+    cards = "".join(h.value for h in open_page("overview", tier="local").html)
+    assert "not priced" in cards
+    assert "$0" not in cards
+
+
+def test_the_tier_in_the_address_filters(open_page: Open) -> None:
+    """?tier=small shows that tier alone."""
+    at = open_page("overview", tier="small")
+    cards = "".join(h.value for h in at.html)
+    assert cards.count("Requests/s") == 1

@@ -1,0 +1,88 @@
+"""Charts keep peaks and gaps, the heatmap keeps unknown apart from zero, files are safe."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.fleet import assemble_fleet
+from core.records import ChipReading
+from tests import make
+from ui import charts, heatmap, tables
+
+T0 = datetime(2026, 11, 20, tzinfo=UTC)
+points = st.lists(st.one_of(st.none(), st.floats(0, 1e6)), min_size=1, max_size=4000)
+
+
+@given(points)
+def test_thinning_keeps_peaks_gaps_and_the_limit(values: list[float | None]) -> None:
+    """However long, at most the limit is drawn, the extremes stay, and a gap stays a gap."""
+    times = [T0 + timedelta(minutes=i) for i in range(len(values))]
+    kept_times, kept = charts.thin(times, values, 300)
+    assert len(kept) <= 300
+    assert kept_times == sorted(kept_times)
+    known = [v for v in values if v is not None]
+    kept_known = [v for v in kept if v is not None]
+    if known:
+        assert max(known) == max(kept_known)
+        assert min(known) == min(kept_known)
+    assert (None in values) == (None in kept)
+
+
+def test_the_whole_fleet_is_one_picture() -> None:
+    """Each of the 10,504 chips has exactly one cell; unknown ones are told from zero."""
+    fleet = assemble_fleet(make.make_snapshot("full-fleet"))
+    picture = heatmap.draw_picture(fleet.tiers, heatmap.Metric.TENSORCORE)
+    assert picture.known + picture.unknown == 10_504
+    assert picture.unknown > 0
+    assert [name.split(" ")[0] for _, name in picture.labels] == ["Small", "Medium", "Large", "Dev"]
+
+
+def test_zero_is_a_figure_and_none_is_not() -> None:
+    """A chip at 0% lies on the scale, a silent one below it."""
+    zero = heatmap.reading_value(ChipReading("h", "0", 0.0, 0.0, 10.0), heatmap.Metric.TENSORCORE)
+    silent = heatmap.reading_value(ChipReading("h", "0", None, None, None), heatmap.Metric.HBM)
+    assert zero == 0.0
+    assert silent is None
+
+
+def test_an_empty_fleet_draws_nothing() -> None:
+    """No slice, no cell."""
+    fleet = assemble_fleet(make.make_snapshot("empty"))
+    assert heatmap.draw_picture(fleet.tiers, heatmap.Metric.HBM).z.size == 0
+
+
+def test_cells_without_a_chip_are_no_chips() -> None:
+    """The gaps between tiles are not counted as unknown."""
+    fleet = assemble_fleet(make.make_snapshot("normal"))
+    picture = heatmap.draw_picture(fleet.tiers, heatmap.Metric.HBM)
+    assert np.isnan(picture.z).any()
+    assert picture.known + picture.unknown == 1288
+
+
+def test_a_sparkline_breaks_at_gaps() -> None:
+    """Two runs of points are two lines."""
+    import base64
+    import re
+
+    image = charts.sparkline([1.0, 2.0, None, 3.0, 4.0], "#123456")
+    found = re.search(r"base64,([^\"]+)", image)
+    assert found
+    assert base64.b64decode(found[1]).decode().count("<polyline") == 2
+
+
+def test_csv_keeps_unknown_empty_and_formulas_harmless() -> None:
+    """Unknown is an empty cell; a cell that a spreadsheet would run is quoted."""
+    text = tables.to_csv([{"a": None, "b": "=1+1", "c": 3.5}])
+    assert text.splitlines() == ["a,b,c", ",'=1+1,3.5"]
+
+
+def test_significant_digits() -> None:
+    """Three of them, and None stays None."""
+    assert tables.significant(1884.4) == 1880
+    assert tables.significant(None) is None
+    assert math.isclose(tables.significant(0.014612) or 0, 0.0146)
