@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -9,6 +10,13 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import compute_v1
 
+from emulator.apis.compute import groups
+from emulator.apis.compute.load_balancer import neg_name
+from emulator.clock import Clock
+from emulator.context import Cloud
+from emulator.scenario import SCENARIOS
+from emulator.settings import Settings
+from emulator.world.world import World
 from tests.emulator.clients import PROJECT, make_compute
 from tests.emulator.discovery import problems
 from tests.processes import EmulatorProcess, start_emulator
@@ -130,3 +138,22 @@ def test_get_health_validates(emulator: EmulatorProcess) -> None:
     body = httpx.post(url, json={"group": group}).json()
     assert len(body["healthStatus"]) == 48
     assert problems("compute.v1", "BackendServiceGroupHealth", body) == []
+
+
+def test_an_incident_takes_its_endpoint_out() -> None:
+    """While a slice is hit its endpoint is unhealthy or draining, alone; afterwards healthy."""
+    now = time.time()
+    settings = Settings()
+    cloud = Cloud(settings, SCENARIOS["normal"], Clock(started_at=now - 30 * 86400))
+    world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
+    hits = [e for e in world.incidents(now - 20 * 86400, now) if e.slices_lost]
+    assert hits
+    for event in hits:
+        group = neg_name(event.tier)
+        during = groups.health(cloud, group, (event.start + event.end) / 2)["healthStatus"]
+        states = [status["healthState"] for status in during]
+        assert [i for i, state in enumerate(states) if state != "HEALTHY"] == [event.target]
+        others = world.incidents(event.end + 1, event.end + 2)
+        if not others:
+            after = groups.health(cloud, group, event.end + 1)["healthStatus"]
+            assert {status["healthState"] for status in after} == {"HEALTHY"}

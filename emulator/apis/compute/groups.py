@@ -1,6 +1,6 @@
 """Groups that follow the fleet: NEGs with their endpoints' health, and managed instance groups.
 
-Nothing is stored here: both are views of the nodes there are at the moment.
+Nothing is stored here: both are views of the nodes there are, and of the world's incidents.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from emulator.apis.compute.model import HOST, Body, fingerprint, numeric_id, tim
 from emulator.apis.gke.model import NodePool
 from emulator.apis.gke.nodes import GkeNode
 from emulator.context import Cloud
+from emulator.world.incidents import Event
+from emulator.world.world import World
 
 
 def tier_of_group(cloud: Cloud, group: str) -> str:
@@ -23,30 +25,47 @@ def endpoints(cloud: Cloud, tier: str) -> list[GkeNode]:
     return [n for n in cloud.fleet.nodes(tier=tier) if n.leader] if tier else []
 
 
-def health(cloud: Cloud, group: str) -> Body:
-    """compute#backendServiceGroupHealth of a NEG."""
-    nodes = endpoints(cloud, tier_of_group(cloud, group))
-    ready = dict.fromkeys((n.slice_name for n in nodes), True)
-    for node in cloud.fleet.nodes(tier=tier_of_group(cloud, group)) if nodes else ():
-        ready[node.slice_name] = ready.get(node.slice_name, False) and node.ready
+def health(cloud: Cloud, group: str, at: float | None = None) -> Body:
+    """compute#backendServiceGroupHealth of a NEG, at a Unix time (now).
+
+    An endpoint is as healthy as its slice: all its hosts ready and no incident on it.
+    """
+    tier = tier_of_group(cloud, group)
+    ready: dict[str, bool] = {}
+    for node in cloud.fleet.nodes(tier=tier) if tier else ():
+        ready[node.slice_name] = ready.get(node.slice_name, True) and node.ready
+    nodes = endpoints(cloud, tier)
+    hit = _hit(cloud, tier, cloud.clock.now() if at is None else at)
     body: Body = {"kind": "compute#backendServiceGroupHealth"}
     if nodes:
         body["healthStatus"] = [
             {
-                "instance": instance_link(cloud, n),
-                "ipAddress": n.internal_ip,
+                "instance": instance_link(cloud, node),
+                "ipAddress": node.internal_ip,
                 "port": SERVING_PORT,
-                "healthState": _state(n, ready[n.slice_name]),
+                "healthState": _state(node, ready[node.slice_name], hit.get(index)),
             }
-            for n in nodes
+            for index, node in enumerate(nodes)
         ]
     return body
 
 
-def _state(node: GkeNode, slice_ready: bool) -> str:
-    if node.deleting:
+def _hit(cloud: Cloud, tier: str, at: float) -> dict[int, Event]:
+    """Incidents that take slices of the tier out, by the slice's index."""
+    world = cloud.store(
+        World, lambda: World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
+    )
+    return {
+        event.target: event
+        for event in world.incidents(at, at + 1)
+        if event.tier == tier and event.slices_lost and event.target is not None
+    }
+
+
+def _state(node: GkeNode, slice_ready: bool, hit: Event | None) -> str:
+    if node.deleting or (hit and hit.chips == "idle"):
         return "DRAINING"
-    return "HEALTHY" if slice_ready else "UNHEALTHY"
+    return "HEALTHY" if slice_ready and hit is None else "UNHEALTHY"
 
 
 def instance_link(cloud: Cloud, node: GkeNode) -> str:
@@ -56,7 +75,8 @@ def instance_link(cloud: Cloud, node: GkeNode) -> str:
 
 def group_managers(cloud: Cloud, zone: str) -> dict[str, Body]:
     """Managed instance groups of the zone's node pools, by name."""
-    return {p.group: _group(cloud, p) for p in cloud.fleet.pools() if p.zone == zone}
+    with cloud.lock:
+        return {p.group: _group(cloud, p) for p in cloud.fleet.pools() if p.zone == zone}
 
 
 def _group(cloud: Cloud, pool: NodePool) -> Body:
@@ -89,7 +109,8 @@ def _group(cloud: Cloud, pool: NodePool) -> Body:
 
 def instance_groups(cloud: Cloud, zone: str) -> dict[str, Body]:
     """The unmanaged view of the same groups: instances without their manager."""
-    return {p.group: _instances(cloud, p) for p in cloud.fleet.pools() if p.zone == zone}
+    with cloud.lock:
+        return {p.group: _instances(cloud, p) for p in cloud.fleet.pools() if p.zone == zone}
 
 
 def _instances(cloud: Cloud, pool: NodePool) -> Body:
