@@ -7,7 +7,7 @@ starts it with the first page. Nothing here waits for a source: all starts when 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from control import logs
@@ -22,7 +22,7 @@ from control.settings import Settings, load_settings
 from control.store import open_store
 from core.plans import Progress, Request
 from core.records import Snapshot, Source
-from core.series import Annotation, Signal, Window
+from core.series import Annotation, Series, Signal, Window
 from services.clients import Clients, CloudTarget
 from services.gke import Gke
 from services.inference import Inference
@@ -117,6 +117,18 @@ class Console:
     def history_if_cached(self, signal: Signal, span: str | Window) -> Reading | None:
         """Likewise without waiting; None: not read yet, it is being read in the background."""
         return self.past.peek(signal, span)
+
+    def burn_series(self) -> Mapping[str, tuple[Series, Series]]:
+        """Requests/s and error ratio of the last 6 h by tier, for `core.slo.tier_slo`.
+
+        Never waits; empty until they were read in the background.
+        """
+        requests = self.past.peek(Signal.REQUESTS, "6h")
+        errors = self.past.peek(Signal.ERRORS, "6h")
+        if requests is None or errors is None:
+            return {}
+        both = requests.series.keys() & errors.series.keys()
+        return {tier: (requests.series[tier], errors.series[tier]) for tier in both}
 
     def annotations(self, window: Window, tier: str | None = None) -> tuple[Annotation, ...]:
         """What happened in the window to that tier (None: to any)."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from control.audit import Audit, tag, utc_now
+from control.audit_export import to_csv, to_json_lines
 from control.store import metadata, open_store
 from core.actions import PlanContext, make_plan
 from core.plans import Outcome, Plan, Request, Verdict
@@ -210,3 +214,17 @@ def test_postgres_works_alike() -> None:
     assert not record(audit)
     audit.finish("i1", "succeeded", 1, "done")
     assert audit.entries(state="succeeded")[0].intent == "i1"
+
+
+def test_export_is_flat_and_harmless(audit: Audit) -> None:
+    """A row per intent; unknown is empty; a reason like a formula is not run by a spreadsheet."""
+    audit.record_intent(
+        "i1", make_small_plan(), VERDICTS, (), actor="ada", origin="test", reason="=1+1"
+    )
+    entries = audit.entries()
+    (row,) = csv.DictReader(io.StringIO(to_csv(entries)))
+    assert (row["reason"], row["finished_at"], row["state"]) == ("'=1+1", "", "confirmed")
+    assert (row["usd_per_hour_before"], row["usd_per_hour_after"]) == ("3072.0", "3024.0")
+    line = json.loads(to_json_lines(entries))
+    assert (line["reason"], line["duration_s"]) == ("=1+1", None)
+    assert to_csv(()) == ""

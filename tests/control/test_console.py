@@ -1,0 +1,183 @@
+"""The wired Console over real wires: against the emulator, when it dies, and without it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from control.settings import Settings, load_settings
+from control.wiring import Console
+from core.errors import Denied
+from core.fleet import State, assemble_fleet
+from core.plans import Outcome, Request
+from core.records import Source
+from core.series import Signal
+from tests.processes import EmulatorProcess, start_emulator
+
+INVENTORY = (Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX, Source.LOAD_BALANCER)
+
+
+def settings_for(folder: Path, rest: str, grpc: str, **more: str) -> Settings:
+    """Settings that point to that emulator and keep their data in the folder."""
+    environ = {
+        "HEARTWOOD_DATA_DIR": str(folder),
+        "HEARTWOOD_EMULATOR_PORT": rest.rpartition(":")[2],
+        "HEARTWOOD_EMULATOR_GRPC_PORT": grpc.rpartition(":")[2],
+        "HEARTWOOD_SERVING_PORT": str(free_port()),
+        **more,
+    }
+    return load_settings(environ=environ)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def wait_until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    """Until it is true, or the test fails."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[EmulatorProcess]:
+    """One emulator for this module."""
+    process = start_emulator(speed=600)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def console(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Console]:
+    """A started Console on it."""
+    built = Console(settings_for(tmp_path, emulator.rest_url, emulator.grpc_target))
+    built.start()
+    yield built
+    built.stop()
+
+
+def test_one_slice_is_scaled_from_plan_to_chart(console: Console) -> None:
+    """Plan, verdicts, apply with progress, audit row, annotation, and the fleet follows."""
+    assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD], 60)
+    before = assemble_fleet(console.snapshot()).tier("small").slice_count.running
+    judged = console.plan(Request("scale_tier", "small", {"delta": -1}))
+    blocked = [v for v in judged.verdicts if v.outcome is Outcome.BLOCK]
+    assert blocked == []
+    assert any("tokens/s" in line for v in judged.verdicts for line in v.arithmetic)
+    intent = console.submit(judged, judged.consents_needed, reason="quiet")
+    wait_until(lambda: (found := console.progress(intent)) is not None and found.state != "running"
+               and found.state != "confirmed")  # fmt: skip
+    entry = console.audit.entry(intent)
+    assert entry is not None
+    assert (entry.state, entry.reason) == ("succeeded", "quiet")
+    window = console.history(Signal.HOSTS, "1h").window
+    wait_until(
+        lambda: (
+            assemble_fleet(console.snapshot()).tier("small").slice_count.running
+            == (before or 0) - 1
+        )
+    )
+    assert console.audit.annotations(window.start, window.end.replace(year=2099), "small")
+    again = console.plan(Request("scale_tier", "small", {"delta": 1}))
+    assert again.plan.steps[0].expected_s is not None
+
+
+def test_calls_grow_with_views_and_not_with_viewers(console: Console) -> None:
+    """Twenty viewers of the same charts read as often as one."""
+    assert console.refresher.wait_for_first([Source.VERTEX], 60)
+    console.history(Signal.REQUESTS, "24h")
+    one = console.past.counts().reads
+
+    def look(_: int) -> None:
+        for signal in (Signal.REQUESTS, Signal.ERRORS, Signal.HBM):
+            console.history(signal, "24h")
+            console.snapshot()
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(look, range(20)))
+    assert console.past.counts().reads == one + 1  # HBM is one more view, for all together
+
+
+def test_without_an_emulator_everything_starts_and_says_why(tmp_path: Path) -> None:
+    """Every source fails with a hint, nothing hangs, and no tier is said to be off."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    console = Console(settings_for(tmp_path, nowhere, f"127.0.0.1:{free_port()}"))
+    started = time.monotonic()
+    console.start()
+    assert time.monotonic() - started < 5
+    assert console.refresher.wait_for_first(list(Source), 60)
+    states = console.snapshot().sources
+    assert all(s.problem is not None and s.problem.hint for s in states.values())
+    assert {t.state for t in assemble_fleet(console.snapshot()).tiers} == {State.UNKNOWN}
+    reading = console.history(Signal.REQUESTS, "1h")
+    assert reading.problem is not None
+    console.stop()
+
+
+def test_a_killed_emulator_is_survived(tmp_path: Path) -> None:
+    """Values stay with their age while it is dead; all is read again when it is back."""
+    first = start_emulator(speed=600)
+    ports = {
+        "HEARTWOOD_EMULATOR_PORT": first.rest_url.rpartition(":")[2],
+        "HEARTWOOD_EMULATOR_GRPC_PORT": first.grpc_target.rpartition(":")[2],
+    }
+    console = Console(
+        settings_for(
+            tmp_path,
+            first.rest_url,
+            first.grpc_target,
+            HEARTWOOD_REFRESH__GKE_S="1",
+            HEARTWOOD_REFRESH__KUBE_S="1",
+        )
+    )
+    console.start()
+    second: EmulatorProcess | None = None
+    try:
+        assert console.refresher.wait_for_first(INVENTORY, 60)
+        pools = console.snapshot().node_pools
+        assert pools
+        first.process.kill()
+        first.process.wait()
+
+        def failing(source: Source) -> bool:
+            return console.snapshot().sources[source].problem is not None
+
+        wait_until(lambda: failing(Source.GKE) and failing(Source.KUBE))
+        dead = console.snapshot().sources[Source.GKE]
+        assert console.snapshot().node_pools == pools
+        assert dead.failing_since is not None
+        assert dead.read_at is not None
+        second = start_emulator(speed=600, environment=ports)
+        wait_until(lambda: not failing(Source.GKE) and not failing(Source.KUBE))
+    finally:
+        console.stop()
+        first.stop()
+        if second is not None:
+            second.stop()
+
+
+def test_read_only_means_nobody_may_act(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """Plans can be looked at; submitting is refused in the handler, whatever the page shows."""
+    settings = settings_for(
+        tmp_path, emulator.rest_url, emulator.grpc_target, HEARTWOOD_READ_ONLY="true"
+    )
+    console = Console(settings)
+    console.start()
+    try:
+        assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD], 60)
+        judged = console.plan(Request("scale_tier", "small", {"delta": -1}))
+        assert not console.actor().may_act
+        with pytest.raises(Denied):
+            console.submit(judged, judged.consents_needed)
+    finally:
+        console.stop()
