@@ -6,14 +6,15 @@ from typing import Final
 
 from google.cloud.location import locations_pb2
 from google.cloud.tpu_v2.types import cloud_tpu as types
+from google.longrunning import operations_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from core import tpu
 from emulator.apis.tpu import model
 from emulator.context import Cloud
 from emulator.wire.call import Call
-from emulator.wire.errors import ApiError, invalid, not_found
-from emulator.wire.longrunning import LongRunning
+from emulator.wire.errors import ApiError, failed_precondition, invalid, not_found
+from emulator.wire.longrunning import LongRunning, operation_message
 from emulator.wire.names import check_project, parse_name
 from emulator.wire.paging import page
 
@@ -38,15 +39,46 @@ class Tpu(LongRunning):
         return types.ListNodesResponse(nodes=[_node(n) for n in shown], next_page_token=token)
 
     def get_node(self, request: types.GetNodeRequest, call: Call) -> types.Node:
-        parts = parse_name(f"{_PARENT}/nodes/{{node}}", request.name)
+        return _node(self._find(request.name))
+
+    def stop_node(self, request: types.StopNodeRequest, call: Call) -> operations_pb2.Operation:
+        return self._begin(request.name, "stop")
+
+    def start_node(self, request: types.StartNodeRequest, call: Call) -> operations_pb2.Operation:
+        return self._begin(request.name, "start")
+
+    def _begin(self, asked: str, verb: str) -> operations_pb2.Operation:
+        with self._cloud.lock:
+            node = self._find(asked)
+            wanted = model.LIFECYCLE[verb][0]
+            if node.state != wanted:
+                raise failed_precondition(
+                    f"Cannot {verb} TPU '{node.full_name}' in state {node.state}: it must be "
+                    f"{wanted}."
+                )
+            if tpu.is_multi_host(node.generation, node.topology):
+                raise failed_precondition("TPU Pods cannot be stopped or started.")
+            name = node.full_name
+            metadata = types.OperationMetadata(
+                create_time=_timestamp(self._cloud.clock.now()),
+                target=name,
+                verb="update",
+                api_version="v2",
+            )
+            nodes = self._state.nodes
+            data = {"metadata": metadata, "response": lambda: _node(nodes[name])}
+            return operation_message(model.begin(self._cloud, self._state, name, verb, data))
+
+    def _find(self, asked: str) -> model.TpuVm:
+        parts = parse_name(f"{_PARENT}/nodes/{{node}}", asked)
         check_project(self._cloud.project, parts["project"], service=_SERVICE)
         name = (
             f"projects/{self._cloud.project.id}/locations/{parts['location']}/nodes/{parts['node']}"
         )
         node = self._state.nodes.get(name)
         if node is None:
-            raise not_found(request.name)
-        return _node(node)
+            raise not_found(asked)
+        return node
 
     def create_node(self, request: types.CreateNodeRequest, call: Call) -> object:
         """Refuses what Google refuses; making nodes is not served yet."""
@@ -159,8 +191,6 @@ class Tpu(LongRunning):
 
 def _node(node: model.TpuVm) -> types.Node:
     generation = node.generation
-    created = Timestamp()
-    created.FromNanoseconds(int(node.created_at * 1e9))
     hosts = tpu.hosts_per_slice(generation, node.topology)
     net = node.number % 200
     return types.Node(
@@ -182,12 +212,18 @@ def _node(node: model.TpuVm) -> types.Node:
             types.NetworkEndpoint(ip_address=f"10.128.{net}.{i + 2}", port=8470)
             for i in range(hosts)
         ],
-        create_time=created,
+        create_time=_timestamp(node.created_at),
         labels=dict(node.labels),
         id=node.number,
         api_version=types.Node.ApiVersion.V2,
         scheduling_config=types.SchedulingConfig(preemptible=False, reserved=False),
     )
+
+
+def _timestamp(at: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(int(at * 1e9))
+    return stamp
 
 
 def _runtime(parent: str, version: str) -> types.RuntimeVersion:

@@ -6,11 +6,12 @@ Its nodes are TPU VMs of their own; hosts of GKE node pools are no TPU nodes.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from core import tpu
 from emulator.context import Cloud
+from emulator.operations import Job
 from emulator.scenario import TIER_LABEL
 
 # Runtime versions per generation, from Google's runtimes page; TPU7x has none.
@@ -20,6 +21,11 @@ RUNTIMES: Final = (
     "v2-alpha-tpuv5-lite",
     "v2-alpha-tpuv6e",
 )
+# Lifecycle: verb → (state it starts from, state meanwhile, state after, simulated seconds).
+LIFECYCLE: Final = {
+    "stop": ("READY", "STOPPING", "STOPPED", 60.0),
+    "start": ("STOPPED", "STARTING", "READY", 150.0),
+}
 _TYPE_PREFIX: Final = {"V6E": "v6e", "V5P": "v5p", "V5LITE_POD": "v5litepod"}
 
 
@@ -76,6 +82,38 @@ class TpuState:
     """All nodes."""
 
     nodes: dict[str, TpuVm] = field(default_factory=dict)
+
+    def put(self, name: str, state: str) -> TpuVm:
+        """Give a node another state."""
+        self.nodes[name] = replace(self.nodes[name], state=state)
+        return self.nodes[name]
+
+
+def begin(cloud: Cloud, state: TpuState, name: str, verb: str, data: dict[str, object]) -> Job:
+    """Begin "stop" or "start"; the caller has checked the node's state.
+
+    When done the log gets "tpu.node.stopped" or "tpu.node.started", with slices before and after.
+    """
+    _, meanwhile, after, duration_s = LIFECYCLE[verb]
+    node = state.put(name, meanwhile)
+
+    def effect() -> None:
+        state.put(name, after)
+        running = after == "READY"
+        kind = "tpu.node.started" if running else "tpu.node.stopped"
+        cloud.changed(kind, name, node.tier, before=int(not running), after=int(running))
+
+    parent = name.rsplit("/nodes/", 1)[0]
+    operation = f"{parent}/operations/operation-{operation_id(cloud, name, verb)}"
+    return cloud.operations.start(operation, "tpu", name, duration_s, effect, data)
+
+
+def operation_id(cloud: Cloud, name: str, verb: str) -> str:
+    """An id as Google's: milliseconds, then hexadecimal groups that follow from the seed."""
+    count = len(cloud.operations.of("tpu"))
+    digest = hashlib.blake2s(f"{cloud.seed}/{name}/{verb}/{count}".encode(), digest_size=10)
+    text = digest.hexdigest()
+    return f"{int(cloud.clock.now() * 1000)}-{text[:4]}-{text[4:12]}-{text[12:]}"
 
 
 def initial_state(cloud: Cloud) -> TpuState:
