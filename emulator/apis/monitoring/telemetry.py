@@ -22,8 +22,8 @@ from emulator.world.noise import Ints
 from emulator.world.parts import Part
 from emulator.world.world import World
 
-_KEPT_LOADS: Final = 8
-_KEPT_MINUTES: Final = 50_000
+_KEPT_LOADS: Final = 64
+_KEPT_MINUTES: Final = 5_000
 _LONG_S: Final = 400 * 86_400.0
 
 

@@ -1,0 +1,142 @@
+"""The project's BigQuery data: one dataset with the billing export, kept in DuckDB.
+
+The export's rows follow from the world; the table is made anew when an hour begins or somebody
+changed something. Rows whose export time has not come are not seen yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from emulator.apis.bigquery.schema import CREATE, EXPORT
+from emulator.apis.monitoring.telemetry import Telemetry
+from emulator.context import Cloud
+from emulator.world import bill, prices
+from emulator.world.bill import Bill, Line
+from emulator.world.noise import stream
+
+DAYS: Final = 40
+_BASES: Final = {
+    "h": ("hour", 3600.0, "seconds"),
+    "GiBy.h": ("gibibyte hour", 3600.0 * 1024**3, "byte-seconds"),
+    "GiBy": ("gibibyte", 1024.0**3, "bytes"),
+    "GiBy.mo": ("gibibyte month", 730 * 3600.0 * 1024**3, "byte-seconds"),
+}
+
+
+class Warehouse:
+    """DuckDB with the export table; safe for threads (a cursor per query)."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._telemetry = cloud.store(Telemetry, lambda: Telemetry(cloud))
+        self._lock = threading.Lock()
+        self._made: tuple[int, int, int] | None = None
+        self._rows = 0
+        self._database = duckdb.connect(
+            config={"threads": 2, "memory_limit": "300MB", "autoinstall_known_extensions": False}
+        )
+        self._database.execute("SET TimeZone = 'UTC'")
+
+    @property
+    def table(self) -> str:
+        """Name of the export table."""
+        return self._cloud.project.export_table.rsplit(".", 1)[1]
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection that sees the current rows as table `export`."""
+        self._refresh()
+        return self._database.cursor()
+
+    def number_of_rows(self) -> int:
+        """Rows in the table, those not yet visible included."""
+        self._refresh()
+        return self._rows
+
+    def fields(self) -> list[dict[str, Any]]:
+        """The export table's columns in BigQuery's form."""
+        return EXPORT
+
+    def _refresh(self) -> None:
+        now = self._cloud.clock.now()
+        key = (self._cloud.log.version, self._cloud.fleet.version, int(now // 3600))
+        with self._lock:
+            if key == self._made:
+                return
+            hours = DAYS * 24
+            first = (int(now // 3600) - hours) * 3600.0
+            found = bill.bill(self._telemetry.world, self._telemetry.hosts, first, hours)
+            self._fill(found)
+            self._made = key
+
+    def _fill(self, found: Bill) -> None:
+        cursor = self._database.cursor()
+        fact, line = _fact(self._cloud.seed, found), _dimension(found.lines)
+        cursor.register("fact", fact)
+        cursor.register("line_flat", line)
+        cursor.execute(
+            "CREATE OR REPLACE TEMP TABLE line AS SELECT * EXCLUDE (keys, vals), list_transform("
+            "keys, lambda k, i: {'key': k, 'value': vals[i]}) AS labels FROM line_flat"
+        )
+        project = self._cloud.project
+        cursor.execute(
+            CREATE,
+            {"account": project.billing_account, "project": project.id, "number": project.number},
+        )
+        cursor.close()
+        self._rows = len(fact)
+
+
+def _fact(seed: int, found: Bill) -> pd.DataFrame:
+    numbers: list[Any] = [np.zeros(0, dtype=np.int64)]
+    starts: list[Any] = [np.zeros(0, dtype=np.int64)]
+    amounts: list[Any] = [np.zeros(0)]
+    exported: list[Any] = [np.zeros(0)]
+    for number, line in enumerate(found.lines):
+        used = line.amounts > 1e-12
+        hours = found.hours[used]
+        numbers.append(np.full(len(hours), number, dtype=np.int64))
+        starts.append(hours)
+        amounts.append(line.amounts[used])
+        exported.append(hours + bill.HOUR_S + bill.export_delays(seed, line, hours))
+    return pd.DataFrame(
+        {
+            "number": np.concatenate(numbers), "start": np.concatenate(starts),
+            "amount": np.concatenate(amounts), "exported": np.concatenate(exported),
+        }
+    )  # fmt: skip
+
+
+def _dimension(lines: list[Line] | tuple[Line, ...] | Any) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines):
+        unit, base, base_unit = _BASES[line.sku.unit]
+        credit, kind, share = line.credit or ("", "", 0.0)
+        region = prices.REGION if line.zone else "global"
+        rows.append(
+            {
+                "number": number, "service_id": line.sku.service,
+                "service": prices.SERVICES[line.sku.service], "sku_id": line.sku.id,
+                "sku": line.sku.description, "usd": line.sku.usd, "unit": unit, "base": base,
+                "base_unit": base_unit, "resource": line.resource,
+                "global_name": line.global_name, "location": line.zone or "global",
+                "region": region, "zone": line.zone if line.zone.count("-") == 2 else None,
+                "keys": list(line.labels), "vals": list(line.labels.values()),
+                "credit": credit, "credit_type": kind, "credit_share": share,
+                "credit_id": f"{stream(credit) % 10**10:010d}" if credit else "",
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows or [_EMPTY])
+
+
+_EMPTY: Final[dict[str, Any]] = {
+    "number": -1, "service_id": "", "service": "", "sku_id": "", "sku": "", "usd": 0.0, "unit": "",
+    "base": 0.0, "base_unit": "", "resource": "", "global_name": "", "location": "", "region": "",
+    "zone": "", "keys": [""], "vals": [""], "credit": "", "credit_type": "", "credit_share": 0.0,
+    "credit_id": "",
+}  # fmt: skip
