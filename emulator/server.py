@@ -40,8 +40,7 @@ def load_apis(cloud: Cloud) -> list[Mount | RouterMount]:
     for module in sorted(pkgutil.iter_modules(emulator.apis.__path__), key=lambda m: m.name):
         if module.ispkg:
             package = importlib.import_module(f"emulator.apis.{module.name}")
-            if hasattr(package, "build"):
-                mounts.extend(package.build(cloud))
+            mounts.extend(package.build(cloud))
     return mounts
 
 
