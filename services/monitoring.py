@@ -51,8 +51,8 @@ class _Newest:
         if not kept:
             return None
         top = sum(c.numerator for c in kept)
-        if formula.sparse:
-            return top / LOAD_STEPS
+        if formula.per_s:  # a step without events may have no point at all
+            return top / (LOAD_STEPS * LOAD_STEP_S)
         return Cell(top, sum(c.denominator for c in kept)).value
 
     def quantiles(self, signal: Signal, tier: str) -> Quantiles:

@@ -92,10 +92,10 @@ def _tpu(name: str, reducer: str, scale: float = 1.0) -> Source:
     return Source(query, Owner.TPU_VM)
 
 
-REQUESTS_BALANCED: Final = _https("backend_request_count", "ALIGN_RATE", "response_code_class")
-REQUESTS_VERTEX: Final = _vertex("response_count", "ALIGN_RATE", "response_code")
+REQUESTS_BALANCED: Final = _https("backend_request_count", "ALIGN_DELTA", "response_code_class")
+REQUESTS_VERTEX: Final = _vertex("response_count", "ALIGN_DELTA", "response_code")
 REQUESTS_SERVED: Final = replace(
-    _vllm("request_success_total", "counter", "ALIGN_RATE", "REDUCE_SUM", "finished_reason"),
+    _vllm("request_success_total", "counter", "ALIGN_DELTA", "REDUCE_SUM", "finished_reason"),
     unbalanced_only=True,
 )
 LATENCY_BALANCED: Final = _https("backend_latencies", "ALIGN_DELTA")
@@ -109,8 +109,8 @@ LATENCY_SERVED: Final = replace(
 TTFT: Final = _vllm(
     "time_to_first_token_seconds", "histogram", "ALIGN_DELTA", "REDUCE_SUM", scale=_SECONDS
 )
-PROMPT_TOKENS: Final = _vllm("prompt_tokens_total", "counter", "ALIGN_RATE", "REDUCE_SUM")
-GENERATION_TOKENS: Final = _vllm("generation_tokens_total", "counter", "ALIGN_RATE", "REDUCE_SUM")
+PROMPT_TOKENS: Final = _vllm("prompt_tokens_total", "counter", "ALIGN_DELTA", "REDUCE_SUM")
+GENERATION_TOKENS: Final = _vllm("generation_tokens_total", "counter", "ALIGN_DELTA", "REDUCE_SUM")
 RUNNING: Final = _vllm("num_requests_running", "gauge", "ALIGN_MEAN", "REDUCE_SUM")
 WAITING: Final = _vllm("num_requests_waiting", "gauge", "ALIGN_MEAN", "REDUCE_SUM")
 KV_CACHE: Final = _vllm("kv_cache_usage_perc", "gauge", "ALIGN_MEAN", "REDUCE_MEAN")
@@ -178,17 +178,18 @@ class Formula:
     """A signal as numerator ÷ denominator, each the sum of its sources' rows of a tier.
 
     Attributes:
-        denominator: () stands for 1.
+        denominator: () stands for 1, or for the step's seconds with `per_s`.
         absent_is_zero: a numerator without a row counts as 0 where the denominator has one.
         errors_only: of the numerator only the rows of failed requests count.
-        sparse: the source sends no point for a step without events.
+        per_s: the numerator counts events. Counts, not rates, are asked for: over a step that is
+            covered in part a rate says too much, and only counts of several steps add up.
     """
 
     numerator: tuple[Source, ...]
     denominator: tuple[Source, ...] = ()
     absent_is_zero: bool = False
     errors_only: bool = False
-    sparse: bool = False
+    per_s: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ _LATENCY: Final = (LATENCY_BALANCED, LATENCY_VERTEX, LATENCY_SERVED)
 # node's agent has then reported in that step, which stands in for the node being Ready (that is
 # not among Monitoring's metrics). A chip without a memory series is unknown and counts nowhere.
 RECIPES: Final[Mapping[Signal, Formula | Distribution]] = {
-    Signal.REQUESTS: Formula(_TRAFFIC, sparse=True),
+    Signal.REQUESTS: Formula(_TRAFFIC, per_s=True),
     Signal.ERRORS: Formula(_TRAFFIC, _TRAFFIC, absent_is_zero=True, errors_only=True),
     Signal.TTFT_P50: Distribution((TTFT,), 0.50),
     Signal.TTFT_P95: Distribution((TTFT,), 0.95),
@@ -214,8 +215,8 @@ RECIPES: Final[Mapping[Signal, Formula | Distribution]] = {
     Signal.LATENCY_P50: Distribution(_LATENCY, 0.50),
     Signal.LATENCY_P95: Distribution(_LATENCY, 0.95),
     Signal.LATENCY_P99: Distribution(_LATENCY, 0.99),
-    Signal.PROMPT_TOKENS: Formula((PROMPT_TOKENS,)),
-    Signal.GENERATION_TOKENS: Formula((GENERATION_TOKENS,)),
+    Signal.PROMPT_TOKENS: Formula((PROMPT_TOKENS,), per_s=True),
+    Signal.GENERATION_TOKENS: Formula((GENERATION_TOKENS,), per_s=True),
     Signal.TENSORCORE: Formula(TENSORCORE_SUM, TENSORCORE_COUNT),
     Signal.DUTY_CYCLE: Formula(DUTY_SUM, CHIPS, absent_is_zero=True),
     Signal.HBM: Formula(HBM_USED, HBM_TOTAL),

@@ -112,7 +112,8 @@ def cells(formula: Formula, tier: str, tiers: Tiers, rows: Rows, grid: Grid) -> 
     """The formula's cells of one tier, by step; steps without data are left out."""
     top = _sums(formula.numerator, tier, tiers, rows, grid, formula.errors_only)
     if not formula.denominator:
-        return {i: Cell(value, 1.0) for i, value in top.items()}
+        each = float(grid.step_s) if formula.per_s else 1.0
+        return {i: Cell(value, each) for i, value in top.items()}
     if formula.errors_only and not _tells_errors(formula.numerator, tier, tiers, rows):
         return {}
     bottom = _sums(formula.denominator, tier, tiers, rows, grid, errors_only=False)

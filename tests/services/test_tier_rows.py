@@ -34,15 +34,15 @@ def _values(signal: Signal, tier: str, rows: Rows) -> dict[int, float | None]:
     return {i: c.value for i, c in cells(_formula(signal), tier, TIERS, rows, GRID).items()}
 
 
-def test_rates_of_a_tiers_parts_add_up() -> None:
+def test_counts_of_a_tiers_parts_add_up_to_a_rate() -> None:
     """The load balancer's requests and Vertex's own; another tier's stay out."""
     rows = {
         queries.REQUESTS_BALANCED: [
-            _row({0: 10.0, 1: 12.0}, backend_target_name="hw-small", response_code_class="200"),
+            _row({0: 600.0, 1: 720.0}, backend_target_name="hw-small", response_code_class="200"),
             _row({0: 99.0}, backend_target_name="hw-medium", response_code_class="200"),
             _row({0: 77.0}, backend_target_name="somebody-else", response_code_class="200"),
         ],
-        queries.REQUESTS_VERTEX: [_row({0: 5.0}, endpoint_id="42", response_code="2xx")],
+        queries.REQUESTS_VERTEX: [_row({0: 300.0}, endpoint_id="42", response_code="2xx")],
     }
     assert _values(Signal.REQUESTS, "small", rows) == {0: 15.0, 1: 12.0}
 
@@ -71,9 +71,9 @@ def test_a_balanced_tier_is_not_counted_twice() -> None:
     """Its servers' own request counter is left out where the load balancer counts."""
     rows = {
         queries.REQUESTS_BALANCED: [
-            _row({0: 10.0}, backend_target_name="hw-medium", response_code_class="200")
+            _row({0: 600.0}, backend_target_name="hw-medium", response_code_class="200")
         ],
-        queries.REQUESTS_SERVED: [_row({0: 10.0}, namespace="medium", finished_reason="stop")],
+        queries.REQUESTS_SERVED: [_row({0: 600.0}, namespace="medium", finished_reason="stop")],
     }
     assert _values(Signal.REQUESTS, "medium", rows) == {0: 10.0}
 
