@@ -6,6 +6,7 @@ Only which processes there are and how each is started; running them is `control
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -131,7 +132,7 @@ class _Progress:
         if self._terminal:
             print(f"\r\x1b[K{line}", end="", flush=True)
             return
-        what = line.rpartition(" … ")[0]  # without the seconds, which always differ
+        what = re.sub(r"\d+", "", line)  # elsewhere a line per phase, not per number
         if what and what != self._shown:
             self._shown = what
             print(line, flush=True)

@@ -308,7 +308,8 @@ def _progress(body: bytes, status: int) -> str:
     facts = cast("dict[str, Any]", told)
     text = str(facts.get("message") or facts.get("status") or "starting")
     done, total = facts.get("done"), facts.get("total")
-    return f"{text}, {done} of {total}" if total else text
+    count = f"{done} of {total}"
+    return f"{text}, {count}" if total and count not in text else text
 
 
 def _describe(status: int) -> str:
