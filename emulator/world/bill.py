@@ -28,7 +28,7 @@ _HOURS_PER_MONTH: Final = 730.0
 _SYSTEM_NODES: Final = 3
 _SYSTEM_CORES: Final = 8
 _SYSTEM_RAM_GIB: Final = 32
-_DELAY_S: Final = (2.0 * HOUR_S, 5.5 * HOUR_S)
+_DELAY_S: Final = (3.0 * HOUR_S, 6.0 * HOUR_S)
 _LATE_SHARE: Final = 0.03
 _LATE_S: Final = 18 * HOUR_S
 
