@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import pandas  # noqa: F401  # whole before plotly looks at it: a reader's thread may be importing it
 import plotly.graph_objects as go
 import streamlit as st
 

@@ -1,0 +1,99 @@
+"""The whole product as three processes, and a headless browser that looks at it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.console_process import ConsoleProcess, running_console
+from tests.processes import EmulatorProcess, start_emulator
+from tests.serving.server_process import ServerProcess, running_server
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+SETTLED = """() => {
+  const app = document.querySelector('[data-testid="stApp"]');
+  return app && app.getAttribute('data-test-script-state') === 'notRunning'
+    && !document.querySelector('[data-testid="stSkeleton"]');
+}"""
+Open = Callable[..., Page]
+
+
+@dataclass
+class Stack:
+    """What runs; the emulator may be ended and started again on the same ports."""
+
+    console: ConsoleProcess
+    server: ServerProcess
+    emulator: EmulatorProcess
+
+    def restart_emulator(self) -> None:
+        """Start it anew where it was."""
+        rest = self.emulator.rest_url.rpartition(":")[2].strip("/")
+        grpc = self.emulator.grpc_target.rpartition(":")[2]
+        self.emulator = start_emulator(
+            environment={
+                "HEARTWOOD_EMULATOR_PORT": rest,
+                "HEARTWOOD_EMULATOR_GRPC_PORT": grpc,
+                "HEARTWOOD_SERVING_PORT": str(self.server.port),
+            }
+        )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; skips where there is none."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Emulator, inference server and console; the browser first, so that a skip starts nothing."""
+    folder = tmp_path_factory.mktemp("stack")
+    with running_server(folder) as server:
+        emulator = start_emulator(environment={"HEARTWOOD_SERVING_PORT": str(server.port)})
+        with running_console(folder, emulator, server.port) as console:
+            found = Stack(console, server, emulator)
+            try:
+                yield found
+            finally:
+                found.emulator.stop()
+
+
+@pytest.fixture
+def open_page(browser: Browser, stack: Stack) -> Iterator[Open]:
+    """Opens a path in a fresh browser profile and waits until it stands; fails on exceptions."""
+    contexts = []
+
+    def opened(path: str = "", mode: str = "light", width: int = 1440) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000},
+            color_scheme="dark" if mode == "dark" else "light",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(f"{stack.console.url}/{path}")
+        settle(page)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until the script has run and no skeleton is left; no exception may be shown."""
+    page.wait_for_function(SETTLED, timeout=60_000)
+    assert page.get_by_test_id("stException").count() == 0, page.url

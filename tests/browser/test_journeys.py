@@ -1,0 +1,117 @@
+"""What a person does, in a real browser against the real three processes."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Open, Stack, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+PAGES = ("Overview", "Fleet", "Traffic", "Cost", "Playground", "Audit", "Connections")
+ANNOTATED = """(words) => [...document.querySelectorAll('.js-plotly-plot')].some(
+  plot => (plot.data || []).some(
+    trace => [].concat(trace.text || []).some(text => String(text).includes(words))))"""
+
+
+def go(page: Page, name: str) -> None:
+    """To a page by the sidebar."""
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    settle(page)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_every_page_draws_in_both_modes(mode: str, open_page: Open) -> None:
+    """Each page stands without an exception, in light and in dark, and the charts have lines."""
+    page = open_page(mode=mode)
+    page.locator(".js-plotly-plot .scatterlayer path.js-line").first.wait_for(state="attached")
+    for name in PAGES:
+        go(page, name)
+
+
+def test_a_narrow_window_does_not_scroll_sideways(open_page: Open) -> None:
+    """On a telephone's width every page fits."""
+    for path in ("", "fleet", "traffic", "cost", "playground", "audit", "connections"):
+        page = open_page(path, width=420)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420, path
+        wide = page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth")
+        assert wide <= 1, path
+
+
+def test_the_address_carries_the_view(open_page: Open) -> None:
+    """Range and tier come from the address and go along to other pages."""
+    page = open_page("fleet?tier=small&range=1h")
+    expect(page.locator(".st-key-tier input")).to_have_value("small")
+    go(page, "Traffic")
+    assert "tier=small" in page.url
+    assert "range=1h" in page.url
+
+
+def test_a_first_visit_by_deep_link_has_the_navigation(open_page: Open) -> None:
+    """A page opened by its address runs inside the app, not alone."""
+    page = open_page("connections")
+    expect(page.get_by_test_id("stSidebarNav").get_by_role("link", name="Overview")).to_be_visible()
+    expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
+
+
+def test_a_prompt_streams_an_answer(open_page: Open, stack: Stack) -> None:
+    """The real model answers, with its figures; nothing is priced that nobody priced."""
+    stack.server.wait_ready()
+    page = open_page("playground")
+    box = page.get_by_test_id("stChatInputTextArea")
+    box.fill("What is the capital of France?")
+    box.press("Enter")
+    foot = page.get_by_text("tokens/s").first
+    foot.wait_for(timeout=90_000)
+    expect(page.get_by_test_id("stChatMessage").last).to_contain_text("not priced")
+    expect(foot).to_contain_text("TTFT")
+
+
+def test_escape_leaves_no_trace(open_page: Open) -> None:
+    """Closing the dialog by the keyboard does nothing at all."""
+    page = open_page("fleet?tier=small")
+    page.get_by_role("button", name="Scale Small").click()
+    page.get_by_role("dialog").get_by_text("per hour").wait_for()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    go(page, "Audit")
+    expect(page.get_by_text("Nothing was done in this time range")).to_be_visible()
+
+
+def test_scaling_from_the_plan_to_the_annotation(open_page: Open) -> None:
+    """Plan, double click on Apply, progress, one audit row, a mark on the charts."""
+    page = open_page("fleet?tier=small&range=1h")
+    page.get_by_role("button", name="Scale Small").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name="Remove").click()
+    dialog.get_by_text("Remove 1 host-slice").first.wait_for()
+    apply = dialog.get_by_role("button", name="Apply")
+    boxes = dialog.get_by_role("checkbox")
+    for i in range(boxes.count()):
+        boxes.nth(i).check(force=True)
+    expect(apply).to_be_enabled(timeout=30_000)
+    apply.dblclick()
+    expect(dialog.get_by_text("succeeded").first).to_be_visible(timeout=90_000)
+    dialog.get_by_role("button", name="Close").last.click()
+    expect(dialog).to_have_count(0)
+    go(page, "Audit")
+    expect(page.get_by_text("1 row", exact=True)).to_be_visible()
+    go(page, "Overview")
+    page.wait_for_function(ANNOTATED, arg="Remove 1 host-slice", timeout=60_000)
+
+
+def test_without_the_emulator_pages_stand_and_recover(open_page: Open, stack: Stack) -> None:
+    """Killed: every page draws with age and reason. Back: it recovers by itself."""
+    page = open_page("?refresh=5s")
+    stack.emulator.process.kill()
+    stack.emulator.process.wait()
+    expect(page.get_by_text("not refreshing").first).to_be_visible(timeout=90_000)
+    for name in PAGES:
+        go(page, name)
+    expect(page.get_by_text("failing for").first).to_be_visible(timeout=30_000)
+    stack.restart_emulator()
+    expect(page.get_by_text("failing for")).to_have_count(0, timeout=90_000)
+    go(page, "Overview")
+    expect(page.get_by_text("TPU chips").first).to_be_visible()
