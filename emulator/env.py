@@ -22,7 +22,7 @@ from emulator.settings import HOST_VARIABLE, SettingsError, parse
 # version except compute's, whose override must end in it.
 OVERRIDES: Final = {
     "aiplatform": "/aiplatform/",
-    "cloudbilling": "/cloudbilling/",
+    "cloudbilling": "/billing/",
     "compute": "/compute/v1/",
     "container": "/container/",
     "monitoring": "/monitoring/",
