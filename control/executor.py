@@ -19,6 +19,7 @@ from control.access import Actor, require
 from control.appliers import Applier, GkePort, Interrupted, make_appliers, observe_plan
 from control.audit import FINAL_STATES, Audit, utc_now
 from control.planning import Planning
+from control.single_executor import DirectoryLock
 from core import guards
 from core.errors import Conflict, Expired, HeartwoodError, Stale
 from core.plans import Plan, Progress, Verdict
@@ -46,11 +47,12 @@ class Executor:
         snapshot: Callable[[], Snapshot],
         refresh_now: Callable[..., None],
         database_url: str,
+        lock: DirectoryLock,
         appliers: dict[str, Applier] | None = None,
     ) -> None:
         self._audit, self._planning, self._gke = audit, planning, gke
         self._snapshot, self._refresh_now = snapshot, refresh_now
-        self._database_url = database_url
+        self._database_url, self._lock = database_url, lock
         self._appliers = make_appliers(gke) if appliers is None else appliers
         self._stop = threading.Event()
         self._started = False
@@ -58,8 +60,16 @@ class Executor:
     # --- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the workflow database, resume what was killed, start what never began."""
+        """Open the workflow database, resume what was killed, start what never began.
+
+        Does nothing while another console on this data directory applies plans.
+        """
         if self._started:
+            return
+        if not self._lock.acquire():
+            _log.warning(
+                "another console on this data directory applies plans; this one only looks"
+            )
             return
         if _bound:
             raise RuntimeError("one executor per process")
@@ -76,7 +86,7 @@ class Executor:
         DBOS.launch()
         self._started = True
         for running in self._audit.unfinished():
-            self._launch(running.intent, self._audit.plan_of(running.intent))
+            self._take_up(running.intent)
 
     def stop(self) -> None:
         """Leave running steps where they are; they are resumed at the next start."""
@@ -85,6 +95,7 @@ class Executor:
         self._stop.set()
         DBOS.destroy()
         _bound.remove(self)
+        self._lock.release()
         self._started = False
 
     # --- what pages call -------------------------------------------------------------------------
@@ -111,10 +122,16 @@ class Executor:
 
         Raises:
             Denied: the actor may only look.
+            Conflict: this console does not apply plans.
             Expired: the plan is too old.
             Blocked, Unconfirmed: a guard blocks, or a consent is missing.
         """
         require(actor)
+        if not self._started:
+            raise Conflict(
+                "This console does not apply plans: another one on this data directory does.",
+                hint="Use that one, or stop it and start this one again",
+            )
         intent = intent or new_intent()
         if self._audit.progress(intent) is not None:
             return intent
@@ -149,10 +166,30 @@ class Executor:
         with SetWorkflowID(f"{plan.digest}-{intent}"):
             DBOS.start_workflow(_apply_plan, intent)
 
+    def _take_up(self, intent: str) -> None:
+        """Go on with an intent; one whose workflow ended without a record has failed."""
+        plan = self._audit.plan_of(intent)
+        status = DBOS.get_workflow_status(f"{plan.digest}-{intent}")
+        if status is None or status.status in ("PENDING", "ENQUEUED", "DELAYED"):
+            self._launch(intent, plan)
+            return
+        detail = f"its workflow ended as {status.status} without a record; look at the resource"
+        self._audit.finish(intent, "failed", 0, detail)
+
     # --- the workflow ----------------------------------------------------------------------------
 
     def run(self, intent: str) -> str:
         """Apply an intent to its end; the final state. Runs inside the workflow."""
+        try:
+            return self._run(intent)
+        except Exception as error:
+            if not self._stop.is_set():  # else the engine was closed under it: it is resumed later
+                _log.exception("a workflow failed", intent=intent)
+                detail = f"Heartwood failed, look at the resource: {type(error).__name__}: {error}"
+                self._audit.finish(intent, "failed", 0, detail)
+            raise
+
+    def _run(self, intent: str) -> str:
         plan = self._audit.plan_of(intent)
         refusal = _step("prepare", self._prepare, intent)
         if refusal:

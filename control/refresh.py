@@ -190,7 +190,8 @@ class Refresher:
         except HeartwoodError as error:
             problem = problem_of(error)
         except Exception as error:  # noqa: BLE001 - a fault of ours in one source must not end the others
-            _log.exception("a reader failed", source=job.reader.source.value)
+            if not self._stopping:  # at the end of the process threads cannot be started any more
+                _log.exception("a reader failed", source=job.reader.source.value)
             problem = Problem(
                 type(error).__name__,
                 f"Heartwood failed to read it: {error}",

@@ -19,6 +19,7 @@ from control.planning import Judged, Planning
 from control.readers import make_readers
 from control.refresh import Refresher
 from control.settings import Settings, load_settings
+from control.single_executor import DirectoryLock
 from control.store import open_store
 from core.plans import Progress, Request
 from core.records import Snapshot, Source
@@ -74,6 +75,7 @@ class Console:
             self.refresher.snapshot,
             self.refresher.refresh_now,
             settings.data.workflow_database_url,
+            DirectoryLock(settings.data.dir),
         )
         self._lock = threading.Lock()
         self._started = False

@@ -19,6 +19,7 @@ from control.executor import Executor
 from control.history import History
 from control.planning import Planning
 from control.settings import Settings, load_settings
+from control.single_executor import DirectoryLock
 from control.store import open_store
 from core.plans import Request
 from core.records import Endpoint, Snapshot, Source
@@ -62,6 +63,7 @@ class Parts:
             self.snapshot,
             lambda *sources: self.refreshed.extend(sources),
             self.settings.data.workflow_database_url,
+            DirectoryLock(folder),
         )
 
     def snapshot(self) -> Snapshot:

@@ -16,8 +16,8 @@ import pytest
 
 from control.access import Actor
 from control.audit import utc_now
-from core.errors import Blocked, Denied, Expired, Unconfirmed
-from core.plans import Outcome, Request, Verdict
+from core.errors import Blocked, Conflict, Denied, Expired, Unconfirmed
+from core.plans import Outcome, Request, Step, Verdict
 from core.records import Source
 from tests.control.console_parts import ACTOR, Parts
 
@@ -174,6 +174,32 @@ def test_cancelled_before_the_first_change_nothing_is_done(tmp_path: Path) -> No
     parts.executor.stop()
     assert parts.wait("c1", "cancelled") == "cancelled"
     assert parts.gke.resizes == []
+
+
+def test_a_fault_of_ours_is_a_failed_intent(parts: Parts) -> None:
+    """An applier that breaks: the intent ends as failed, says so, and frees the tier."""
+
+    class Broken:
+        def start(self, step: Step) -> str:
+            raise ZeroDivisionError(step.title)
+
+        wait = verify = start
+
+    parts.executor._appliers = {"gke.set_node_pool_size": Broken()}  # type: ignore[dict-item]
+    intent = parts.submit()
+    assert parts.wait(intent, "failed", "succeeded") == "failed"
+    assert "ZeroDivisionError" in details(parts, intent)
+    assert parts.audit.unfinished() == ()
+
+
+def test_a_second_console_on_the_directory_only_looks(parts: Parts, tmp_path: Path) -> None:
+    """It starts, sees the record, and refuses to apply with the reason."""
+    second = Parts(tmp_path)
+    second.executor.start()
+    with pytest.raises(Conflict, match="another one"):
+        second.submit()
+    assert parts.wait(parts.submit(), "succeeded") == "succeeded"
+    assert len(second.audit.entries()) == 1
 
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
