@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import importlib.util
 import pkgutil
+import platform
 import signal
 import socket
 import time
@@ -144,7 +144,11 @@ class _Health:
             "speed": cloud.clock.speed,
             "seed": cloud.seed,
             "uptime_s": round(time.monotonic() - self._began, 3),
-            "version": VERSION,
+            "versions": {
+                "emulator": VERSION,
+                "python": platform.python_version(),
+                "grpc": grpc.__version__,
+            },
             "project": cloud.project.id,
             "rest_url": cloud.endpoints.rest_url,
             "grpc_target": cloud.endpoints.grpc_target,

@@ -32,6 +32,7 @@ def test_health_tells_what_runs(emulator: EmulatorProcess) -> None:
     """/healthz names scenario, speed, seed, version and addresses."""
     body = httpx.get(f"{emulator.rest_url}/healthz").json()
     assert body["status"] == "ok"
+    assert set(body["versions"]) >= {"emulator", "python", "grpc"}
     assert (body["scenario"], body["seed"], body["speed"]) == ("normal", 7, 600)
     assert (body["rest_url"], body["grpc_target"]) == (emulator.rest_url, emulator.grpc_target)
 
@@ -62,23 +63,23 @@ def test_unknown_paths_are_404_in_the_envelope(emulator: EmulatorProcess) -> Non
 
 
 def test_starts_fast_small_and_stops_clean() -> None:
-    """Answers within 4 s (idle machine), under 600 MB, ends with 0 within seconds of SIGTERM."""
-    began = time.monotonic()
+    """Ready after 4 s of processor time, under 600 MB, ends with 0 within seconds of SIGTERM."""
     running = start_emulator("full-fleet", speed=60)
-    started_s = time.monotonic() - began
+    process = Path(f"/proc/{running.process.pid}")
     try:
+        fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
+        processor_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         for path in ("/container/v1/projects/heartwood-demo/locations/-/clusters",
                      "/compute/v1/projects/heartwood-demo/aggregated/backendServices"):  # fmt: skip
             assert httpx.get(running.rest_url + path, timeout=30).status_code == 200
-        status = Path(f"/proc/{running.process.pid}/status").read_text()
-        resident_kb = int(status.split("VmRSS:")[1].split()[0])
+        resident_kb = int((process / "status").read_text().split("VmRSS:")[1].split()[0])
     finally:
         began = time.monotonic()
         exit_status = running.stop()
     assert exit_status == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert resident_kb < 600 * 1024
-    assert started_s < 12  # the aim is 4 s; tests share their machine
+    assert processor_s < 4
 
 
 @pytest.mark.parametrize("variable", ["HEARTWOOD_EMULATOR_PORT", "HEARTWOOD_EMULATOR_GRPC_PORT"])
