@@ -62,7 +62,7 @@ _BY_HTTP: Final = {
     405: "UNIMPLEMENTED",
     408: "DEADLINE_EXCEEDED",
     409: "ABORTED",
-    410: "NOT_FOUND",
+    410: "ABORTED",  # a list's continue token expired: the list changed while it was read
     412: "FAILED_PRECONDITION",
     413: "INVALID_ARGUMENT",
     416: "OUT_OF_RANGE",

@@ -79,7 +79,9 @@ def fetch(clients: Clients, query: Query, start: datetime, end: datetime, step_s
 
     try:
         found = clients.call(read, resource=resource, timeout_s=_TIMEOUT_S, policy=_POLICY)
-    except NotFound:
+    except NotFound as error:
+        if "metric" not in error.message.lower():
+            raise  # it is the project that is not there
         return []
     with calls.converting(resource):
         return [_row(series, query.scale) for series in found]

@@ -144,6 +144,19 @@ def test_grpc_codes(
     assert rpc.calls == (3 if retryable else 1)
 
 
+def test_an_unknown_metric_is_no_data_but_an_unknown_project_is_an_error(
+    clients: Clients, rpc: PlantedGrpc
+) -> None:
+    """Both are NOT_FOUND on the wire; only the first means that nothing was written yet."""
+    rpc.code, rpc.message = code_pb2.NOT_FOUND, 'Cannot find metric(s) that match type = "x/y".'
+    loads = Monitoring(clients).read_loads(SPECS, NOW, ())
+    assert loads["t"].requests_per_s is None
+    assert Monitoring(clients).read_chips(SPECS, NOW) == ()
+    rpc.message = "Requested project was not found"
+    with pytest.raises(errors.NotFound):
+        Monitoring(clients).read_loads(SPECS, NOW, ())
+
+
 def test_a_disabled_api_says_which_to_enable(clients: Clients, rpc: PlantedGrpc) -> None:
     """SERVICE_DISABLED names the API in its metadata."""
     rpc.code = code_pb2.PERMISSION_DENIED
