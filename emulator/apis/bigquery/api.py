@@ -124,7 +124,11 @@ class BigQuery:
         resources = [self._jobs.resource(j, _base(request)) for j in jobs]
         return {
             "kind": "bigquery#jobList",
-            "jobs": [{**r, "state": r["status"]["state"]} for r in resources],
+            "jobs": [
+                {k: v for k, v in r.items() if k not in ("etag", "selfLink")}
+                | {"state": r["status"]["state"]}
+                for r in resources
+            ],
         }
 
     # --- data -----------------------------------------------------------------------------------
@@ -150,7 +154,9 @@ class BigQuery:
         }  # fmt: skip
 
     def _datasets(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        return {"kind": "bigquery#datasetList", "etag": "1", "datasets": [self._dataset_resource()]}
+        whole = self._dataset_resource()
+        listed = {k: whole[k] for k in ("kind", "id", "location", "datasetReference")}
+        return {"kind": "bigquery#datasetList", "etag": "1", "datasets": [listed]}
 
     def _dataset(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         own, name = self._cloud.project, request.path_params["dataset"]

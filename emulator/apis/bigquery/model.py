@@ -42,6 +42,9 @@ class Warehouse:
             config={"threads": 2, "memory_limit": "300MB", "autoinstall_known_extensions": False}
         )
         self._database.execute("SET TimeZone = 'UTC'")
+        # A query may read the project's tables and nothing of the host.
+        self._database.execute("SET enable_external_access = false")
+        self._database.execute("SET lock_configuration = true")
 
     @property
     def table(self) -> str:

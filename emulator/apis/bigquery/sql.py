@@ -62,6 +62,9 @@ def _name_parameters(tree: exp.Expression) -> None:
 def _replace_tables(tree: exp.Expression, find_table: Callable[[str, str, str], str]) -> None:
     known = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     for table in list(tree.find_all(exp.Table)):
+        if isinstance(table.this, exp.Func):
+            function = table.this.sql(dialect="bigquery").split("(")[0]
+            raise BigQueryError("invalidQuery", f"Table-valued function not found: {function}")
         if not table.name or (not table.db and table.name.lower() in known):
             continue
         parts = ".".join(p for p in (table.catalog, table.db, table.name) if p).split(".")

@@ -70,7 +70,7 @@ def test_account_and_project(emulator: EmulatorProcess, wire: str) -> None:
     assert [a.name for a in client.list_billing_accounts(retry=None, timeout=20)] == [ACCOUNT]
     info = client.get_project_billing_info(name="projects/heartwood-demo", retry=None, timeout=20)
     assert info.billing_account_name == ACCOUNT
-    with pytest.raises(exceptions.PermissionDenied):
+    with pytest.raises(exceptions.Forbidden):
         client.get_billing_account(
             name="billingAccounts/000000-000000-000000", retry=None, timeout=20
         )

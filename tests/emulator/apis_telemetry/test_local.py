@@ -47,7 +47,7 @@ def serving_port() -> Iterator[int]:
 
 
 def test_measured_values_arrive(serving_port: int) -> None:
-    """The server's gauge is a series of namespace "local", with no point before the first scrape."""
+    """The server's gauge is a series of namespace "local", without points from before."""
     began = time.time()
     running = start_emulator(environment={"HEARTWOOD_SERVING_PORT": str(serving_port)})
     try:
