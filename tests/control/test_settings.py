@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -299,3 +300,16 @@ def test_no_setting_is_undocumented() -> None:
         if name != "tiers":
             assert isinstance(model, type)
             assert model.__doc__
+
+
+def test_the_file_shows_every_other_key_with_its_default(tmp_path: Path) -> None:
+    """What stands there as a comment is what holds without it, and no section is left out."""
+    text = DEFAULT_FILE.read_text(encoding="utf-8").partition("# --- tiers")[0]
+    shown = text.partition("# --- everything else")[2].partition("\n")[2]
+    plain = "\n".join(line.removeprefix("# ") for line in shown.splitlines())
+    said = load_settings(make_file(tmp_path, plain), {})
+    unsaid = load_settings(make_file(tmp_path, ""), {})
+    assert said.model_dump() == unsaid.model_dump()
+    sections = ("ports", "hosts", "data", "refresh", "log")
+    known = {key for key, _ in leaves(said.model_dump(include=set(sections)))}
+    assert known == {key for key, _ in leaves(tomllib.loads(plain))}
