@@ -22,6 +22,7 @@ CLIENT_ERROR_RATIO: Final = 0.003
 SERVER_ERROR_RATIO: Final = 2e-4
 FRONT_END_S: Final = 0.018  # tokenising, HTTP and scheduling before the first step
 PREFIX_RETENTION_S: Final = 120.0  # how long an engine would keep the pages of ended requests
+RUNTIME_HBM_RATIO: Final = 0.02  # of the HBM, for programs and scratch space
 
 _PROMPT_CV2: Final = math.exp(PROMPT_SIGMA**2) - 1.0
 _OUTPUT_CV2: Final = math.exp(OUTPUT_SIGMA**2) - 1.0
@@ -63,6 +64,31 @@ class Load:
     duty_ratio: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Inside one engine: streams that decode, a step's time, the share of time left by prompts."""
+
+    streams: Floats
+    step_s: Floats
+    free: Floats
+    prefill_s: Floats
+
+    @property
+    def itl_s(self) -> Floats:
+        """Mean time between two tokens of a stream."""
+        return self.step_s / self.free
+
+
+def _steps(engine: Engine, rate: Floats, slow: Floats) -> _Steps:
+    """n = rate·L·step(n)/free, solved for n with step(n) = a + b·n (see roofline.py)."""
+    prefill = engine.prefill_s * slow
+    free = 1.0 - rate * prefill
+    base, each = engine.step_base_s * slow, engine.step_per_stream_s * slow
+    tokens = rate * engine.output_tokens
+    streams = tokens * base / np.maximum(free - tokens * each, 1e-6)
+    return _Steps(streams, base + streams * each, free, prefill)
+
+
 def solve(
     engine: Engine,
     minutes: Ints,
@@ -71,66 +97,53 @@ def solve(
     slow: Floats,
     extra_errors: Floats,
 ) -> Load:
-    """The load of a part whose `slices` face `offered` requests/s."""
+    """The load of a part whose `slices` face `offered` requests/s.
+
+    `slow` ≥ 1 stretches all times of the engines; `extra_errors` is the share of accepted requests
+    that fail beside the usual.
+    """
     engines = slices * engine.per_slice
-    serving = np.maximum(engines, 1e-9)
     client_errors = CLIENT_ERROR_RATIO * offered
     demand = offered - client_errors
     capacity = engines * engine.capacity_rps / slow
     accepted = np.minimum(demand, MAX_UTILISATION * capacity)
     utilisation = np.where(capacity > 0, accepted / np.maximum(capacity, 1e-9), 0.0)
-    rate = accepted / serving
-    prompt_share = rate * engine.prefill_s * slow
-    free = 1.0 - prompt_share
-    length = engine.output_tokens
-    base, each = engine.step_base_s * slow, engine.step_per_stream_s * slow
-    streams = rate * length * base / np.maximum(free - rate * length * each, 1e-6)
-    step = base + streams * each
-    itl = step / free
-    wait_prompt = (
-        rate * (engine.prefill_s * slow) ** 2 * (1 + _PROMPT_CV2) / np.maximum(2 * free, 1e-6)
-    )
-    queue = wait_prompt + _slot_wait(engine, utilisation, length * itl)
-    prefill = FRONT_END_S + engine.prefill_s * slow + step / 2
-    ttft = queue + prefill
-    e2e = ttft + length * itl
-    ttft_var = (engine.prefill_s * slow) ** 2 * _PROMPT_CV2 + queue**2 + (0.25 * FRONT_END_S) ** 2
-    e2e_var = ttft_var + (length * itl) ** 2 * _OUTPUT_CV2
+    rate = accepted / np.maximum(engines, 1e-9)
+    inside = _steps(engine, rate, slow)
+    decode = engine.output_tokens * inside.itl_s
+    wait_prompt = rate * inside.prefill_s**2 * (1 + _PROMPT_CV2) / np.maximum(2 * inside.free, 1e-6)
+    queue = wait_prompt + _slot_wait(engine, utilisation, decode)
+    prefill = FRONT_END_S + inside.prefill_s + inside.step_s / 2
+    ttft, e2e = queue + prefill, queue + prefill + decode
+    ttft_var = inside.prefill_s**2 * _PROMPT_CV2 + queue**2 + (0.25 * FRONT_END_S) ** 2
     errors = np.minimum(SERVER_ERROR_RATIO * (1 + 3 * utilisation**8) + extra_errors, 1.0)
     failed = accepted * errors
-    pages = streams * (engine.prompt_tokens + length / 2)
-    pages += rate * (engine.prompt_tokens + length) * PREFIX_RETENTION_S
+    kv_bytes = _kv_bytes(engine, inside.streams, rate)
+    return Load(
+        minutes=minutes, slices=slices, engines=engines, offered=offered, accepted=accepted,
+        completed=accepted - failed, client_errors=client_errors, failed=failed,
+        rejected=demand - accepted, utilisation=utilisation,
+        running=accepted * (e2e - queue), waiting=accepted * queue,
+        queue_s=queue, prefill_s=prefill,
+        ttft_s=ttft, ttft_sigma=_shape(ttft_var, ttft),
+        itl_s=inside.itl_s, itl_sigma=0.30 + 0.25 * utilisation**4,
+        e2e_s=e2e, e2e_sigma=_shape(ttft_var + decode**2 * _OUTPUT_CV2, e2e),
+        prompt_tokens=accepted * engine.prompt_tokens,
+        generation_tokens=(accepted - failed) * engine.output_tokens,
+        kv_ratio=kv_bytes / engine.kv_pool_bytes,
+        hbm_ratio=(engine.weight_bytes + kv_bytes) / engine.hbm_bytes + RUNTIME_HBM_RATIO,
+        bandwidth_ratio=_bandwidth(engine, inside.streams, inside.step_s, inside.free),
+        duty_ratio=_duty(engine, inside.streams, inside.step_s, 1.0 - inside.free),
+    )  # fmt: skip
+
+
+def _kv_bytes(engine: Engine, streams: Floats, rate: Floats) -> Floats:
+    """KV pages in use: running streams, and those of ended requests kept as prefixes."""
+    pages = streams * (engine.prompt_tokens + engine.output_tokens / 2)
+    pages = pages + rate * (engine.prompt_tokens + engine.output_tokens) * PREFIX_RETENTION_S
     # The pool evicts what was used least, the more so the fuller it is: a soft limit.
     wanted = pages * engine.kv_bytes_per_token / engine.kv_pool_bytes
-    kv_bytes = -np.expm1(-wanted) * engine.kv_pool_bytes
-    return Load(
-        minutes=minutes,
-        slices=slices,
-        engines=engines,
-        offered=offered,
-        accepted=accepted,
-        completed=accepted - failed,
-        client_errors=client_errors,
-        failed=failed,
-        rejected=demand - accepted,
-        utilisation=utilisation,
-        running=accepted * (e2e - queue),
-        waiting=accepted * queue,
-        queue_s=queue,
-        prefill_s=prefill,
-        ttft_s=ttft,
-        ttft_sigma=_shape(ttft_var, ttft),
-        itl_s=itl,
-        itl_sigma=np.full(itl.shape, 0.30) + 0.25 * utilisation**4,
-        e2e_s=e2e,
-        e2e_sigma=_shape(e2e_var, e2e),
-        prompt_tokens=accepted * engine.prompt_tokens,
-        generation_tokens=(accepted - failed) * length,
-        kv_ratio=kv_bytes / engine.kv_pool_bytes,
-        hbm_ratio=(engine.weight_bytes + kv_bytes) / engine.hbm_bytes + 0.02,
-        bandwidth_ratio=_bandwidth(engine, streams, step, free),
-        duty_ratio=_duty(engine, streams, step, prompt_share),
-    )
+    return -np.expm1(-wanted) * engine.kv_pool_bytes
 
 
 def _slot_wait(engine: Engine, utilisation: Floats, service_s: Floats) -> Floats:

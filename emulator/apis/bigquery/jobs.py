@@ -146,6 +146,8 @@ class Jobs:
             status |= {"errorResult": job.error.proto(), "errors": [job.error.proto()]}
         project = self._cloud.project.id
         query = {**job.configuration["query"]}
+        if "queryParameters" in query:
+            query["queryParameters"] = _texts(query["queryParameters"])
         query.setdefault("destinationTable", {
             "projectId": project, "datasetId": "_results", "tableId": f"anon{job.id}"})  # fmt: skip
         statistics = {
@@ -189,6 +191,15 @@ class Jobs:
             "cacheHit": False,
         }
         return body | page(job.result, options)
+
+
+def _texts(value: Any) -> Any:
+    """Numbers as texts, as BigQuery repeats parameter values."""
+    if isinstance(value, dict):
+        return {k: _texts(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_texts(v) for v in value]
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def page(table: pa.Table, options: Mapping[str, str]) -> dict[str, Any]:
