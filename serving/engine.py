@@ -238,7 +238,7 @@ class Engine:
         self._jobs.clear()
         for job in ended:
             self._scheduler.finish(job.sequence, reason)
-            self._observe_end(job, "abort")
+            self._observe_end(job, reason)
         self._gauge()
         self._deliver([(job, Delta("", len(job.sequence.generated), reason)) for job in ended])
 

@@ -41,7 +41,7 @@ class Metrics:
             (*_LABELS, "finished_reason"),
             registry=self.registry,
         )
-        for reason in ("stop", "length", "abort"):
+        for reason in ("stop", "length", "abort", "error"):
             self._success.labels(**self._labels, finished_reason=reason)
         self._make_histograms()
         self.compilations = self._counter(
@@ -87,7 +87,7 @@ class Metrics:
         return made.labels(**self._labels)
 
     def finished(self, reason: str) -> None:
-        """Count one ended request: stop, length or abort."""
+        """Count one ended request: stop, length, abort (the client left) or error (ours)."""
         self._success.labels(**self._labels, finished_reason=reason).inc()
 
     def expose(self) -> bytes:
