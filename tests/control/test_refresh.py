@@ -55,7 +55,12 @@ def start() -> Iterator[Start]:
             Source.PRICES, interval_s, source.read, "here", identity=lambda: "somebody"
         )
         given = {"backoff_first_s": 0.02, "backoff_max_s": 0.1, "on_demand_gap_s": 0.05, **limits}
-        refresher = Refresher(make_specs(), [reader], **given)
+        # Others beside it, so that the pool has threads to spare for a wrong second read.
+        idle = [
+            SourceReader(s, 3600.0, lambda _: {})
+            for s in (Source.BUDGETS, Source.COSTS, Source.TPU)
+        ]
+        refresher = Refresher(make_specs(), [reader, *idle], **given)
         refresher.start()
         started.append(refresher)
         return refresher
@@ -192,7 +197,7 @@ def test_waiting_for_a_change(start: Start) -> None:
     """wait returns when the version grows, and False when it does not in time."""
     source = FakeSource()
     refresher = start(source, 60.0)
-    assert refresher.wait_for_first([Source.PRICES], 5.0)
+    assert refresher.wait_for_first(list(Source), 5.0)
     assert not refresher.wait(refresher.version, 0.05)
     refresher.refresh_now()
     assert refresher.wait(refresher.version, 5.0)

@@ -95,6 +95,15 @@ def test_a_prefix_rule_is_a_prefix_of_whole_segments(pattern: str, segments: lis
         assert path_fits(pattern, path) == (pattern == path)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_exact_host_beats_a_wildcard_of_its_length(order: int) -> None:
+    """ "a.example.com" and "*.example.com" are as long as each other: the exact one wins."""
+    exact = PathMatcher("exact", ("a.example.com",), "exact", ())
+    wild = PathMatcher("wild", ("*.example.com",), "wild", ())
+    matchers = (exact, wild)[::order]
+    assert where_does("/", "a.example.com", UrlMap("m", "d", matchers)).service == "exact"
+
+
 def test_a_wildcard_host_needs_something_before_the_suffix() -> None:
     """ "*.example.com" fits a.example.com, not .example.com nor example.com."""
     assert host_fits("*.example.com", "a.example.com")
