@@ -39,7 +39,7 @@ class Warehouse:
         self._made: tuple[int, int, int] | None = None
         self._rows = 0
         self._database = duckdb.connect(
-            config={"threads": 2, "memory_limit": "300MB", "autoinstall_known_extensions": False}
+            config={"threads": 2, "memory_limit": "160MB", "autoinstall_known_extensions": False}
         )
         self._database.execute("SET TimeZone = 'UTC'")
         # A query may read the project's tables and nothing of the host.
@@ -80,17 +80,22 @@ class Warehouse:
     def _fill(self, found: Bill) -> None:
         cursor = self._database.cursor()
         fact, line = _fact(self._cloud.seed, found), _dimension(found.lines)
-        cursor.register("fact", fact)
-        cursor.register("line_flat", line)
+        cursor.register("fact_frame", fact)
+        cursor.register("line_frame", line)
+        # One transaction, so that a query beside it sees the old rows or the new ones.
+        cursor.execute("BEGIN")
+        cursor.execute("CREATE OR REPLACE TABLE fact AS SELECT * FROM fact_frame")
         cursor.execute(
-            "CREATE OR REPLACE TEMP TABLE line AS SELECT * EXCLUDE (keys, vals), list_transform("
-            "keys, lambda k, i: {'key': k, 'value': vals[i]}) AS labels FROM line_flat"
+            "CREATE OR REPLACE TABLE line AS SELECT * EXCLUDE (keys, vals), list_transform("
+            "keys, lambda k, i: {'key': k, 'value': vals[i]}) AS labels FROM line_frame"
         )
-        project = self._cloud.project
-        cursor.execute(
-            CREATE,
-            {"account": project.billing_account, "project": project.id, "number": project.number},
-        )
+        text, own = CREATE, self._cloud.project
+        for name, value in (
+            ("account", own.billing_account), ("project", own.id), ("number", own.number),
+        ):  # fmt: skip
+            text = text.replace("{" + name + "}", value)
+        cursor.execute(text)
+        cursor.execute("COMMIT")
         cursor.close()
         self._rows = len(fact)
 

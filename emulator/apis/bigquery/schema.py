@@ -51,14 +51,14 @@ EXPORT: Final[list[dict[str, Any]]] = [
 ]  # fmt: skip
 
 CREATE: Final = """
-CREATE OR REPLACE TABLE export AS
+CREATE OR REPLACE VIEW export AS
 SELECT
-  $account AS billing_account_id,
+  '{account}' AS billing_account_id,
   {'id': line.service_id, 'description': line.service} AS service,
   {'id': line.sku_id, 'description': line.sku} AS sku,
   to_timestamp(fact.start) AS usage_start_time,
   to_timestamp(fact.start + 3600) AS usage_end_time,
-  {'id': $project, 'number': $number, 'name': $project} AS project,
+  struct_pack(id := '{project}', number := '{number}', name := '{project}') AS project,
   line.labels AS labels,
   []::STRUCT(key VARCHAR, value VARCHAR)[] AS system_labels,
   {'location': line.location, 'country': 'US', 'region': line.region,
