@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any, Final
 
-import pandas  # noqa: F401  # whole before plotly looks at it: a reader's thread may be importing it
-import plotly.graph_objects as go
+# Whole before plotly, which Streamlit imports, looks at it: a reader may just be importing it.
+import pandas as pandas
 import streamlit as st
 
 from core.series import Annotation, Series, Window
@@ -67,7 +67,6 @@ class Line:
     colour: str
     dash: str = "solid"
     width: float = 1.6
-    shown: bool = True  # False: only after a click on the legend
 
 
 def line_of(series: Series, name: str, colour: str, dash: str = "solid") -> Line:
@@ -114,78 +113,110 @@ def time_chart(
     annotations: Sequence[Annotation] = (),
     limit_line: tuple[float, str] | None = None,
     height: int = 210,
-    from_zero: bool = True,
-    legend: bool = True,
 ) -> None:
     """Lines over time. `limit_line` is a value (in the unit) with its name, for an objective."""
-    unit = unit_of(unit_name)
-    figure = go.Figure()
-    per_line = max(60, MAX_POINTS // max(1, len(lines)))
-    for line in lines:
-        times, values = thin(line.times, line.values, per_line)
-        figure.add_trace(_trace(line, times, values, unit))
-    if limit_line is not None:
-        _draw_limit(figure, limit_line[0] * unit.factor, limit_line[1])
-    _draw_annotations(figure, annotations, window)
-    figure.update_layout(**_layout(window, unit, key, height, legend, len(lines)))
-    if from_zero:
-        figure.update_yaxes(rangemode="tozero")
+    figure = time_figure(
+        lines,
+        unit_name,
+        window,
+        revision=f"{key}:{(window.end - window.start).total_seconds():.0f}",
+        annotations=annotations,
+        limit_line=limit_line,
+        height=height,
+    )
     st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
 
 
-def _trace(line: Line, times: list[datetime], values: list[float | None], unit: Unit) -> go.Scatter:
+def time_figure(
+    lines: Sequence[Line],
+    unit_name: str,
+    window: Window,
+    *,
+    revision: str,
+    annotations: Sequence[Annotation] = (),
+    limit_line: tuple[float, str] | None = None,
+    height: int = 210,
+) -> dict[str, Any]:
+    """The chart as plotly's own dictionary, which is much cheaper to build than its objects.
+
+    An annotation after the window's end widens the axis, so that what was just done is seen.
+    """
+    unit = unit_of(unit_name)
+    per_line = max(60, MAX_POINTS // max(1, len(lines)))
+    window = replace(window, end=max((window.end, *(a.at for a in annotations))))
+    shown = [a for a in annotations if a.at >= window.start]
+    layout = _layout(window, unit, revision, height, len(lines) > 1)
+    data = [_trace(line, *thin(line.times, line.values, per_line), unit) for line in lines]
+    if limit_line is not None:
+        _draw_limit(layout, limit_line[0] * unit.factor, limit_line[1])
+    if shown:
+        data.append(_draw_annotations(layout, shown))
+    return {"data": data, "layout": layout}
+
+
+def _trace(
+    line: Line, times: list[datetime], values: list[float | None], unit: Unit
+) -> dict[str, Any]:
     alone = sum(v is not None for v in values) < 3
-    return go.Scatter(
-        x=times,
-        y=[None if v is None else v * unit.factor for v in values],
-        name=line.name,
-        mode="lines+markers" if alone else "lines",
-        connectgaps=False,
-        line={"color": line.colour, "width": line.width, "dash": line.dash},
-        marker={"size": 5},
-        visible=True if line.shown else "legendonly",
-        hovertemplate=f"%{{y:{unit.hover}}}{unit.suffix}",
-    )
+    return {
+        "type": "scatter",
+        "x": [_moment(t) for t in times],
+        "y": [None if v is None else v * unit.factor for v in values],
+        "name": line.name,
+        "mode": "lines+markers" if alone else "lines",
+        "connectgaps": False,
+        "line": {"color": line.colour, "width": line.width, "dash": line.dash},
+        "marker": {"size": 5},
+        "hovertemplate": f"%{{y:{unit.hover}}}{unit.suffix}",
+    }
 
 
-def _draw_limit(figure: go.Figure, value: float, name: str) -> None:
+def _moment(moment: datetime) -> str:
+    """UTC as plotly reads it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _draw_limit(layout: dict[str, Any], value: float, name: str) -> None:
     colour = palette.current().warning
-    figure.add_hline(
-        y=value,
-        line={"color": colour, "width": 1, "dash": "dash"},
-        annotation={"text": name, "font": {"size": 10, "color": colour}, "yshift": -1},
-        annotation_position="top left",
+    across = {"xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value}
+    layout["shapes"].append(
+        {"type": "line", **across, "line": {"color": colour, "width": 1, "dash": "dash"}}
     )
+    layout["annotations"].append(
+        {
+            "text": name, "xref": "paper", "x": 0, "y": value, "xanchor": "left",
+            "yanchor": "bottom", "showarrow": False, "font": {"size": 10, "color": colour},
+        }
+    )  # fmt: skip
 
 
-def _draw_annotations(figure: go.Figure, annotations: Sequence[Annotation], window: Window) -> None:
-    """A dotted line and a mark on top for each; what happened stands in the mark's hover."""
-    shown = [a for a in annotations if window.start <= a.at <= window.end]
-    if not shown:
-        return
+def _draw_annotations(layout: dict[str, Any], shown: Sequence[Annotation]) -> dict[str, Any]:
+    """A dotted line for each; returns the marks on top, in whose hover stands what happened."""
     colours = palette.current()
     tints = [colours.text if a.source == "heartwood" else colours.muted for a in shown]
-    for annotation, tint in zip(shown, tints, strict=True):
-        figure.add_shape(
-            type="line", x0=annotation.at, x1=annotation.at, y0=0, y1=1, yref="paper",
-            line={"color": tint, "width": 1, "dash": "dot"}, opacity=0.55, layer="below",
-        )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=[a.at for a in shown],
-            y=[1.0] * len(shown),
-            yaxis="y2",
-            mode="markers",
-            marker={"symbol": "triangle-down", "size": 9, "color": tints},
-            text=[_annotation_text(a) for a in shown],
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=False,
-            cliponaxis=False,
-        )
-    )
-    figure.update_layout(
-        yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-    )
+    moments = [_moment(a.at) for a in shown]
+    layout["shapes"] += [
+        {
+            "type": "line", "x0": moment, "x1": moment, "y0": 0, "y1": 1, "yref": "paper",
+            "line": {"color": tint, "width": 1, "dash": "dot"}, "opacity": 0.55, "layer": "below",
+        }
+        for moment, tint in zip(moments, tints, strict=True)
+    ]  # fmt: skip
+    layout["yaxis2"] = {
+        "overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True,
+    }  # fmt: skip
+    return {
+        "type": "scatter",
+        "x": moments,
+        "y": [1.0] * len(shown),
+        "yaxis": "y2",
+        "mode": "markers",
+        "marker": {"symbol": "triangle-down", "size": 9, "color": tints},
+        "text": [_annotation_text(a) for a in shown],
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+        "cliponaxis": False,
+    }
 
 
 def _annotation_text(annotation: Annotation) -> str:
@@ -194,23 +225,22 @@ def _annotation_text(annotation: Annotation) -> str:
     return f"<b>{where}{annotation.text}</b><br>{by}, {formats.clock(annotation.at)} UTC"
 
 
-def _layout(
-    window: Window, unit: Unit, key: str, height: int, legend: bool, lines: int
-) -> dict[str, Any]:
-    span_s = (window.end - window.start).total_seconds()
+def _layout(window: Window, unit: Unit, revision: str, height: int, legend: bool) -> dict[str, Any]:
     return {
         "height": height,
-        "margin": {"l": 4, "r": 8, "t": 26 if legend and lines > 1 else 10, "b": 4},
+        "margin": {"l": 4, "r": 8, "t": 26 if legend else 10, "b": 4},
         "hovermode": "x unified",
         "hoverlabel": {"font": {"size": 12}},
-        "showlegend": legend and lines > 1,
+        "showlegend": legend,
+        "shapes": [],
+        "annotations": [],
         "legend": {
             "orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": None,
             "font": {"size": 11}, "itemwidth": 30,
         },
-        "uirevision": f"{key}:{span_s:.0f}",
+        "uirevision": revision,
         "xaxis": {
-            "type": "date", "range": [window.start, window.end], "title": None,
+            "type": "date", "range": [_moment(window.start), _moment(window.end)], "title": None,
             "automargin": True, "tickfont": {"size": 10.5}, "nticks": 7,
             "hoverformat": "%a %d %b %H:%M UTC",
             "tickformatstops": [
@@ -222,6 +252,7 @@ def _layout(
             "title": {"text": unit.title or None, "font": {"size": 10.5}, "standoff": 4},
             "tickformat": unit.ticks, "ticksuffix": unit.suffix, "automargin": True,
             "tickfont": {"size": 10.5}, "nticks": 5, "fixedrange": True,
+            "rangemode": "tozero",
         },
     }  # fmt: skip
 
@@ -237,7 +268,7 @@ class Stack:
 
 
 def stacked_bars(
-    labels: Sequence[Any],
+    labels: Sequence[date],
     stacks: Sequence[Stack],
     unit_name: str,
     *,
@@ -245,39 +276,41 @@ def stacked_bars(
     alt: str,
     height: int = 280,
 ) -> None:
-    """Bars stacked per label; bars that may still grow are drawn hatched."""
+    """Bars stacked per day; bars that may still grow are drawn hatched."""
     unit = unit_of(unit_name)
-    figure = go.Figure()
-    for stack in stacks:
-        hatch = ["/" if f else "" for f in stack.faded] or None
-        figure.add_trace(
-            go.Bar(
-                x=list(labels),
-                y=[None if v is None else v * unit.factor for v in stack.values],
-                name=stack.name,
-                marker={
-                    "color": stack.colour,
-                    "line": {"width": 0},
-                    "pattern": {"shape": hatch, "size": 5, "solidity": 0.35},
-                },
-                hovertemplate=f"%{{y:{unit.hover}}}{unit.suffix}",
-            )
-        )
-    figure.update_layout(
-        height=height,
-        barmode="relative",
-        bargap=0.25,
-        hovermode="x unified",
-        margin={"l": 4, "r": 8, "t": 26, "b": 4},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": None,
-                "font": {"size": 11}},
-        uirevision=key,
-        xaxis={"automargin": True, "tickfont": {"size": 10.5}, "title": None},
-        yaxis={"tickformat": unit.ticks, "ticksuffix": unit.suffix, "automargin": True,
-               "tickfont": {"size": 10.5}, "nticks": 6, "fixedrange": True,
-               "title": {"text": unit.title, "font": {"size": 10.5}, "standoff": 4}},
-    )  # fmt: skip
+    layout = {
+        "height": height,
+        "barmode": "relative",
+        "bargap": 0.25,
+        "hovermode": "x unified",
+        "margin": {"l": 4, "r": 8, "t": 26, "b": 4},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": None,
+                   "font": {"size": 11}},
+        "uirevision": key,
+        "xaxis": {"automargin": True, "tickfont": {"size": 10.5}, "title": None,
+                  "tickformat": "%d %b", "nticks": 8},
+        "yaxis": {"tickformat": unit.ticks, "ticksuffix": unit.suffix, "automargin": True,
+                  "tickfont": {"size": 10.5}, "nticks": 6, "fixedrange": True,
+                  "title": {"text": unit.title, "font": {"size": 10.5}, "standoff": 4}},
+    }  # fmt: skip
+    figure = {"data": [_bar(labels, stack, unit) for stack in stacks], "layout": layout}
     st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+def _bar(labels: Sequence[date], stack: Stack, unit: Unit) -> dict[str, Any]:
+    hatch = ["/" if f else "" for f in stack.faded]
+    return {
+        "type": "bar",
+        "x": [day.isoformat() for day in labels],
+        "y": [None if v is None else v * unit.factor for v in stack.values],
+        "name": stack.name,
+        "marker": {
+            "color": stack.colour,
+            "line": {"width": 0},
+            "pattern": {"shape": hatch, "size": 5, "solidity": 0.35},
+        },
+        "hovertemplate": f"%{{y:{unit.hover}}}{unit.suffix}",
+    }
 
 
 def sparkline(values: Values, colour: str, width: int = 200, height: int = 30) -> str:

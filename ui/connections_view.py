@@ -40,7 +40,9 @@ def sources() -> None:
         if state.problem is not None:
             since = formats.since(state.failing_since, now).removesuffix(" ago")
             states.show_problem(
-                f"{states.SOURCE_TITLES[state.source]}: failing for {since}", state.problem
+                f"{states.SOURCE_TITLES[state.source]}: failing for {since}",
+                state.problem,
+                again=True,
             )
 
 

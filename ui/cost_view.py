@@ -248,4 +248,8 @@ def reconciliation() -> None:
 
 
 def _signed(difference: float | None) -> str:
-    return "–" if difference is None else f"{difference * 100:+.1f}%".replace("-", "−")
+    if difference is None:
+        return "–"
+    if abs(difference) < 0.0005:
+        return "the same"
+    return f"{difference * 100:+.1f}%".replace("-", "−")

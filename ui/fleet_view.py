@@ -113,6 +113,8 @@ def _metric_choice() -> str:
 def slices() -> None:
     """Slices of the chosen tiers; choosing one shows its hosts and chips."""
     derived = access.derived()
+    if _unread(derived):
+        return
     pieces = {f"{t.name}/{s.name}": (t, s) for t in shown_tiers(derived) for s in t.slices}
     names = ["", *pieces]
     chosen = st.selectbox(
@@ -134,6 +136,14 @@ def slices() -> None:
             "HBM": tables.share("HBM"),
         },
     )
+
+
+def _unread(derived: Derived) -> bool:
+    """Whether no inventory was read yet; then says so."""
+    if derived.fleet.unassigned is not None:
+        return False
+    states.show_missing(derived.snapshot.sources, INVENTORY)
+    return True
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -200,6 +210,8 @@ def _slice_detail(tier: FleetTier, piece: FleetSlice) -> None:
 def hosts() -> None:
     """Hosts of the chosen tiers with filters."""
     derived = access.derived()
+    if _unread(derived):
+        return
     every = [(t, s, h) for t in shown_tiers(derived) for s in t.slices for h in s.hosts]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         words_wanted = st.text_input(

@@ -21,7 +21,7 @@ from core.fleet import FleetSlice, FleetTier
 from core.records import ChipReading
 from ui import formats, palette
 
-_UNKNOWN_Z: Final = -0.1  # below the scale, where only the colour of "unknown" lies
+_UNKNOWN_Z: Final = -0.2  # below the scale, where only the colour of "unknown" lies
 _ASPECT: Final = 4.2  # columns per row of the whole picture
 _BLOCK_GAP: Final = 3  # rows between two tiers, for the name of the lower one
 
@@ -140,7 +140,7 @@ def _block(
 
 
 def _scale(colours: palette.Palette) -> list[tuple[float, str]]:
-    """Unknown up to just below 0, then the mode's scale from 0 to 1 (z runs from −0.1 to 1)."""
+    """Unknown up to just below 0, then the mode's scale from 0 to 1 (z runs from −0.25 to 1)."""
     zero = -_UNKNOWN_Z / (1 - _UNKNOWN_Z)
     steps = len(colours.scale) - 1
     ramp = [(zero + (1 - zero) * i / steps, c) for i, c in enumerate(colours.scale)]
@@ -156,8 +156,8 @@ def chips_heatmap(tiers: Iterable[FleetTier], metric: Metric, *, key: str) -> Pi
     rows, columns = picture.z.shape
     figure = go.Figure(_trace(picture, metric, colours))
     figure.update_layout(
-        height=max(110, min(620, round(rows * 1080 / columns) + 10)),
-        margin={"l": 0, "r": 0, "t": 2, "b": 2},
+        height=max(120, min(620, round(rows * 1080 / columns) + 40)),
+        margin={"l": 0, "r": 0, "t": 34, "b": 2},
         xaxis={"visible": False, "fixedrange": True, "range": [-0.5, columns - 0.5]},
         yaxis={"visible": False, "fixedrange": True, "range": [rows - 0.5, -0.5]},
         uirevision=key,
@@ -180,13 +180,19 @@ def _trace(picture: Picture, metric: Metric, colours: palette.Palette) -> go.Hea
     bar: dict[str, Any] = {
         "tickvals": [_UNKNOWN_Z / 2, 0.0, 0.25, 0.5, 0.75, 1.0],
         "ticktext": ["unknown", "0%", "25%", "50%", "75%", "100%"],
-        "thickness": 9,
+        "orientation": "h",
+        "thickness": 8,
         "outlinewidth": 0,
         "tickfont": {"size": 10},
-        "len": 1.0,
+        "tickangle": 0,
+        "len": 380,
+        "lenmode": "pixels",
+        "x": 0.985,
+        "xanchor": "right",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "ypad": 2,
         "title": None,
-        "x": 1.0,
-        "xpad": 8,
     }
     return go.Heatmap(
         z=picture.z,

@@ -6,6 +6,7 @@ The cache itself is `control/history.py`'s; how a chart looks is `ui/charts.py`'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from control.history import Reading
 from core.records import Problem
@@ -107,6 +108,10 @@ def _lines(readings: Sequence[Reading]) -> list[charts.Line]:
 
 
 def _annotations(window: Window) -> Sequence[Annotation]:
-    """What happened in the window to the shown tiers."""
+    """What happened to the shown tiers from the window's start until now.
+
+    The window ends at a whole step, up to two hours ago: what was just done would be missing.
+    """
     chosen = view.current()
-    return [a for a in access.happened(window) if not a.tier or chosen.shows(a.tier)]
+    until_now = replace(window, end=max(window.end, access.now()))
+    return [a for a in access.happened(until_now) if not a.tier or chosen.shows(a.tier)]

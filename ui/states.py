@@ -146,15 +146,15 @@ def show_missing(
         return
     for state in failed:
         assert state.problem is not None
-        show_problem(f"{SOURCE_TITLES[state.source]} cannot be read", state.problem)
+        show_problem(f"{SOURCE_TITLES[state.source]} cannot be read", state.problem, again=True)
 
 
-def show_problem(title: str, problem: Problem) -> None:
-    """An error with its reason and the next step."""
+def show_problem(title: str, problem: Problem, *, again: bool = False) -> None:
+    """An error with its reason and the next step; `again`: it is tried again by itself."""
     body = formats.plain(problem.message)
     if problem.hint:
         body += f"  \n**Next step:** {formats.plain(problem.hint)}"
-    if problem.retryable:
+    if again:
         body += "  \n:small[It is tried again by itself.]"
     st.error(body, title=title, icon=":material/error:")
 

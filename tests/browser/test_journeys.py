@@ -36,7 +36,9 @@ def test_a_narrow_window_does_not_scroll_sideways(open_page: Open) -> None:
     for path in ("", "fleet", "traffic", "cost", "playground", "audit", "connections"):
         page = open_page(path, width=420)
         assert page.evaluate("document.documentElement.scrollWidth") <= 420, path
-        wide = page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth")
+        wide = page.get_by_test_id("stAppViewContainer").evaluate(
+            "e => e.scrollWidth - e.clientWidth"
+        )
         assert wide <= 1, path
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.fleet import assemble_fleet
 from core.records import ChipReading
+from core.series import Annotation, Signal
 from tests import make
 from ui import charts, heatmap, tables
 
@@ -86,3 +87,28 @@ def test_significant_digits() -> None:
     assert tables.significant(1884.4) == 1880
     assert tables.significant(None) is None
     assert math.isclose(tables.significant(0.014612) or 0, 0.0146)
+
+
+def test_a_time_chart_keeps_gaps_zoom_and_our_actions() -> None:
+    """Gaps are not joined, the zoom outlives a refresh, what we did is marked even past the end."""
+    window = make.make_window(6, step_s=60)
+    series = make.make_series("small", Signal.REQUESTS, window, gap=(100, 160))
+    done = Annotation(window.end + timedelta(seconds=40), "small", "scaled", "heartwood")
+    lines = [charts.line_of(series, "Small", "#2862C9")]
+    figure = charts.time_figure(
+        lines, "requests/s", window, revision="chart:6h", annotations=[done]
+    )
+    line, marks = figure["data"]
+    assert line["connectgaps"] is False
+    assert line["y"].count(None) == 60
+    assert "scaled" in marks["text"][0]
+    assert figure["layout"]["uirevision"] == "chart:6h"
+    assert figure["layout"]["xaxis"]["range"][1] == marks["x"][0]
+    assert figure["layout"]["yaxis"]["title"]["text"] == "requests/s"
+
+
+def test_an_objective_is_a_line_in_the_charts_own_unit() -> None:
+    """300 ms stand at 0.3 on an axis that is drawn in seconds."""
+    window = make.make_window(1, step_s=60)
+    figure = charts.time_figure([], "ms", window, revision="r", limit_line=(300.0, "objective"))
+    assert figure["layout"]["shapes"][0]["y0"] == 0.3
