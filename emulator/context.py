@@ -36,6 +36,8 @@ class Cloud:
     Attributes:
         lock: guards changes of any store; short sections only.
         endpoints: the addresses, once bound.
+        disabled_services: services that the project has disabled, e.g. "tpu.googleapis.com", with
+            their titles; Service Usage keeps it, the wire refuses their calls.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Cloud:
     calls: CallCounter = field(default_factory=CallCounter)
     endpoints: Endpoints = field(default_factory=Endpoints)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    disabled_services: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.operations = Operations(self.clock, self.lock)

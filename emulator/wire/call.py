@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emulator.wire.errors import ApiError, unimplemented
+from emulator.wire.errors import ApiError, service_disabled, unimplemented
 from emulator.wire.library import Method
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Call:
         headers: request headers or gRPC metadata, names in lower case.
         base_url: for selfLinks: scheme, host and prefix as the caller addressed them; "" on gRPC.
         query: parameters of a REST call's query.
+        payload: a REST call's body as it came: a message cannot tell what null was said of.
     """
 
     wire: str
@@ -33,6 +34,18 @@ class Call:
     headers: Mapping[str, str]
     base_url: str = ""
     query: tuple[tuple[str, str], ...] = ()
+    payload: bytes = b""
+
+
+def check_enabled(cloud: Cloud, service: str) -> None:
+    """Pass a service, e.g. "tpu.googleapis.com", that the project has not disabled.
+
+    Raises:
+        ApiError: PERMISSION_DENIED with the reason SERVICE_DISABLED.
+    """
+    title = cloud.disabled_services.get(service)
+    if title is not None:
+        raise service_disabled(cloud.project.number, service, title)
 
 
 def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
@@ -45,6 +58,7 @@ def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
     outcome = "OK"
     try:
         cloud.operations.settle()
+        check_enabled(cloud, method.host)
         function = getattr(handler, method.name, None)
         if function is None:
             raise unimplemented(method.rpc)

@@ -106,6 +106,30 @@ def failed_precondition(message: str, **info: Any) -> ApiError:
     return ApiError("FAILED_PRECONDITION", message, **info)
 
 
+def service_disabled(project_number: str, service: str, title: str) -> ApiError:
+    """PERMISSION_DENIED, as every API answers in a project that has disabled it."""
+    url = f"https://console.developers.google.com/apis/api/{service}/overview?project={project_number}"
+    link = error_details_pb2.Help.Link(
+        description="Google developers console API activation", url=url
+    )
+    return ApiError(
+        "PERMISSION_DENIED",
+        f"{title} has not been used in project {project_number} before or it is disabled. Enable "
+        f"it by visiting {url} then retry. If you enabled this API recently, wait a few minutes "
+        "for the action to propagate to our systems and retry.",
+        reason="SERVICE_DISABLED",
+        metadata={
+            "consumer": f"projects/{project_number}",
+            "containerInfo": project_number,
+            "service": service,
+            "serviceTitle": title,
+            "activationUrl": url,
+        },
+        legacy_reason="accessNotConfigured",
+        details=[error_details_pb2.Help(links=[link])],
+    )
+
+
 def unimplemented(method: str) -> ApiError:
     """UNIMPLEMENTED: Google has the method, the emulator has not."""
     return ApiError("UNIMPLEMENTED", f"The emulator does not implement {method}.")

@@ -18,6 +18,9 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2
 
+# gRPC services that one port can offer once, whatever API's operations or locations they tell of.
+_SHARED = ("/google.longrunning.", "/google.cloud.location.")
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRule:
@@ -39,6 +42,7 @@ class Method:
         grpc_path: e.g. "/google.cloud.tpu.v2.Tpu/ListNodes"; "" where there is no gRPC.
         request, response: message classes, proto-plus or plain protobuf.
         rules: HTTP rules, most specific first as in the library.
+        host: the API's name, e.g. "tpu.googleapis.com"; "" for mix-ins that several APIs share.
     """
 
     service: str
@@ -48,6 +52,7 @@ class Method:
     request: type[Any]
     response: type[Any]
     rules: tuple[HttpRule, ...]
+    host: str = ""
 
 
 class _Recorder(grpc.Channel):
@@ -104,6 +109,7 @@ def _library_methods(transports: str) -> tuple[Method, ...]:
     module = importlib.import_module(transports)
     rules = _http_rules(transports)
     found = _grpc_methods(module) or _rest_methods(transports)
+    host = next(v.DEFAULT_HOST for n, v in vars(module).items() if n.endswith("Transport"))
     return tuple(
         Method(
             service=path.split("/")[1] if path else _service(transports),
@@ -113,6 +119,7 @@ def _library_methods(transports: str) -> tuple[Method, ...]:
             request=request,
             response=response,
             rules=rules.get(_key(name), ()),
+            host="" if path.startswith(_SHARED) else host,
         )
         for name, path, request, response in found
     )

@@ -49,7 +49,11 @@ class RouterMount:
     """An ASGI application under a prefix, for what Google's libraries do not describe.
 
     The application sees paths without the prefix (`root_path` holds it), as with Starlette's Mount.
+
+    Attributes:
+        service: the API's name, e.g. "bigquery.googleapis.com": refused while it is disabled.
     """
 
     prefix: str
     app: Asgi
+    service: str = ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator.wire.call import Call, invoke
+from emulator.wire.call import Call, check_enabled, invoke
 from emulator.wire.codec import decode_request, encode_response
 from emulator.wire.errors import ApiError, to_envelope
 from emulator.wire.http_rules import Match, Router
@@ -80,7 +80,7 @@ class RestService:
         message = decode_request(match, query, body)
         headers = {k.lower(): v for k, v in request.headers.items()}
         base = str(request.base_url).rstrip("/")
-        call = Call("rest", match.route.method, headers, base, tuple(query))
+        call = Call("rest", match.route.method, headers, base, tuple(query), body)
         return encode_response(invoke(self._cloud, mount.handler, message, call), dict(query))
 
     def _find(self, request: Request) -> Match:
@@ -109,6 +109,22 @@ def json_response(body: Any, status: int = 200) -> Response:
     return Response(json.dumps(body), status, media_type=_JSON)
 
 
+class _Enabled:
+    """A router's application, refused while the project has disabled its service."""
+
+    def __init__(self, cloud: Cloud, mount: RouterMount) -> None:
+        self._cloud, self._mount = cloud, mount
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            check_enabled(self._cloud, self._mount.service)
+        except ApiError as error:
+            refusal = json_response(to_envelope(error, legacy=True), error.http_status)
+            await refusal(scope, receive, send)
+            return
+        await self._mount.app(scope, receive, send)
+
+
 class RestApp:
     """Gives a request to the service, router or page whose prefix is the longest that fits."""
 
@@ -119,7 +135,7 @@ class RestApp:
         self._apps: dict[str, Asgi] = dict(pages)
         for mount in mounts:
             if isinstance(mount, RouterMount):
-                self._apps[mount.prefix] = mount.app
+                self._apps[mount.prefix] = _Enabled(cloud, mount) if mount.service else mount.app
                 continue
             grouped.setdefault(mount.prefix, []).append(mount)
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rest")

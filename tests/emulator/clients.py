@@ -18,17 +18,26 @@ WIRES = ("grpc", "rest")
 
 # Client → (library package, service folder, prefix of its REST endpoint).
 _SERVICES = {
+    "ServiceUsageClient": (
+        "google.cloud.service_usage_v1", "service_usage", "/serviceusage"),
+    "ProjectsClient": ("google.cloud.resourcemanager_v3", "projects", "/cloudresourcemanager"),
+    "IAMClient": ("google.cloud.iam_admin_v1", "iam", "/iam"),
+    "ConfigServiceV2Client": ("google.cloud.logging_v2", "config_service_v2", "/logging"),
+    "LoggingServiceV2Client": ("google.cloud.logging_v2", "logging_service_v2", "/logging"),
+    "MetricsServiceV2Client": ("google.cloud.logging_v2", "metrics_service_v2", "/logging"),
+    "CloudQuotasClient": ("google.cloud.cloudquotas_v1", "cloud_quotas", "/cloudquotas"),
     "TpuClient": ("google.cloud.tpu_v2", "tpu", "/tpu"),
     "ClusterManagerClient": ("google.cloud.container_v1", "cluster_manager", "/container"),
     "EndpointServiceClient": ("google.cloud.aiplatform_v1", "endpoint_service", "/aiplatform"),
     "ModelServiceClient": ("google.cloud.aiplatform_v1", "model_service", "/aiplatform"),
-}
+}  # fmt: skip
 
 
 def make_client(name: str, wire: str, emulator: EmulatorProcess) -> Any:
     """A client of a service that has both transports."""
     package, folder, prefix = _SERVICES[name]
-    client_class = getattr(importlib.import_module(package), name)
+    client_module = importlib.import_module(f"{package}.services.{folder}")
+    client_class = getattr(client_module, name)
     if wire == "rest":
         options = ClientOptions(api_endpoint=emulator.rest_url + prefix)
         return client_class(

@@ -14,7 +14,10 @@ PREFIX = "/bigquery"
 def build(cloud: Cloud) -> list[RouterMount]:
     """Mount the service, and its discovery document where `bq` looks for it as well."""
     app = BigQuery(cloud).app()
-    return [RouterMount(PREFIX, app), RouterMount("/$discovery", _from_the_root(app))]
+    return [
+        RouterMount(PREFIX, app, "bigquery.googleapis.com"),
+        RouterMount("/$discovery", _from_the_root(app)),
+    ]
 
 
 def _from_the_root(app: Asgi) -> Asgi:

@@ -1,0 +1,51 @@
+"""An emulator that the tests of this folder may change, and REST calls that are validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.emulator.discovery import find_method, problems, response_problems
+from tests.processes import EmulatorProcess, start_emulator
+
+Rest = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[EmulatorProcess]:
+    """The scenario `normal`; each test has resources of its own."""
+    running = start_emulator("normal", speed=1200)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def rest(platform: EmulatorProcess) -> Rest:
+    """`rest(document, prefix, verb, path, body, status=200)`: bodies are checked both ways.
+
+    The request by Google's discovery document, where the call is meant to succeed, and so is the
+    answer; a refusal by Google's envelope. Returns the answer's JSON.
+    """
+
+    def call(
+        document: str, prefix: str, verb: str, path: str, body: Any = None, status: int = 200,
+        **query: str,
+    ) -> Any:  # fmt: skip
+        answer = httpx.request(
+            verb, f"{platform.rest_url}{prefix}/{path}", json=body, params=query, timeout=20
+        )
+        found = answer.json()
+        assert answer.status_code == status, found
+        if status != 200:
+            assert found["error"]["code"] == status
+            return found["error"]
+        method = find_method(document, verb, path)
+        if method is not None and body is not None:
+            assert problems(document, method["request"]["$ref"], body) == []
+        assert response_problems(document, verb, path, found) == []
+        return found
+
+    return call
