@@ -23,7 +23,8 @@ from ui import formats, palette
 
 _UNKNOWN_Z: Final = -0.2  # below the scale, where only the colour of "unknown" lies
 _ASPECT: Final = 4.2  # columns per row of the whole picture
-_BLOCK_GAP: Final = 3  # rows between two tiers, for the name of the lower one
+_WIDTH_PX: Final = 1080  # of the picture on a desktop, to tell how high a cell will be
+_LABEL_PX: Final = 20  # room above each block for the tier's name
 
 
 class Metric(StrEnum):
@@ -46,7 +47,7 @@ class Picture:
     """The matrix of the whole fleet.
 
     `z` has NaN where there is no chip and `_UNKNOWN_Z` for a chip without a figure; `labels` are
-    (row, name) of the blocks.
+    (first row, name) of the blocks.
     """
 
     z: NDArray[np.float64]
@@ -90,14 +91,15 @@ def draw_picture(tiers: Sequence[FleetTier], metric: Metric) -> Picture:
     area = sum((_side(tile) + 1) * (_rows(tile) + 1) for _, tiles in blocks for tile in tiles)
     columns = max(24, math.ceil(math.sqrt(area * _ASPECT)))
     parts = [(tier, *_block(tiles, columns)) for tier, tiles in blocks]
-    height = sum(z.shape[0] + _BLOCK_GAP for _, z, _ in parts)
+    gap = max(2, math.ceil(_LABEL_PX * columns / _WIDTH_PX))
+    height = sum(z.shape[0] + gap for _, z, _ in parts)
     whole = np.full((height, columns), np.nan)
     text = np.full((height, columns), "", dtype=object)
     labels: list[tuple[int, str]] = []
     row = 0
     for tier, z, words in parts:
+        row += gap
         labels.append((row, f"{tier.spec.title} · {_size(tier)}"))
-        row += _BLOCK_GAP
         whole[row : row + z.shape[0], : z.shape[1]] = z
         text[row : row + z.shape[0], : z.shape[1]] = words
         row += z.shape[0]
@@ -156,7 +158,7 @@ def chips_heatmap(tiers: Iterable[FleetTier], metric: Metric, *, key: str) -> Pi
     rows, columns = picture.z.shape
     figure = go.Figure(_trace(picture, metric, colours))
     figure.update_layout(
-        height=max(120, min(620, round(rows * 1080 / columns) + 40)),
+        height=max(120, min(620, round(rows * _WIDTH_PX / columns) + 40)),
         margin={"l": 0, "r": 0, "t": 34, "b": 2},
         xaxis={"visible": False, "fixedrange": True, "range": [-0.5, columns - 0.5]},
         yaxis={"visible": False, "fixedrange": True, "range": [rows - 0.5, -0.5]},
@@ -164,7 +166,7 @@ def chips_heatmap(tiers: Iterable[FleetTier], metric: Metric, *, key: str) -> Pi
     )
     for row, name in picture.labels:
         figure.add_annotation(
-            x=-0.5, y=row + _BLOCK_GAP - 0.6, text=name, showarrow=False, xanchor="left",
+            x=-0.5, y=row - 0.6, text=name, showarrow=False, xanchor="left",
             yanchor="bottom", font={"size": 11}, xshift=1,
         )  # fmt: skip
     st.plotly_chart(

@@ -31,10 +31,12 @@ def test_every_page_draws_in_both_modes(mode: str, open_page: Open) -> None:
         go(page, name)
 
 
-def test_a_narrow_window_does_not_scroll_sideways(open_page: Open) -> None:
+def test_a_narrow_window_does_not_scroll_sideways(open_page: Open, stack: Stack) -> None:
     """On a telephone's width every page fits."""
+    page = open_page(width=420)
     for path in ("", "fleet", "traffic", "cost", "playground", "audit", "connections"):
-        page = open_page(path, width=420)
+        page.goto(f"{stack.console.url}/{path}")
+        settle(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 420, path
         wide = page.get_by_test_id("stAppViewContainer").evaluate(
             "e => e.scrollWidth - e.clientWidth"
@@ -108,7 +110,7 @@ def test_without_the_emulator_pages_stand_and_recover(open_page: Open, stack: St
     """Killed: every page draws with age and reason. Back: it recovers by itself."""
     page = open_page("?refresh=5s")
     stack.emulator.process.kill()
-    stack.emulator.process.wait()
+    stack.emulator.stop()
     expect(page.get_by_text("not refreshing").first).to_be_visible(timeout=90_000)
     for name in PAGES:
         go(page, name)
