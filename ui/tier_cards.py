@@ -17,7 +17,7 @@ from core.fleet import FleetTier, State
 from core.pricing import Rate
 from core.records import Quantiles, TierLoad
 from core.slo import Standing, TierSlo
-from ui import charts, formats, palette, view, words
+from ui import charts, formats, palette, sparkline, view, words
 from ui.derived import Derived
 
 _NO_LOAD: Final = TierLoad("", datetime.min.replace(tzinfo=UTC), 0.0)
@@ -184,7 +184,7 @@ def _table(card: Card) -> str:
         f'white-space:nowrap;border:0">{value}</td></tr>'
         for label, value in _rows(card)
     )
-    spark = charts.sparkline(charts.thin_values(card.recent, 120), card.colour)
+    spark = sparkline.sparkline(sparkline.thin_values(card.recent, 120), card.colour)
     return (
         f'<div style="line-height:0;margin:0 0 4px">{spark}</div>'
         f'<table style="width:100%;border-collapse:collapse;border:0;font-size:12.5px;'

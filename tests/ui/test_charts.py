@@ -13,7 +13,7 @@ from core.fleet import assemble_fleet
 from core.records import ChipReading
 from core.series import Annotation, Signal
 from tests import make
-from ui import charts, heatmap, tables
+from ui import charts, heatmap, sparkline, tables
 
 T0 = datetime(2026, 11, 20, tzinfo=UTC)
 points = st.lists(st.one_of(st.none(), st.floats(0, 1e6)), min_size=1, max_size=4000)
@@ -70,7 +70,7 @@ def test_a_sparkline_breaks_at_gaps() -> None:
     import base64
     import re
 
-    image = charts.sparkline([1.0, 2.0, None, 3.0, 4.0], "#123456")
+    image = sparkline.sparkline([1.0, 2.0, None, 3.0, 4.0], "#123456")
     found = re.search(r"base64,([^\"]+)", image)
     assert found
     assert base64.b64decode(found[1]).decode().count("<polyline") == 2
