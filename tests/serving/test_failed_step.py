@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,7 +75,9 @@ def test_a_failed_step_ends_its_requests_as_errors() -> None:
         engine.close()
         return told, engine.loaded.runner.resets
 
-    told, resets = asyncio.run(asyncio.wait_for(scenario(), 20))
+    # In a thread of its own: other tests leave an event loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        told, resets = pool.submit(lambda: asyncio.run(asyncio.wait_for(scenario(), 20))).result()
     assert [delta.finish_reason for delta in told] == ["error", "error"]
     assert resets == 2
     assert reasons(metrics) == {"stop": 0, "length": 0, "abort": 0, "error": 2}
