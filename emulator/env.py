@@ -19,13 +19,19 @@ from emulator.scenario import SCENARIOS, Project
 from emulator.settings import HOST_VARIABLE, SettingsError, parse
 
 # gcloud's name of each service → where its paths start on the REST port. gcloud's paths hold the
-# version except compute's, whose override must end in it.
+# version except compute's and storage's, whose overrides must end in it.
 OVERRIDES: Final = {
     "aiplatform": "/aiplatform/",
     "cloudbilling": "/billing/",
+    "cloudquotas": "/cloudquotas/",
+    "cloudresourcemanager": "/cloudresourcemanager/",
     "compute": "/compute/v1/",
     "container": "/container/",
+    "iam": "/iam/",
+    "logging": "/logging/",
     "monitoring": "/monitoring/",
+    "serviceusage": "/serviceusage/",
+    "storage": "/storage/v1/",
     "tpu": "/tpu/",
 }
 _EPILOG: Final = """\
