@@ -118,6 +118,11 @@ READS = [
         f"{REGION}/resourcePolicies",
         f"{REGION}/resourcePolicies/hw-medium-2x2x4",
         f"{ALL}/resourcePolicies",
+        f"{ZONE}/reservations",
+        f"{ALL}/reservations",
+        f"{GLOBAL}/securityPolicies",
+        f"{ALL}/securityPolicies",
+        f"{ALL}/operations",
         f"{GLOBAL}/operations",
         f"{REGION}/operations",
         f"{ZONE}/operations",
@@ -129,6 +134,7 @@ READS = [
     for path in (
         f"{ZONE}/networkEndpointGroups/hw-small-neg/listNetworkEndpoints",
         f"{ZONE}/instanceGroupManagers/{_GROUP}/listManagedInstances",
+        f"{ZONE}/instanceGroups/{_GROUP}/listInstances",
     )
 ]  # fmt: skip
 
@@ -153,7 +159,8 @@ def test_answers_validate_against_googles_documents(
 
 
 # Gets that have nothing to get in any scenario, and those that other tests validate.
-_NOTHING_TO_GET = ("Addresses", "ForwardingRules", "TargetHttpProxies", "Operations")
+_NOTHING_TO_GET = ("Addresses", "ForwardingRules", "TargetHttpProxies", "Operations",
+                   "Reservations", "SecurityPolicies")  # fmt: skip
 _ELSEWHERE = {"get_health"}
 
 

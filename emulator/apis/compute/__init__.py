@@ -1,18 +1,44 @@
-"""Compute Engine, as far as one tier's chain needs it: load balancer, zones, machines, groups."""
+"""Compute Engine, as far as one tier's chain needs it: network, load balancer, policies, groups."""
 
 from __future__ import annotations
 
-from emulator.apis.compute.api import BackendServices, Collection, Operations, Projects
+from emulator.apis.compute.api import Collection, Projects
 from emulator.apis.compute.group_api import (
     InstanceGroupManagers,
     InstanceGroups,
     NetworkEndpointGroups,
 )
 from emulator.apis.compute.model import COLLECTIONS
+from emulator.apis.compute.operation_api import Operations
+from emulator.apis.compute.specs import ALL
+from emulator.apis.compute.verbs import (
+    BackendServices,
+    ForwardingRules,
+    Labelled,
+    Networks,
+    Reservations,
+    SecurityPolicies,
+    Subnetworks,
+    TargetProxies,
+    UrlMaps,
+)
+from emulator.apis.compute.writes import Writable
 from emulator.context import Cloud
 from emulator.wire.mount import Mount
 
 _SERVICES = "google.cloud.compute_v1.services"
+_OF_THEIR_OWN = {
+    "networks": Networks,
+    "subnetworks": Subnetworks,
+    "global_addresses": Labelled,
+    "backend_services": BackendServices,
+    "url_maps": UrlMaps,
+    "target_http_proxies": TargetProxies,
+    "target_https_proxies": TargetProxies,
+    "global_forwarding_rules": ForwardingRules,
+    "reservations": Reservations,
+    "security_policies": SecurityPolicies,
+}
 
 
 def build(cloud: Cloud) -> list[Mount]:
@@ -23,7 +49,6 @@ def build(cloud: Cloud) -> list[Mount]:
     """
     handlers: dict[str, object] = {
         "projects": Projects(cloud),
-        "backend_services": BackendServices(cloud),
         "network_endpoint_groups": NetworkEndpointGroups(cloud),
         "instance_groups": InstanceGroups(cloud),
         "instance_group_managers": InstanceGroupManagers(cloud),
@@ -31,6 +56,8 @@ def build(cloud: Cloud) -> list[Mount]:
         "region_operations": Operations(cloud, "region"),
         "zone_operations": Operations(cloud, "zone"),
     }
+    for spec in ALL:
+        handlers.setdefault(spec.service, _OF_THEIR_OWN.get(spec.service, Writable)(cloud, spec))
     for service, (plural, kind) in COLLECTIONS.items():
         handlers.setdefault(service, Collection(cloud, plural, kind))
     return [

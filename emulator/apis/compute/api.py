@@ -1,4 +1,4 @@
-"""Handlers of compute: list, get and aggregated list, the same for every collection; getHealth.
+"""Handlers of compute's reads: list, get and aggregated list, the same for every collection.
 
 Bodies are JSON (model.py); the message classes come from the method called.
 """
@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 
-from emulator.apis.compute import groups
-from emulator.apis.compute.model import HOST, Body, ComputeState, initial_state, numeric_id
+from emulator.apis.compute import views
+from emulator.apis.compute.model import HOST, Body, ComputeState, numeric_id, state_of
+from emulator.apis.compute.refusals import missing
 from emulator.context import Cloud
-from emulator.operations import Job
 from emulator.wire.call import Call
-from emulator.wire.codec import new_message
-from emulator.wire.errors import ApiError, invalid
+from emulator.wire.codec import new_message, plain
+from emulator.wire.errors import invalid
 from emulator.wire.filters import compile_filter
 from emulator.wire.paging import page
 
@@ -29,11 +29,6 @@ def reply(call: Call, body: Body) -> Any:
     return instance
 
 
-def missing(path: str) -> ApiError:
-    """NOT_FOUND in compute's words."""
-    return ApiError("NOT_FOUND", f"The resource '{path}' was not found", legacy_reason="notFound")
-
-
 class Resources:
     """What every compute handler needs: the state, the project check, listing."""
 
@@ -43,7 +38,7 @@ class Resources:
     @property
     def state(self) -> ComputeState:
         """The bodies, made on first use."""
-        return self._cloud.store(ComputeState, lambda: initial_state(self._cloud))
+        return state_of(self._cloud)
 
     def check(self, request: Any) -> str:
         """The project's id; NOT_FOUND for another project, as compute answers."""
@@ -95,7 +90,8 @@ class Collection(Resources):
 
     def bodies(self, scope: str) -> dict[str, Body]:
         """All of one scope by name."""
-        return self.state.of(self.plural, scope)
+        found = self.state.of(self.plural, scope)
+        return {n: views.shown(self._cloud, self.plural, b) for n, b in list(found.items())}
 
     def scopes(self) -> list[str]:
         """Scopes that hold something."""
@@ -108,9 +104,10 @@ class Collection(Resources):
         body: Body = {
             "kind": f"compute#{self.kind}List",
             "id": path,
-            "selfLink": f"{HOST}/{path}",
             "items": shown,
         }
+        if "self_link" in plain(call.method.response()).DESCRIPTOR.fields_by_name:
+            body["selfLink"] = f"{HOST}/{path}"
         if token:
             body["nextPageToken"] = token
         return reply(call, body)
@@ -141,9 +138,10 @@ class Collection(Resources):
         answer: Body = {
             "kind": f"compute#{self.kind}AggregatedList",
             "id": path,
-            "selfLink": f"{HOST}/{path}",
             "items": items or {"global": _nothing_in("global")},
         }
+        if "self_link" in plain(call.method.response()).DESCRIPTOR.fields_by_name:
+            answer["selfLink"] = f"{HOST}/{path}"
         if token:
             answer["nextPageToken"] = token
         return reply(call, answer)
@@ -168,31 +166,6 @@ def _nothing_in(scope: str) -> Body:
     }
 
 
-class BackendServices(Collection):
-    """Backend services and the health of their groups."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        super().__init__(cloud, "backendServices", "backendService")
-
-    def get_health(self, request: Any, call: Call) -> Any:
-        """Health of each endpoint of one group; empty for a group without endpoints."""
-        self.check(request)
-        service = self.bodies("global").get(request.backend_service)
-        if service is None:
-            raise missing(f"{self._path('global')}/{request.backend_service}")
-        group = request.resource_group_reference_resource.group
-        names = [b["group"] for b in service.get("backends", [])]
-        asked = group.partition("/compute/v1/")[2] or group.strip("/")
-        found = next((n for n in names if n.endswith(f"/{asked}")), None)
-        if not group or found is None:
-            raise invalid(
-                f"Invalid value for field 'resource.group': '{group}'. The group is not a backend "
-                f"of the backend service '{request.backend_service}'.",
-                field="resource.group",
-            )
-        return reply(call, groups.health(self._cloud, found))
-
-
 class Projects(Resources):
     """The project itself."""
 
@@ -212,47 +185,3 @@ class Projects(Resources):
                 "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
             },
         )
-
-
-class Operations(Resources):
-    """Compute's operations of one kind of scope: "global", "region" or "zone"."""
-
-    def __init__(self, cloud: Cloud, level: str) -> None:
-        super().__init__(cloud)
-        self._level = level
-
-    def list(self, request: Any, call: Call) -> Any:
-        scope = self.scope(request)
-        jobs = [j for j in self._cloud.operations.of("compute") if j.data["scope"] == scope]
-        path = f"projects/{self._cloud.project.id}/{scope}/operations"
-        shown, token = self.select(request, [operation_body(self._cloud, j) for j in jobs], path)
-        body: Body = {"kind": "compute#operationList", "id": path, "items": shown}
-        body["selfLink"] = f"{HOST}/{path}"
-        if token:
-            body["nextPageToken"] = token
-        return reply(call, body)
-
-    def get(self, request: Any, call: Call) -> Any:
-        scope = self.scope(request)
-        job = self._cloud.operations.get(f"compute/{scope}/{request.operation}")
-        if job is None:
-            path = f"projects/{self._cloud.project.id}/{scope}/operations/{request.operation}"
-            raise missing(path)
-        return reply(call, operation_body(self._cloud, job))
-
-
-def operation_body(cloud: Cloud, job: Job) -> Body:
-    """A job as compute#operation."""
-    now = cloud.clock.now()
-    name = job.name.rsplit("/", 1)[-1]
-    path = f"projects/{cloud.project.id}/{job.data['scope']}/operations/{name}"
-    return {
-        "kind": "compute#operation",
-        "id": numeric_id(path),
-        "name": name,
-        "operationType": job.data["type"],
-        "status": job.phase(now),
-        "progress": round(100 * job.progress(now)),
-        "targetLink": f"{HOST}/{job.target}",
-        "selfLink": f"{HOST}/{path}",
-    }

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from emulator.apis.compute import catalogue, load_balancer
 from emulator.context import Cloud
+from emulator.operations import Job
 
 HOST: Final = "https://www.googleapis.com/compute/v1"
 
@@ -38,6 +39,9 @@ COLLECTIONS: Final = {
     "subnetworks": ("subnetworks", "subnetwork"),
     "firewalls": ("firewalls", "firewall"),
     "resource_policies": ("resourcePolicies", "resourcePolicy"),
+    "reservations": ("reservations", "reservation"),
+    "security_policies": ("securityPolicies", "securityPolicy"),
+    "instance_groups": ("instanceGroups", "instanceGroup"),
 }
 
 Body = dict[str, Any]
@@ -45,9 +49,30 @@ Body = dict[str, Any]
 
 @dataclass
 class ComputeState:
-    """Bodies by (collection, scope); scope is "global", "zones/Z" or "regions/R"."""
+    """Bodies by (collection, scope); scope is "global", "zones/Z" or "regions/R".
+
+    Attributes:
+        busy: resource path → the operation that changes it.
+        pending: resource path → (collection, body) that a running insert or change will leave.
+        requests: requestId → the operation that it began.
+        follows: path of a NEG that GKE keeps → the tier whose leaders are its endpoints.
+        endpoints: path of any other NEG → what was attached to it.
+        named_ports: path of a pool's instance group → its named ports.
+        members: path of an unmanaged instance group → links of its instances.
+        attached_at: path of a managed certificate → Unix seconds since which a rule serves it.
+        serial: number of resources made so far; ids follow from it.
+    """
 
     bodies: dict[tuple[str, str], dict[str, Body]] = field(default_factory=dict)
+    busy: dict[str, Job] = field(default_factory=dict)
+    pending: dict[str, tuple[str, Body]] = field(default_factory=dict)
+    requests: dict[str, Job] = field(default_factory=dict)
+    follows: dict[str, str] = field(default_factory=dict)
+    endpoints: dict[str, list[Body]] = field(default_factory=dict)
+    named_ports: dict[str, list[Body]] = field(default_factory=dict)
+    members: dict[str, list[str]] = field(default_factory=dict)
+    attached_at: dict[str, float] = field(default_factory=dict)
+    serial: int = 0
 
     def put(self, collection: str, scope: str, body: Body) -> None:
         """Add or replace."""
@@ -59,7 +84,16 @@ class ComputeState:
 
     def scopes(self, collection: str) -> list[str]:
         """Scopes in which the collection holds something."""
-        return [s for c, s in self.bodies if c == collection]
+        return [s for (c, s), found in self.bodies.items() if c == collection and found]
+
+    def drop(self, collection: str, scope: str, name: str) -> None:
+        """Remove."""
+        self.bodies.get((collection, scope), {}).pop(name, None)
+
+    def at(self, path: str) -> Body | None:
+        """The body of a resource's path, "projects/P/SCOPE/COLLECTION/NAME"."""
+        scope, collection, name = parts_of(path)
+        return self.of(collection, scope).get(name)
 
 
 def initial_state(cloud: Cloud) -> ComputeState:
@@ -71,19 +105,37 @@ def initial_state(cloud: Cloud) -> ComputeState:
     )
     for collection, scope, body in items:
         state.put(collection, scope, stored(cloud, collection, scope, body))
+    for tier in load_balancer.served_tiers(cloud):
+        group = load_balancer.neg_name(tier.name)
+        path = f"projects/{cloud.project.id}/zones/{tier.zone}/networkEndpointGroups/{group}"
+        state.follows[path] = tier.name
     return state
 
 
-def stored(cloud: Cloud, collection: str, scope: str, body: Body) -> Body:
-    """The body with what every resource has."""
+def state_of(cloud: Cloud) -> ComputeState:
+    """The project's state, made on first use."""
+    return cloud.store(ComputeState, lambda: initial_state(cloud))
+
+
+def parts_of(path: str) -> tuple[str, str, str]:
+    """(scope, collection, name) of a resource's path."""
+    _, _, rest = path.partition("/")[2].partition("/")
+    scope, collection, name = rest.rsplit("/", 2)
+    return scope, collection, name
+
+
+def stored(
+    cloud: Cloud, collection: str, scope: str, body: Body, serial: int = 0, at: float | None = None
+) -> Body:
+    """The body with what every resource has; `serial` tells namesakes made later apart."""
     kinds = dict(COLLECTIONS.values())
     path = f"projects/{cloud.project.id}/{scope}/{collection}/{body['name']}"
     if collection in ("zones", "regions"):
         path = f"projects/{cloud.project.id}/{collection}/{body['name']}"
     extra: Body = {
         "kind": f"compute#{kinds[collection]}",
-        "id": numeric_id(path),
-        "creationTimestamp": timestamp(cloud.clock.epoch()),
+        "id": numeric_id(f"{path}#{serial}" if serial else path),
+        "creationTimestamp": timestamp(cloud.clock.epoch() if at is None else at),
         "selfLink": f"{HOST}/{path}",
     }
     if scope.startswith("zones/") and collection != "acceleratorTypes":

@@ -85,13 +85,21 @@ class NodePool:
 
 @dataclass(slots=True)
 class Cluster:
-    """One GKE cluster."""
+    """One GKE cluster.
+
+    Attributes:
+        network, subnetwork: names in compute.
+        status: PROVISIONING, RUNNING, RECONCILING or STOPPING.
+    """
 
     name: str
     location: str
     version: str
     created_at: float
     pools: dict[str, NodePool] = field(default_factory=dict)
+    network: str = "hw-net"
+    subnetwork: str = "hw-subnet"
+    status: str = "RUNNING"
 
 
 class Fleet:
