@@ -2,9 +2,9 @@
 
 The target decides between the emulator on loopback and Google itself, here and nowhere else: all
 other code sees the same client classes on the same transports (gRPC where that is the library's
-default, REST for Compute, BigQuery and Kubernetes). Clients are built at first use and kept, and
-their SDKs are imported then, since importing them all takes seconds. How a call is retried and how
-its errors read is `services/calls.py`.
+default, REST for Compute, BigQuery and Kubernetes). Clients are built at first use and kept; their
+SDKs are imported then, each from its own module (see `services/sdk_imports.py`). How a call is
+retried and how its errors read is `services/calls.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from core.errors import Invalid
 from core.records import Source
 from services import calls
+from services.sdk_imports import defer_packages
 from services.target import GOOGLE_HOSTS, REST_PREFIXES, CloudTarget
 
 if TYPE_CHECKING:
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client as BigQueryClient
     from google.cloud.billing.budgets_v1 import BudgetServiceClient
     from google.cloud.billing_v1 import CloudCatalogClient
-    from google.cloud.compute_v1 import (
-        BackendServicesClient,
-        GlobalForwardingRulesClient,
-        InstanceGroupManagersClient,
-        UrlMapsClient,
-    )
+    from google.cloud.compute_v1.services.backend_services import BackendServicesClient
+    from google.cloud.compute_v1.services.global_forwarding_rules import GlobalForwardingRulesClient
+    from google.cloud.compute_v1.services.instance_group_managers import InstanceGroupManagersClient
+    from google.cloud.compute_v1.services.url_maps import UrlMapsClient
     from google.cloud.container_v1 import ClusterManagerClient
     from google.cloud.monitoring_v3 import MetricServiceClient
     from google.cloud.tpu_v2 import TpuClient
@@ -58,6 +57,7 @@ class Clients:
     """
 
     def __init__(self, target: CloudTarget) -> None:
+        defer_packages()
         self.target = target
         self._lock = threading.RLock()
         self._built: dict[str, object] = {}
@@ -203,25 +203,29 @@ class Clients:
 
     def backend_services(self) -> BackendServicesClient:
         """Compute: global backend services and their health."""
-        from google.cloud.compute_v1 import BackendServicesClient
+        from google.cloud.compute_v1.services.backend_services import BackendServicesClient
 
         return self._compute("backend_services", BackendServicesClient)
 
     def url_maps(self) -> UrlMapsClient:
         """Compute: global URL maps."""
-        from google.cloud.compute_v1 import UrlMapsClient
+        from google.cloud.compute_v1.services.url_maps import UrlMapsClient
 
         return self._compute("url_maps", UrlMapsClient)
 
     def forwarding_rules(self) -> GlobalForwardingRulesClient:
         """Compute: global forwarding rules."""
-        from google.cloud.compute_v1 import GlobalForwardingRulesClient
+        from google.cloud.compute_v1.services.global_forwarding_rules import (
+            GlobalForwardingRulesClient,
+        )
 
         return self._compute("forwarding_rules", GlobalForwardingRulesClient)
 
     def instance_groups(self) -> InstanceGroupManagersClient:
         """Compute: managed instance groups, which hold the size of GKE's node pools."""
-        from google.cloud.compute_v1 import InstanceGroupManagersClient
+        from google.cloud.compute_v1.services.instance_group_managers import (
+            InstanceGroupManagersClient,
+        )
 
         return self._compute("instance_groups", InstanceGroupManagersClient)
 

@@ -76,7 +76,7 @@ class LoadBalancers:
         resource = f"projects/{self._clients.project}/global/backendServices/{service}"
 
         def read(timeout_s: float) -> Any:
-            from google.cloud.compute_v1 import ResourceGroupReference
+            from google.cloud.compute_v1.types.compute import ResourceGroupReference
 
             return self._clients.backend_services().get_health(
                 project=self._clients.project,
