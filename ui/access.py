@@ -25,8 +25,8 @@ def snapshot() -> Snapshot:
 
 
 def derived() -> Derived:
-    """The latest Snapshot with all that follows from it."""
-    return derive(snapshot())
+    """The latest Snapshot with all that follows from it; never waits."""
+    return derive(snapshot(), get_console().burn_series())
 
 
 def now() -> datetime:

@@ -15,18 +15,22 @@ from core.forecast import Forecast, forecast_month
 from core.pricing import Rate, fleet_rate, tier_rate
 from core.problems import Finding, what_is_wrong
 from core.records import Snapshot
+from core.series import Series
 from core.slo import TierSlo, tier_slo
 from core.specs import TierSpec
 from ui import formats
 
 _KEPT: Final = 3
 
+Burning = Mapping[str, tuple[Series, Series]]  # requests/s and error ratio of 6 h, by tier
+
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Everything that follows from one Snapshot alone; the mappings are by tier name."""
+    """Everything that follows from one Snapshot and what burns; the mappings are by tier name."""
 
     snapshot: Snapshot
+    burning: Burning
     fleet: Fleet
     rates: Mapping[str, Rate]
     rate: Rate
@@ -44,23 +48,31 @@ _lock = threading.Lock()
 _recent: list[Derived] = []
 
 
-def derive(snapshot: Snapshot) -> Derived:
-    """What follows from the snapshot; the same object gives the same result again."""
+def derive(snapshot: Snapshot, burning: Burning) -> Derived:
+    """What follows from these; the same snapshot and series give the same result again.
+
+    Args:
+        snapshot: the newest.
+        burning: for the burn of the error budgets; a tier that is not in it has none known yet.
+    """
     with _lock:
         for known in _recent:
-            if known.snapshot is snapshot:
+            if known.snapshot is snapshot and known.burning == burning:
                 return known
-        fresh = _derive(snapshot)
+        fresh = _derive(snapshot, burning)
         _recent.append(fresh)
         del _recent[:-_KEPT]
         return fresh
 
 
-def _derive(snapshot: Snapshot) -> Derived:
+def _derive(snapshot: Snapshot, burning: Burning) -> Derived:
     fleet = assemble_fleet(snapshot)
     rates = {t.name: tier_rate(t, snapshot.prices) for t in fleet.tiers}
     loads = snapshot.loads or {}
-    slos = {s.name: tier_slo(s, loads.get(s.name)) for s in snapshot.specs}
+    slos = {
+        s.name: tier_slo(s, loads.get(s.name), *burning.get(s.name, (None, None)))
+        for s in snapshot.specs
+    }
     forecasts = {
         s.name: forecast_month(
             s, snapshot.costs, snapshot.taken_at, rates[s.name].usd_per_hour, snapshot.budgets
@@ -69,6 +81,7 @@ def _derive(snapshot: Snapshot) -> Derived:
     }
     return Derived(
         snapshot=snapshot,
+        burning=burning,
         fleet=fleet,
         rates=rates,
         rate=fleet_rate(fleet, snapshot.prices),

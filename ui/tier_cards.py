@@ -16,7 +16,7 @@ import streamlit as st
 from core.fleet import FleetTier, State
 from core.pricing import Rate
 from core.records import Quantiles, TierLoad
-from core.slo import Standing, TierSlo
+from core.slo import FAST, SLOW, Burn, Standing, TierSlo
 from ui import charts, formats, palette, sparkline, view, words
 from ui.derived import Derived
 
@@ -103,7 +103,7 @@ def triple(quantiles: Quantiles, none: str = formats.UNKNOWN) -> str:
 
 def _rows(card: Card) -> list[tuple[str, str]]:
     load, tier = card.load or _NO_LOAD, card.tier
-    none = _nothing(tier, load)
+    none = nothing(tier, load)
     no_unit = none if tier.spec.generation else "no TPU"
     return [
         (f"{tier.unit.capitalize()}s ready", _text(_chips(tier))),
@@ -118,9 +118,9 @@ def _rows(card: Card) -> list[tuple[str, str]]:
     ]
 
 
-def _nothing(tier: FleetTier, load: TierLoad) -> str:
+def nothing(tier: FleetTier, load: TierLoad) -> str:
     """What a missing figure means here: nothing runs, nobody asks, or nobody knows."""
-    if tier.state is State.OFF and load.requests_per_s is None:
+    if tier.state is State.OFF and not load.requests_per_s:
         return "off"
     return "no requests" if load.requests_per_s == 0 else formats.UNKNOWN
 
@@ -170,11 +170,33 @@ def _standing(slo: TierSlo | None, none: str) -> str:
         Standing.AT_RISK: colours.warning,
         Standing.MISSED: colours.bad,
     }.get(standing)
-    sentence = escape("; ".join(f"{o.name}: {o.sentence}" for o in slo.objectives) if slo else "")
+    sentence = escape(_hint(slo) if slo else "")
     word = "none set" if standing is Standing.NONE else standing.value
     if colour is None:
         return f'<span title="{sentence}">{_text(word)}</span>'
     return f'<span style="color:{colour};font-weight:600" title="{sentence}">{word}</span>'
+
+
+def _hint(slo: TierSlo) -> str:
+    """Each objective in a sentence, then how fast the error budget burns."""
+    parts = [f"{o.name}: {o.sentence}" for o in slo.objectives]
+    if len(slo.burns) == 4:
+        fast, fast_short, slow, slow_short = slo.burns
+        parts.append(
+            f"fast burn {_burn(fast)} and {_burn(fast_short)}, alarm when both reach {FAST[0]:g}×"
+        )
+        parts.append(
+            f"slow burn {_burn(slow)} and {_burn(slow_short)}, alarm when both reach {SLOW[0]:g}×"
+        )
+    return "; ".join(parts)
+
+
+def _burn(burn: Burn) -> str:
+    if burn.rate is not None:
+        rate = f"{burn.rate:.2f}×"
+    else:
+        rate = formats.UNKNOWN if burn.events is None else "unknown (too few requests)"
+    return f"{rate} over {formats.duration(burn.window_s)}"
 
 
 def _table(card: Card) -> str:

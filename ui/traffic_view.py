@@ -5,11 +5,12 @@ How a URL map decides is `core/routing.py`; the charts over time are `ui/history
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from core.records import Backend, BackendService, Source, UrlMap
+from core.fleet import FleetTier
+from core.records import Backend, BackendService, Source, TierLoad, UrlMap
 from core.routing import where_does
 from ui import access, formats, states, tables, tier_cards, view
 
@@ -25,39 +26,67 @@ def load_now() -> None:
         if snapshot.loads is None:
             states.show_missing(snapshot.sources, (Source.LOAD,))
             return
-        rows: list[tables.Row] = []
-        for spec in snapshot.specs:
-            load = snapshot.loads.get(spec.name)
-            if load is None or not view.current().shows(spec.name):
-                continue
-            rows.append(
-                {
-                    "Tier": spec.title,
-                    "Requests/s": tables.significant(load.requests_per_s),
-                    "Errors": formats.ratio(load.error_ratio),
-                    "TTFT p50 · p95 · p99": tier_cards.triple(load.ttft),
-                    "Latency p50 · p95 · p99": tier_cards.triple(load.latency),
-                    "Prompt tokens/s": tables.significant(load.prompt_tokens_per_s),
-                    "Generated tokens/s": tables.significant(load.generation_tokens_per_s),
-                    "Running": tables.significant(load.requests_running),
-                    "Waiting": tables.significant(load.requests_waiting),
-                    "KV cache": formats.ratio(load.kv_cache_ratio),
-                    "Window": formats.duration(load.window_s),
-                }
+        chosen = [
+            (tier, load)
+            for tier in derived.fleet.tiers
+            if view.current().shows(tier.name)
+            and (load := snapshot.loads.get(tier.name)) is not None
+        ]
+        if not chosen:
+            states.show_empty(
+                "No chosen tier carries anything", "A tier that is off sends no metric at all."
             )
-        plain = ("Requests/s", "Prompt tokens/s", "Generated tokens/s", "Running", "Waiting")
-        tables.table(
-            rows,
+            return
+        tables.fixed(
+            [_load_row(tier, load) for tier, load in chosen],
+            [_load_words(tier, load) for tier, load in chosen],
             key="traffic-load",
             alt="What each tier carries now",
-            paged=False,
-            empty="No chosen tier carries anything",
-            why="A tier that is off sends no metric at all.",
-            config={
-                "Tier": st.column_config.TextColumn("Tier", pinned=True),
-                **{n: tables.figure(n) for n in plain},
-            },
         )
+
+
+def _load_row(tier: FleetTier, load: TierLoad) -> tables.Row:
+    """Plain figures, for the file."""
+    return {
+        "Tier": tier.spec.title,
+        "Requests/s": load.requests_per_s,
+        "Errors": load.error_ratio,
+        "TTFT p50 ms": load.ttft.p50_ms,
+        "TTFT p95 ms": load.ttft.p95_ms,
+        "TTFT p99 ms": load.ttft.p99_ms,
+        "Latency p50 ms": load.latency.p50_ms,
+        "Latency p95 ms": load.latency.p95_ms,
+        "Latency p99 ms": load.latency.p99_ms,
+        "Prompt tokens/s": load.prompt_tokens_per_s,
+        "Generated tokens/s": load.generation_tokens_per_s,
+        "Running": load.requests_running,
+        "Waiting": load.requests_waiting,
+        "KV cache": load.kv_cache_ratio,
+        "Window s": load.window_s,
+    }
+
+
+def _load_words(tier: FleetTier, load: TierLoad) -> dict[str, str]:
+    """What the page shows: a missing figure says why it is missing."""
+    none = tier_cards.nothing(tier, load)
+    absent = none if none == "off" else formats.UNKNOWN
+
+    def figure(value: float | None) -> str:
+        return formats.number(value, absent)
+
+    return {
+        "Tier": formats.plain(tier.spec.title),
+        "Requests/s": figure(load.requests_per_s),
+        "Errors": formats.ratio(load.error_ratio, none),
+        "TTFT p50 · p95 · p99": tier_cards.triple(load.ttft, none),
+        "Latency p50 · p95 · p99": tier_cards.triple(load.latency, none),
+        "Prompt tokens/s": figure(load.prompt_tokens_per_s),
+        "Generated tokens/s": figure(load.generation_tokens_per_s),
+        "Running": figure(load.requests_running),
+        "Waiting": figure(load.requests_waiting),
+        "KV cache": formats.ratio(load.kv_cache_ratio, absent),
+        "Window": formats.duration(load.window_s),
+    }
 
 
 def backends() -> None:
@@ -133,11 +162,12 @@ def url_map() -> None:
             states.show_empty("No URL map", "Nothing routes paths to tiers in this project.")
             return
         for found in balancer.url_maps:
-            tables.table(
-                list(_rules(found)),
+            rules = _rules(found)
+            tables.fixed(
+                rules,
+                [{name: formats.plain(cell) for name, cell in rule.items()} for rule in rules],
                 key=f"traffic-rules-{found.name}",
                 alt=f"Rules of the URL map {found.name}",
-                paged=False,
             )
         fronts = "; ".join(
             f"{r.name}: {r.address}:{r.ports} → {r.target}" for r in balancer.forwarding_rules
@@ -145,8 +175,8 @@ def url_map() -> None:
         st.caption(f"Clients come in by {formats.plain(fronts)}" if fronts else "No front end")
 
 
-def _rules(found: UrlMap) -> Sequence[tables.Row]:
-    rows: list[tables.Row] = []
+def _rules(found: UrlMap) -> Sequence[Mapping[str, str]]:
+    rows: list[Mapping[str, str]] = []
     for matcher in found.matchers:
         hosts = ", ".join(matcher.hosts) or "–"
         for rule in matcher.rules:

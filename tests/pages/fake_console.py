@@ -57,6 +57,9 @@ class FakeConsole:
     submitted: list[str] = field(default_factory=list[str])
     asked: int = 0
     notes: tuple[Annotation, ...] = ()
+    burning: Mapping[str, tuple[Series, Series]] = field(
+        default_factory=dict[str, tuple[Series, Series]]
+    )
 
     def __post_init__(self) -> None:
         """Open the audit store and the planning over it."""
@@ -72,6 +75,10 @@ class FakeConsole:
         """Planted series."""
         assert isinstance(span, Window) or span in PRESETS
         return self.past.read(signal, span)
+
+    def burn_series(self) -> Mapping[str, tuple[Series, Series]]:
+        """Planted."""
+        return self.burning
 
     def annotations(self, window: Window, tier: str | None = None) -> tuple[Annotation, ...]:
         """Planted ones and those of the audit store."""
