@@ -152,7 +152,7 @@ def _pools(snapshot: Snapshot, spec: TierSpec) -> tuple[NodePool, ...]:
 
 
 def _distribute(spec: TierSpec, pools: Sequence[NodePool], delta: int) -> tuple[_Resize, ...]:
-    sizes = {p.name: p.node_count for p in pools}
+    sizes = {_key(p): p.node_count for p in pools}
     have = sum(sizes.values())
     if have + delta < 0:
         raise PlanError(
@@ -162,12 +162,17 @@ def _distribute(spec: TierSpec, pools: Sequence[NodePool], delta: int) -> tuple[
         )
     for _ in range(abs(delta)):
         if delta > 0:
-            name = min(sizes, key=lambda n: (sizes[n], n))
-            sizes[name] += 1
+            key = min(sizes, key=lambda n: (sizes[n], n))
+            sizes[key] += 1
         else:
-            name = max(sizes, key=lambda n: (sizes[n], n))
-            sizes[name] -= 1
-    return tuple(_Resize(p, sizes[p.name]) for p in pools if sizes[p.name] != p.node_count)
+            key = max(sizes, key=lambda n: (sizes[n], n))
+            sizes[key] -= 1
+    return tuple(_Resize(p, sizes[_key(p)]) for p in pools if sizes[_key(p)] != p.node_count)
+
+
+def _key(pool: NodePool) -> tuple[str, str, str]:
+    """What tells a pool from all others: names are unique in their cluster only."""
+    return pool.name, pool.cluster, pool.location
 
 
 def _step(resize: _Resize, context: PlanContext) -> Step:

@@ -136,3 +136,21 @@ def test_what_differs_is_seen_again() -> None:
     changed = [replace(p, node_count=99) for p in pools]
     assert observe_again(observed, changed)["hw-serving/hw-small-02.node_count"] == 99
     assert set(observe_again(observed, []).values()) == {None}
+
+
+def test_pools_of_one_name_in_two_clusters_are_two_pools() -> None:
+    """Names are unique in a cluster only: one pool is resized, not both to one size."""
+    base = make_snapshot()
+    specs = tuple(
+        replace(s, parts=(replace(s.parts[0], cluster=""), *s.parts[1:]))
+        if s.name == "small"
+        else s
+        for s in base.specs
+    )
+    pools = tuple(base.node_pools or ())
+    twin = next(replace(p, cluster="other", node_count=3) for p in pools if p.name == "hw-small-00")
+    found = plan(1, snapshot=replace(base, specs=specs, node_pools=(*pools, twin)))
+    assert found.title.endswith("51 → 52")
+    (step,) = found.steps
+    assert "/clusters/other/" in step.resource
+    assert (step.before, step.after) == ({"node_count": 3}, {"node_count": 4})
