@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from statistics import mean, stdev
 from typing import Final
 
+from core.money import MONTH
 from core.records import Budget, CostRow
 from core.specs import TIER_LABEL, TierSpec
 
@@ -60,12 +61,16 @@ class Forecast:
 
 
 def budget_for(spec: TierSpec, budgets: Iterable[Budget] | None) -> BudgetFigure:
-    """The tier's budget: from Cloud Billing by label, else by name, else from the settings."""
-    title = f"{spec.name}"
-    for budget in budgets or ():
+    """The tier's monthly budget: from Cloud Billing by label, else by name, else the settings'.
+
+    A budget of a quarter, a year or a period of its own says nothing about a month.
+    """
+    title = spec.name
+    monthly = [b for b in budgets or () if b.period == MONTH]
+    for budget in monthly:
         if budget.labels.get(TIER_LABEL) == spec.name and budget.amount_usd is not None:
             return BudgetFigure(budget.amount_usd, f"Cloud Billing budget {budget.display_name}")
-    for budget in budgets or ():
+    for budget in monthly:
         named = budget.display_name.lower().replace("-", " ").split()
         if title in named and not budget.labels and budget.amount_usd is not None:
             return BudgetFigure(budget.amount_usd, f"Cloud Billing budget {budget.display_name}")

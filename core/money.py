@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from core.inventory import Labels
 
+MONTH = "MONTH"  # `Budget.period` of a calendar month
+
 
 class PriceBasis(StrEnum):
     """Where a money figure comes from; shown beside every one."""
@@ -58,7 +60,10 @@ class CostRow:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A Cloud Billing budget. Spend is not part of the API; it comes from `CostRow`s."""
+    """A Cloud Billing budget. Spend is not part of the API; it comes from `CostRow`s.
+
+    `period`: MONTH, QUARTER, YEAR, or "custom" for fixed dates.
+    """
 
     id: str
     display_name: str

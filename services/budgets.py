@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from core.errors import Invalid
+from core.money import MONTH
 from core.records import Budget
 from services import calls
 from services.clients import Clients
@@ -49,15 +50,21 @@ def _budget(found: Any) -> Budget:
     if fixed and money.currency_code not in ("", "USD"):
         raise ValueError(f"a budget in {money.currency_code}; only US dollars are understood")
     labels = {str(k): _only(v) for k, v in found.budget_filter.labels.items()}
-    period = found.budget_filter
     return Budget(
         id=str(found.name).rsplit("/", 1)[-1],
         display_name=str(found.display_name),
         amount_usd=float(money.units) + money.nanos / 1e9 if fixed else None,
         threshold_ratios=tuple(float(r.threshold_percent) for r in found.threshold_rules),
         labels=labels,
-        period=str(period.calendar_period.name) if "calendar_period" in period else "custom",
+        period=_period(found.budget_filter),
     )
+
+
+def _period(found: Any) -> str:
+    """The period of a budget's filter; by the API's documentation an unset one is a month."""
+    if "custom_period" in found:
+        return "custom"
+    return str(found.calendar_period.name) if found.calendar_period else MONTH
 
 
 def _only(values: Any) -> str:

@@ -73,6 +73,13 @@ def test_the_cloud_budget_beats_the_settings() -> None:
     assert budget_for(SMALL, [replace(other, labels={})]).amount_usd == 7.0
 
 
+@pytest.mark.parametrize("period", ["QUARTER", "YEAR", "custom"])
+def test_a_budget_of_another_period_is_no_monthly_budget(period: str) -> None:
+    """A year's amount beside a month's cost would hide that the month is overspent."""
+    found = budget_for(SMALL, [Budget("1", "small", 5.0, (), {TIER_LABEL: "small"}, period)])
+    assert found.source == "settings (monthly_budget_usd)"
+
+
 def test_a_day_is_complete_when_all_its_rows_are() -> None:
     """One late row makes the day incomplete; credits count."""
     first = rows(10, NOW.date(), 1, 0)[0]
