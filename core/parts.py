@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core import ownership
-from core.records import ChipReading, Endpoint, Host, NodePool, Snapshot, TpuVm
+from core.records import ChipReading, Endpoint, Host, NodePool, Snapshot, Source, TpuVm
 from core.specs import PartKind, PartSpec, TierSpec
 
 
@@ -186,8 +186,10 @@ def _host(host: Host, readings: Mapping[str, list[ChipReading]]) -> FleetHost:
     found = tuple(sorted(readings.get(host.name, ()), key=lambda r: r.chip))
     state = State.RUNNING if host.ready else State.DEGRADED
     reason = host.reason
-    if host.ready is None:
-        state, reason = State.PROVISIONING, host.reason or "the node has not reported yet"
+    if host.ready is None and host.reason:  # Ready is "Unknown": Kubernetes lost the node
+        state, reason = State.DEGRADED, f"{host.reason}: the node does not report any more"
+    elif host.ready is None:
+        state, reason = State.PROVISIONING, "the node has not reported yet"
     elif host.ready and not host.schedulable:
         reason = "cordoned: takes no new pods"
     return FleetHost(host.name, state, reason, host.zone, host.chips, found)
@@ -319,6 +321,9 @@ def local_part(spec: TierSpec, part: PartSpec, snapshot: Snapshot) -> FleetPart:
         return _unknown_part(spec, part, "the inference server has not answered yet")
     state = State.RUNNING if server.ready else State.PROVISIONING
     reason = "" if server.ready else server.detail
+    source = snapshot.sources.get(Source.INFERENCE)
+    if source is not None and source.problem is not None:  # its own silence is its state
+        state, reason = State.DEGRADED, f"it does not answer now: {source.problem.message}"
     devices = max(1, len(server.devices))
     host = FleetHost(server.url, state, reason, "this machine", devices)
     piece = FleetSlice(spec.name, server.url, state, reason, devices, (host,))

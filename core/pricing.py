@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from core.fleet import Fleet, FleetTier, Unassigned
-from core.parts import total
+from core.parts import State, total
 from core.records import Price, PriceBasis, TierLoad
 from core.specs import PartKind, TierSpec
 
@@ -116,8 +116,12 @@ def tier_rate(tier: FleetTier, prices: Sequence[Price] | None) -> Rate:
         return Rate(None, PriceBasis.CONFIGURED, "not priced: no price is configured for it")
     if tier.chip_count.running is None:
         return Rate(None, PriceBasis.LIST, "not priced: how many chips run is not known yet")
-    spot = sum(s.chips for s in tier.slices if s.spot)
-    return chips_rate(prices, spec.generation, spec.zone, tier.chip_count.running, spot)
+    # A stopped TPU VM keeps its place in the tier, but its chips are not billed.
+    billed = [s for s in tier.slices if s.state is not State.STOPPED]
+    stopped = sum(s.chips for s in tier.slices) - sum(s.chips for s in billed)
+    spot = sum(s.chips for s in billed if s.spot)
+    chips = tier.chip_count.running - stopped
+    return chips_rate(prices, spec.generation, spec.zone, chips, spot)
 
 
 def full_size_rate(spec: TierSpec, chips: int, prices: Sequence[Price] | None) -> Rate:
@@ -138,14 +142,19 @@ def unassigned_rate(resource: Unassigned, prices: Sequence[Price] | None) -> Rat
 
 
 def fleet_rate(fleet: Fleet, prices: Sequence[Price] | None) -> Rate:
-    """The sum over all priced tiers; `source` names those that are not priced."""
-    rates = {tier.spec.title: tier_rate(tier, prices) for tier in fleet.tiers}
+    """The sum over all tiers; None while the rate of a tier on TPUs is not known.
+
+    Hardware of the user's own without a configured price is left out, and `source` says so.
+    """
+    rates = {tier.name: tier_rate(tier, prices) for tier in fleet.tiers}
     known = [r.usd_per_hour for r in rates.values() if r.usd_per_hour is not None]
-    missing = [title for title, r in rates.items() if r.usd_per_hour is None]
+    missing = [t for t in fleet.tiers if rates[t.name].usd_per_hour is None]
     source = "sum of the tiers' rates"
     if missing:
-        source += f", without {', '.join(missing)} (not priced)"
-    return Rate(sum(known) if known else None, PriceBasis.LIST, source)
+        source += f", without {', '.join(t.spec.title for t in missing)} (not priced)"
+    if not known or any(t.spec.generation is not None for t in missing):
+        return Rate(None, PriceBasis.LIST, f"not known: {source}")
+    return Rate(sum(known), PriceBasis.LIST, source)
 
 
 def token_cost(tier: FleetTier, rate: Rate, load: TierLoad | None) -> TokenCost:

@@ -81,6 +81,28 @@ def test_a_missing_node_of_a_changing_pool_is_on_its_way(status: str, state: Sta
     assert (small.slice_count.running, small.slice_count.ready) == (65, 64)
 
 
+@pytest.mark.parametrize(
+    ("reason", "state"), [("NodeStatusUnknown", State.DEGRADED), ("", State.PROVISIONING)]
+)
+def test_a_lost_node_is_no_new_node(reason: str, state: State) -> None:
+    """Ready "Unknown" means that Kubernetes lost the node; without any word it is new."""
+    snapshot = make_snapshot()
+    first, *others = snapshot.hosts or ()
+    hosts = (replace(first, ready=None, reason=reason), *others)
+    fleet = assemble_fleet(replace(snapshot, hosts=hosts))
+    (host,) = [h for t in fleet.tiers for s in t.slices for h in s.hosts if h.name == first.name]
+    assert host.state is state
+    assert host.reason.startswith(reason or "the node has not reported yet")
+
+
+def test_a_silent_local_server_is_not_shown_as_running() -> None:
+    """Its last good word is old: while it does not answer it is degraded, and none is ready."""
+    local = assemble_fleet(make_failure(make_snapshot(), Source.INFERENCE)).tier("local")
+    assert local.state is State.DEGRADED
+    assert local.slice_count.ready == 0
+    assert "does not answer" in local.reasons[1]
+
+
 def test_unread_nodes_leave_readiness_unknown() -> None:
     """Pools without Kubernetes: the size is known, readiness is not, and one reason says so."""
     small = assemble_fleet(replace(make_snapshot(), hosts=None)).tier("small")

@@ -16,8 +16,8 @@ from core.pricing import (
     token_cost,
     unassigned_rate,
 )
-from core.records import PriceBasis
-from tests.make import make_pools, make_prices, make_snapshot
+from core.records import PriceBasis, Source
+from tests.make import make_failure, make_pools, make_prices, make_snapshot, make_tpu_vm
 
 
 def test_tiers_cost_what_runs_times_the_list_price() -> None:
@@ -51,15 +51,31 @@ def test_local_is_not_priced_unless_configured() -> None:
 
 
 def test_an_unknown_price_is_unknown() -> None:
-    """No catalogue, or a generation not in it: None, and the total names who is left out."""
+    """No catalogue, or a generation not in it: None; so is the total, which says why."""
     snapshot = make_snapshot()
     fleet = assemble_fleet(snapshot)
     assert tier_rate(fleet.tier("small"), None).usd_per_hour is None
     only_v6e = [p for p in make_prices() if p.generation == "v6e"]
     assert tier_rate(fleet.tier("small"), only_v6e).usd_per_hour is None
     whole = fleet_rate(fleet, only_v6e)
-    assert whole.usd_per_hour == pytest.approx(21.6)
-    assert "Small" in whole.source
+    assert whole.usd_per_hour is None
+    assert "without Local, Small, Medium, Large" in whole.source
+    assert fleet_rate(fleet, make_prices()).usd_per_hour == pytest.approx(3072 + 12288 + 21.6)
+
+
+def test_a_tier_of_unknown_size_makes_the_total_unknown() -> None:
+    """While GKE was never read, the rest of the fleet is not shown as all of it."""
+    snapshot = make_failure(make_snapshot(), Source.GKE, keep=False)
+    assert fleet_rate(assemble_fleet(snapshot), snapshot.prices).usd_per_hour is None
+
+
+def test_a_stopped_tpu_vm_costs_nothing() -> None:
+    """Its chips are given back while it is stopped, and are not billed."""
+    snapshot = make_snapshot()
+    vm = replace(make_tpu_vm(), state="STOPPED")
+    dev = assemble_fleet(replace(snapshot, tpu_vms=(vm,))).tier("dev")
+    assert dev.chip_count.running == 8
+    assert tier_rate(dev, snapshot.prices).usd_per_hour == 0
 
 
 def test_spot_chips_cost_their_own_price() -> None:
