@@ -47,7 +47,7 @@ class Objectives:
     """Service level objectives; None: none set for that signal.
 
     `availability_ratio` is the share of requests without a server error, over `window_days`;
-    the latency objectives mean: at least `latency_ratio` of requests are under the threshold.
+    the latency objectives are thresholds that the 95th percentile stays under.
     """
 
     availability_ratio: float | None = None

@@ -53,8 +53,8 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
         f" = {available:,.0f} tokens/s",
         f"{needed:,.0f} {'≤' if fits else '>'} {available:,.0f}",
     )
-    used = f"{needed / available:.0%}" if available else "more than all"
-    reason = f"needs {used} of the {left} slices left ({capacity.source})"
+    used = f"{needed / available:.0%}" if available > 0 else "more than all" if needed else "none"
+    reason = f"needs {used} of the {max(0, left)} slices left ({capacity.source})"
     if fits:
         return _verdict(Outcome.PASS, reason, "", lines)
     if delta > 0:

@@ -78,3 +78,13 @@ def test_the_factor_scales_the_need(judged: Judged, safety: float) -> None:
     """The same demand passes at 1.0 and is blocked at 3.0."""
     verdict = judged(capacity_left.judge, measured=1000.0, demand=demand(25_000), safety=safety)
     assert (verdict.outcome is Outcome.BLOCK) == (safety == 3.0)
+
+
+def test_nothing_left_for_no_demand_reads_sensibly(judged: Judged) -> None:
+    """Removing all ready slices while nobody asks: no share of nothing is told."""
+    snapshot = make_snapshot()
+    hosts = tuple(h for h in snapshot.hosts or () if h.name.endswith("small-00-0000"))
+    few = replace(snapshot, hosts=hosts)
+    ready = len(hosts)
+    verdict = judged(capacity_left.judge, -ready, snapshot=few, measured=1000.0, demand=demand(0.0))
+    assert verdict.reason == "needs none of the 0 slices left (measured)"
