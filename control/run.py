@@ -63,6 +63,9 @@ def _environment(settings: Settings) -> dict[str, str]:
         "HEARTWOOD_SERVING_HOST": settings.hosts.bind,
         "HEARTWOOD_DATA_DIR": str(settings.data.dir),
         "PYTHONUNBUFFERED": "1",
+        # glibc gives each thread an arena of its own and keeps what was freed in it: with dozens
+        # of threads the emulator holds 230 MB that it does not use (measured).
+        "MALLOC_ARENA_MAX": "2",
     }
 
 
