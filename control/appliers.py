@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from core.actions.scale_tier import observe_again
-from core.errors import Conflict, OpsError
+from core.actions.scale_tier import SETTLED, observe_again
+from core.errors import Conflict, OpsError, Unavailable
 from core.plans import Plan, Step
 from core.records import NodePool, Snapshot
 from services.gke import OperationState
@@ -48,6 +48,10 @@ class GkePort(Protocol):
         """Start a resize; the operation's name."""
         ...
 
+    def find_resize(self, pool: NodePool) -> str:
+        """The resize that runs on a pool; the operation's name, "" when there is none."""
+        ...
+
     def get_operation(self, name: str) -> OperationState:
         """An operation's state."""
         ...
@@ -76,9 +80,13 @@ class ResizePool:
         self._gke = gke
 
     def start(self, step: Step) -> str:
-        """Resize unless the pool has the size already, as it has after a resume."""
+        """Resize unless it was begun already, as it was when we were killed before we knew."""
         pool = self._find(step.resource)
         wanted = _nodes(step.after)
+        if pool.status not in SETTLED:
+            running = self._gke.find_resize(pool)
+            if running:
+                return running
         if pool.node_count == wanted:
             return ""
         before = _nodes(step.before)
@@ -88,7 +96,26 @@ class ResizePool:
                 " somebody else changed it",
                 resource=step.resource,
             )
-        return self._gke.apply_node_pool_size(pool, wanted)
+        return self._resize(pool, wanted)
+
+    def _resize(self, pool: NodePool, wanted: int) -> str:
+        """Ask for the size; when the answer is lost, look whether GKE has begun."""
+        try:
+            return self._gke.apply_node_pool_size(pool, wanted)
+        except OpsError as error:
+            if not error.retryable:
+                raise
+            try:
+                running = self._gke.find_resize(pool)
+            except OpsError:
+                running = ""  # it cannot be seen either: the sentence below says so
+            if running:
+                return running
+            raise Unavailable(
+                f"{error.message} (whether GKE has begun is not known: look at {pool.name})",
+                resource=error.resource,
+                hint=error.hint,
+            ) from error
 
     def wait(self, operation: str, report: Report, stop: threading.Event) -> None:
         """Poll with growing waits; an outage of the API is no failure of the operation."""

@@ -86,13 +86,19 @@ class Audit:
         with self._engine.begin() as db:
             db.execute(_event(intent, state, step, detail, call=call))
 
-    def open_gate(self, intent: str, gate: str) -> str:
-        """Decide once for all whether an intent is "started" or "cancelled"; what was decided."""
+    def open_gate(self, intent: str, gate: str, detail: str = "") -> str:
+        """Decide once for all whether an intent is "started" or not; what was decided.
+
+        `detail` of a "cancelled" one is recorded; an intent that has ended stays as it ended.
+        """
         try:
             with self._engine.begin() as db:
                 db.execute(gates.insert().values(intent=intent, gate=gate, at=utc_now()))
                 if gate == "cancelled":
-                    db.execute(_event(intent, "cancelled", 0, "cancelled before the first change"))
+                    last = str(db.execute(_last_state(intent)).scalar())
+                    if last in FINAL_STATES:
+                        return last
+                    db.execute(_event(intent, "cancelled", 0, detail))
         except IntegrityError:
             with self._engine.connect() as db:
                 found = db.execute(sa.select(gates.c.gate).where(gates.c.intent == intent))

@@ -21,7 +21,7 @@ from control.audit import FINAL_STATES, Audit, utc_now
 from control.planning import Planning
 from control.single_executor import DirectoryLock
 from core import guards
-from core.errors import Conflict, Expired, HeartwoodError, Stale
+from core.errors import Conflict, Expired, HeartwoodError, Stale, Unavailable
 from core.plans import Plan, Progress, Verdict
 from core.records import Snapshot, Source
 
@@ -74,6 +74,18 @@ class Executor:
         if _bound:
             raise RuntimeError("one executor per process")
         _bound.append(self)
+        try:
+            self._open_engine()
+        except BaseException:  # nothing may stay taken: a later start must be able to succeed
+            DBOS.destroy()
+            _bound.remove(self)
+            self._lock.release()
+            raise
+        self._started = True
+        for running in self._audit.unfinished():
+            self._take_up(running.intent)
+
+    def _open_engine(self) -> None:
         config: DBOSConfig = {
             "name": "heartwood",
             "system_database_url": self._database_url,
@@ -84,9 +96,6 @@ class Executor:
         }
         DBOS(config=config)
         DBOS.launch()
-        self._started = True
-        for running in self._audit.unfinished():
-            self._take_up(running.intent)
 
     def stop(self) -> None:
         """Leave running steps where they are; they are resumed at the next start."""
@@ -125,6 +134,7 @@ class Executor:
             Conflict: this console does not apply plans.
             Expired: the plan is too old.
             Blocked, Unconfirmed: a guard blocks, or a consent is missing.
+            Unavailable: the workflow could not be started; the intent is recorded as failed.
         """
         require(actor)
         if not self._started:
@@ -148,19 +158,36 @@ class Executor:
             reason=reason,
         )
         if new:
-            self._launch(intent, plan)
+            self._launch_new(intent, plan)
         return intent
 
     def progress(self, intent: str) -> Progress | None:
         """Where the intent stands; None: there is no such one."""
         return self._audit.progress(intent)
 
-    def cancel(self, intent: str) -> bool:
-        """Cancel before the first change; False: it has begun or ended already."""
+    def cancel(self, intent: str, actor: Actor) -> bool:
+        """Cancel before the first change; False: it has begun or ended already.
+
+        Raises:
+            Denied: the actor may only look.
+        """
+        require(actor)
         found = self._audit.progress(intent)
         if found is None or found.state in FINAL_STATES:
             return False
-        return self._audit.open_gate(intent, "cancelled") == "cancelled"
+        detail = f"cancelled by {actor.name} before the first change"
+        return self._audit.open_gate(intent, "cancelled", detail) == "cancelled"
+
+    def _launch_new(self, intent: str, plan: Plan) -> None:
+        """Start the workflow; when that fails the intent ends, and closes its gate for ever."""
+        try:
+            self._launch(intent, plan)
+        except Exception as error:
+            _log.exception("a workflow could not be started", intent=intent)
+            detail = f"it could not be started ({type(error).__name__}: {error}); nothing changed"
+            if self._audit.open_gate(intent, "failed") == "failed":
+                self._audit.finish(intent, "failed", 0, detail)
+            raise Unavailable(detail, resource=plan.title, hint="Plan it again") from error
 
     def _launch(self, intent: str, plan: Plan) -> None:
         with SetWorkflowID(f"{plan.digest}-{intent}"):
@@ -195,7 +222,12 @@ class Executor:
         if refusal:
             _step("refuse", self._finish, intent, "refused", 0, refusal)
             return "refused"
-        if _step("open gate", self._audit.open_gate, intent, "started") != "started":
+        gate = _step("open gate", self._open_gate, intent)
+        if gate == "expired":
+            refusal = "Expired: the plan expired while it was interrupted; nothing changed"
+            _step("refuse", self._finish, intent, "refused", 0, refusal)
+            return "refused"
+        if gate != "started":
             _step("give back", self._finish, intent, "cancelled", 0, "cancelled")
             return "cancelled"
         for number, step in enumerate(plan.steps, 1):
@@ -223,6 +255,16 @@ class Executor:
         except HeartwoodError as error:
             return f"{error.kind}: {error.message}"
         return ""
+
+    def _open_gate(self, intent: str) -> str:
+        """The last moment before the first change: "started", or why not.
+
+        What was prepared before a kill is remembered by the workflow however long that was ago:
+        the plan's own life time bounds it.
+        """
+        if utc_now() > self._audit.plan_of(intent).expires_at:
+            return "expired"
+        return self._audit.open_gate(intent, "started")
 
     def _check_again(self, intent: str, plan: Plan) -> None:
         if utc_now() > plan.expires_at:

@@ -170,8 +170,8 @@ class Console:
         return self.executor.progress(intent)
 
     def cancel(self, intent: str) -> bool:
-        """Cancel before the first change; False: too late."""
-        return self.executor.cancel(intent)
+        """Cancel before the first change; False: too late. Raises Denied."""
+        return self.executor.cancel(intent, self.actor())
 
 
 _console: Console | None = None
@@ -191,7 +191,11 @@ def get_console(settings: Settings | None = None) -> Console:
         if _console is None:
             built = Console(settings or load_settings())
             logs.configure(built.settings.log)
-            built.start()
+            try:
+                built.start()
+            except BaseException:
+                built.stop()
+                raise
             _stop_with_process(built.stop)
             _console = built
         return _console

@@ -138,6 +138,28 @@ class Gke:
         location = started.location or started.zone or pool.location
         return f"projects/{self._clients.project}/locations/{location}/operations/{started.name}"
 
+    def find_resize(self, pool: NodePool) -> str:
+        """The resize that runs on the pool now; the operation's full name, "" when there is none.
+
+        For who asked for a resize and never got the answer.
+        """
+        parent = f"projects/{self._clients.project}/locations/{pool.location}"
+        found: Any = self._clients.call(
+            lambda t: self._clients.gke().list_operations(parent=parent, timeout=t, retry=None),
+            resource=f"{parent}/operations",
+            timeout_s=_READ_TIMEOUT_S,
+        )
+        target = f"/clusters/{pool.cluster}/nodePools/{pool.name}"
+        with calls.converting(parent):
+            running = [
+                str(o.name)
+                for o in found.operations
+                if o.operation_type.name == "SET_NODE_POOL_SIZE"
+                and o.status.name in ("PENDING", "RUNNING")
+                and str(o.target_link).endswith(target)
+            ]
+        return f"{parent}/operations/{running[-1]}" if running else ""
+
     def get_operation(self, name: str) -> OperationState:
         """An operation by its full name. GKE returns a plain Operation, so it is polled here."""
         found: Any = self._clients.call(

@@ -46,12 +46,15 @@ def test_a_resize_runs_to_its_end_and_changes_pool_and_nodes(gke: Gke) -> None:
     before = _pool(gke, "hw-small-00")
     name = gke.apply_node_pool_size(before, before.node_count + 1)
     assert "/operations/" in name
+    assert gke.find_resize(before) == name
+    assert gke.find_resize(_pool(gke, "hw-small-01")) == ""
     states = _wait(gke, name)
     assert states[0].done is False
     assert states[-1].error is None
     assert states[-1].progress_ratio == 1.0
     progress = [s.progress_ratio for s in states if s.progress_ratio is not None]
     assert progress == sorted(progress)
+    assert gke.find_resize(before) == ""
     after = _pool(gke, "hw-small-00")
     assert after.node_count == before.node_count + 1
     assert after.etag != before.etag

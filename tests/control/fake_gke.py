@@ -19,7 +19,8 @@ class FakeGke:
     """Implements `control.appliers.GkePort`.
 
     Files in its folder steer it: `hold` keeps operations running, `fail` makes them fail, `hang`
-    makes a resize take effect but never answer, `outage` makes reads fail.
+    makes a resize take effect but never answer, `outage` makes reads fail, `lost` loses the answer
+    of a resize, `moving` shows a resize running on every pool.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +67,13 @@ class FakeGke:
         self._write(state)
         while self._is("hang"):
             time.sleep(0.05)
+        if self._is("lost"):
+            raise Unavailable("deadline exceeded")
         return f"projects/p/locations/l/operations/{len(state['resizes'])}"
+
+    def find_resize(self, pool: NodePool) -> str:
+        """While moving there is one."""
+        return "projects/p/locations/l/operations/found" if self._is("moving") else ""
 
     def get_operation(self, name: str) -> OperationState:
         """Running while held."""
@@ -79,7 +86,8 @@ class FakeGke:
     def _pools(self) -> Iterable[NodePool]:
         sizes = self._read()["sizes"]
         for pool in make_pools():
-            yield replace(pool, node_count=sizes[pool.name])
+            status = "RECONCILING" if self._is("moving") else "RUNNING"
+            yield replace(pool, node_count=sizes[pool.name], status=status)
 
     def _maybe_outage(self) -> None:
         if self._is("outage"):

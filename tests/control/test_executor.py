@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from control.access import Actor
+from control.appliers import ResizePool
 from control.audit import utc_now
-from core.errors import Blocked, Conflict, Denied, Expired, Unconfirmed
+from core.errors import Blocked, Conflict, Denied, Expired, Unavailable, Unconfirmed
 from core.plans import Outcome, Request, Step, Verdict
 from core.records import Source
 from tests.control.console_parts import ACTOR, Parts
@@ -155,11 +156,11 @@ def test_cancelling_after_the_first_change_is_too_late(parts: Parts) -> None:
     parts.gke.set("hold")
     intent = parts.submit()
     parts.wait(intent, "running")
-    assert not parts.executor.cancel(intent)
+    assert not parts.executor.cancel(intent, ACTOR)
     parts.gke.clear("hold")
     parts.wait(intent, "succeeded")
-    assert not parts.executor.cancel(intent)
-    assert not parts.executor.cancel("nothing")
+    assert not parts.executor.cancel(intent, ACTOR)
+    assert not parts.executor.cancel("nothing", ACTOR)
 
 
 def test_cancelled_before_the_first_change_nothing_is_done(tmp_path: Path) -> None:
@@ -169,10 +170,13 @@ def test_cancelled_before_the_first_change_nothing_is_done(tmp_path: Path) -> No
     parts.audit.record_intent(
         "c1", judged.plan, judged.verdicts, (), actor="ada", origin="test", reason=""
     )
-    assert parts.executor.cancel("c1")
+    with pytest.raises(Denied):
+        parts.executor.cancel("c1", Actor("eve", "test", False, "read only"))
+    assert parts.executor.cancel("c1", ACTOR)
     parts.executor.start()
     parts.executor.stop()
     assert parts.wait("c1", "cancelled") == "cancelled"
+    assert "cancelled by ada" in details(parts, "c1")
     assert parts.gke.resizes == []
 
 
@@ -190,6 +194,88 @@ def test_a_fault_of_ours_is_a_failed_intent(parts: Parts) -> None:
     assert parts.wait(intent, "failed", "succeeded") == "failed"
     assert "ZeroDivisionError" in details(parts, intent)
     assert parts.audit.unfinished() == ()
+
+
+def test_an_intent_that_cannot_be_started_has_failed(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person gets an error of ours, the record says so, and the tier is free at once."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("database is locked")
+
+    with monkeypatch.context() as planted:
+        planted.setattr(parts.executor, "_launch", broken)
+        with pytest.raises(Unavailable, match="nothing changed"):
+            parts.submit(intent="x1")
+    assert parts.wait("x1", "failed") == "failed"
+    assert parts.audit.unfinished() == ()
+    plan = parts.audit.plan_of("x1")
+    parts.executor._launch("x1", plan)  # as the engine does for what it had written down already
+    time.sleep(0.5)
+    assert parts.gke.resizes == []
+    assert parts.wait(parts.submit(), "succeeded") == "succeeded"
+
+
+def test_a_start_that_fails_leaves_nothing_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the directory's lock nor the process's one place: the next start succeeds."""
+    parts = Parts(tmp_path)
+
+    def broken() -> None:
+        raise RuntimeError("database is locked")
+
+    with monkeypatch.context() as planted:
+        planted.setattr(parts.executor, "_open_engine", broken)
+        with pytest.raises(RuntimeError, match="locked"):
+            parts.executor.start()
+    parts.executor.start()
+    assert parts.wait(parts.submit(), "succeeded") == "succeeded"
+    parts.executor.stop()
+
+
+def test_what_expired_while_it_was_interrupted_is_refused(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prepared in time, killed, resumed an hour later: the checks of then count no more."""
+    real = parts.executor._prepare
+
+    def prepare_then_sleep(intent: str) -> str:
+        answer = real(intent)
+        later = utc_now() + timedelta(hours=1)
+        monkeypatch.setattr("control.executor.utc_now", lambda: later)
+        return answer
+
+    monkeypatch.setattr(parts.executor, "_prepare", prepare_then_sleep)
+    intent = parts.submit()
+    assert parts.wait(intent, "refused", "succeeded", "failed") == "refused"
+    assert "Expired" in details(parts, intent)
+    assert parts.gke.resizes == []
+
+
+def test_a_resize_that_runs_already_is_waited_for(parts: Parts) -> None:
+    """Resumed while GKE still works on it: that operation is followed, whatever size it shows."""
+    step = parts.planning.plan(Request("scale_tier", "small", {"delta": -1})).plan.steps[0]
+    applier = ResizePool(parts.gke)
+    parts.gke.set("moving")
+    assert applier.start(step).endswith("/operations/found")  # still shows the old size
+    parts.gke.set_size("hw-small-02", 15)
+    assert applier.start(step).endswith("/operations/found")  # shows the new one, far from done
+    assert parts.gke.resizes == []
+
+
+def test_a_lost_answer_is_no_failure_when_gke_has_begun(parts: Parts) -> None:
+    """The operation is looked for; when it cannot be found the record says that nobody knows."""
+    step = parts.planning.plan(Request("scale_tier", "small", {"delta": -1})).plan.steps[0]
+    applier = ResizePool(parts.gke)
+    parts.gke.set("lost")
+    with pytest.raises(Unavailable, match="not known"):
+        applier.start(step)
+    parts.gke.set_size("hw-small-02", 16)
+    found = parts.gke.find_resize
+    parts.gke.find_resize = lambda pool: found(pool) or "op-7"  # type: ignore[method-assign]
+    assert applier.start(step) == "op-7"
 
 
 def test_a_second_console_on_the_directory_only_looks(parts: Parts, tmp_path: Path) -> None:
