@@ -99,6 +99,8 @@ class Inference:
         self.url = base_url.rstrip("/").removesuffix("/v1")
         if not self.url.startswith(("http://", "https://")):
             raise Invalid(f"{base_url!r} is not an http:// or https:// address", resource=base_url)
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise Invalid("The API key has letters that no key can have", resource=base_url)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._silence_s = silence_s
         hint = (
@@ -111,7 +113,12 @@ class Inference:
             "all://localhost": None,
             "all://[::1]": None,
         }
-        self._http = httpx.Client(base_url=self.url, headers=headers, mounts=direct)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, mounts=direct)
+        except httpx.InvalidURL as error:
+            raise Invalid(f"{base_url!r} is no address: {error}", resource=base_url) from error
+        if not self._http.base_url.host:
+            raise Invalid(f"{base_url!r} names no host", resource=base_url)
 
     def __enter__(self) -> Inference:
         return self

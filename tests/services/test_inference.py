@@ -255,3 +255,20 @@ def test_an_address_that_is_none_is_refused_at_once(url: str, connect: Connect) 
     """Before any call."""
     with pytest.raises(errors.Invalid):
         connect(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://host:port/v1", "http://[::bad", "http://", "http:///v1", "ftp://host", "host"]
+)
+def test_what_is_no_address_is_refused_as_one(url: str) -> None:
+    """Typed by a person into a field: an error of ours, never the HTTP library's own."""
+    with pytest.raises(errors.Invalid):
+        Inference(url)
+
+
+@pytest.mark.parametrize("key", ["sk\u2013pasted", "two\nlines"])
+def test_a_key_that_no_header_can_carry_is_refused_untold(key: str) -> None:
+    """The message does not repeat the key."""
+    with pytest.raises(errors.Invalid) as caught:
+        Inference("http://127.0.0.1:9", api_key=key)
+    assert key not in caught.value.message
