@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from core.histograms import Histogram, merge
+from core.ownership import owner
 from core.records import Endpoint
-from core.specs import TIER_LABEL, PartKind, TierSpec
+from core.specs import PartKind, TierSpec
 from services.monitoring_queries import Formula, Owner, Source
 from services.time_series import Row
 
@@ -97,15 +98,9 @@ class Tiers:
 
 
 def tier_of_endpoint(specs: Sequence[TierSpec], endpoint: Endpoint) -> str:
-    """Name of the tier that a Vertex endpoint belongs to, by label or display name; "" if none."""
-    label = endpoint.labels.get(TIER_LABEL, "")
-    for spec in specs:
-        for part in spec.parts:
-            if part.kind is not PartKind.VERTEX or part.location != endpoint.location:
-                continue
-            if label == spec.name or endpoint.display_name.startswith(part.name_prefix):
-                return spec.name
-    return ""
+    """Name of the tier that owns a Vertex endpoint, as the fleet has it too; "" if none."""
+    found = owner(specs, (PartKind.VERTEX,), endpoint.display_name, endpoint.labels)
+    return "" if found is None else found[0]
 
 
 def cells(formula: Formula, tier: str, tiers: Tiers, rows: Rows, grid: Grid) -> dict[int, Cell]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from core.histograms import Histogram
 from core.records import Endpoint
 from core.series import Signal
+from core.specs import TIER_LABEL
 from services import monitoring_queries as queries
 from services.monitoring_queries import RECIPES, Formula
-from services.tier_rows import Grid, Rows, Tiers, cells, distributions
+from services.tier_rows import Grid, Rows, Tiers, cells, distributions, tier_of_endpoint
 from services.time_series import Row
 from tests.make import make_specs
 
@@ -137,3 +139,12 @@ def test_sources_that_concern_no_tier_are_not_asked() -> None:
     assert not alone.concerned(queries.HOSTS[1])
     balanced = Tiers(tuple(s for s in make_specs() if s.backend_service), ())
     assert not balanced.concerned(queries.REQUESTS_SERVED)
+
+
+def test_an_endpoint_belongs_to_whom_its_label_names() -> None:
+    """As in the fleet: the label decides, also against the name, and when nobody has that name."""
+    specs = make_specs()
+    assert tier_of_endpoint(specs, ENDPOINT) == "small"
+    assert tier_of_endpoint(specs, replace(ENDPOINT, labels={TIER_LABEL: "research"})) == ""
+    named_otherwise = replace(ENDPOINT, display_name="x", labels={TIER_LABEL: "small"})
+    assert tier_of_endpoint(specs, named_otherwise) == "small"
