@@ -41,17 +41,15 @@ class Kube:
 
     def list_workloads(self, cluster: Cluster) -> tuple[Workload, ...]:
         """Deployments and, where the cluster has that kind, LeaderWorkerSets; not the system's."""
-        found = [
-            _workload(cluster.name, "Deployment", item)
-            for item in self._list(
-                cluster, "deployments", lambda api: _apps(api).list_deployment_for_all_namespaces
-            )
-        ]
+        deployments = self._list(
+            cluster, "deployments", lambda api: _apps(api).list_deployment_for_all_namespaces
+        )
         try:
             sets = self._list(cluster, "leaderworkersets", _leader_worker_sets)
         except NotFound:
             sets = []  # the cluster does not have that custom resource
         with calls.converting(_name(cluster, "workloads")):
+            found = [_workload(cluster.name, "Deployment", item) for item in deployments]
             found += [_workload(cluster.name, "LeaderWorkerSet", item) for item in sets]
         return tuple(w for w in found if not _SYSTEM_NAMESPACES.fullmatch(w.namespace))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from core.errors import Denied, OpsError, Unavailable
+from core.errors import Conflict, Invalid, NotFound
 from core.records import (
     Backend,
     BackendService,
@@ -88,9 +88,7 @@ class LoadBalancers:
 
         try:
             answer = self._clients.call(read, resource=resource, timeout_s=_TIMEOUT_S)
-        except (Denied, Unavailable):
-            raise
-        except OpsError:
+        except (Invalid, NotFound, Conflict):
             return None  # this kind of group has no health to tell
         states = [str(s.health_state) for s in answer.health_status]
         return states.count("HEALTHY"), len(states) - states.count("HEALTHY")

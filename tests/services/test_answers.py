@@ -1,0 +1,35 @@
+"""Answers that are well formed and yet not what was promised: errors of ours, never guesses."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import Invalid, RateLimited
+from core.records import Cluster
+from services.clients import Clients
+from services.kube import Kube
+from services.load_balancer import LoadBalancers
+from tests.services.planted import Answer, PlantedHttp
+
+CLUSTER = Cluster("hw-serving", "us-central1", "1.34", "RUNNING", "", {})
+
+
+def test_a_deployment_without_its_parts_is_not_understood(
+    clients: Clients, http: PlantedHttp
+) -> None:
+    """A missing field is the service's fault and is told as such, not as a fault of Heartwood."""
+    http.answers = [Answer(body=b'{"items": [{"metadata": {"name": "x"}}]}'), Answer()]
+    http.answers[1].body = b'{"items": []}'
+    with pytest.raises(Invalid, match="not understood"):
+        Kube(clients).list_workloads(CLUSTER)
+
+
+def test_health_that_comes_too_fast_is_not_a_group_without_health(
+    clients: Clients, http: PlantedHttp
+) -> None:
+    """A quota of calls fails the source; only a group that has no health to tell has none."""
+    http.answers = [Answer(429, b'{"error": {"code": 429, "message": "slow down"}}')]
+    with pytest.raises(RateLimited):
+        LoadBalancers(clients)._get_health(("hw-small", "neg-1"))
+    http.answers = [Answer(400, b'{"error": {"code": 400, "message": "serverless"}}')]
+    assert LoadBalancers(clients)._get_health(("hw-small", "neg-1")) is None
