@@ -109,6 +109,13 @@ class HostSettings(Section):
 
     bind: str = Field(default="127.0.0.1", min_length=1)
 
+    @property
+    def reach(self) -> str:
+        """Host under which this machine reaches what binds `bind`."""
+        if self.bind in ("0.0.0.0", "::"):
+            return "127.0.0.1"
+        return f"[{self.bind}]" if ":" in self.bind else self.bind
+
 
 class DataSettings(Section):
     """[data]: what this machine keeps. A relative directory lies in the repository root."""
@@ -212,9 +219,11 @@ class Settings(BaseSettings):
     def _tiers(cls, tiers: tuple[TierSpec, ...], info: ValidationInfo) -> tuple[TierSpec, ...]:
         check_distinct(tiers)
         ports: PortSettings | None = info.data.get("ports")
-        if ports is None:
+        hosts: HostSettings | None = info.data.get("hosts")
+        if ports is None or hosts is None:
             return tiers
-        return tuple(_with_serving_url(tier, ports.serving) for tier in tiers)
+        url = f"http://{hosts.reach}:{ports.serving}"
+        return tuple(_with_serving_url(tier, url) for tier in tiers)
 
     @property
     def emulator_url(self) -> str:
@@ -239,9 +248,7 @@ class Settings(BaseSettings):
     @property
     def reach(self) -> str:
         """Host under which this machine reaches what binds `hosts.bind`."""
-        if self.hosts.bind in ("0.0.0.0", "::", ""):
-            return "127.0.0.1"
-        return f"[{self.hosts.bind}]" if ":" in self.hosts.bind else self.hosts.bind
+        return self.hosts.reach
 
     def url(self, port: int) -> str:
         """URL of that port on this machine."""
@@ -275,10 +282,10 @@ class Settings(BaseSettings):
         return (TreeSource(settings_cls, {}),)
 
 
-def _with_serving_url(tier: TierSpec, port: int) -> TierSpec:
+def _with_serving_url(tier: TierSpec, url: str) -> TierSpec:
     local = all(part.kind is PartKind.LOCAL for part in tier.parts)
     if local and tier.endpoint_url.rstrip("/") in ("", DEFAULT_SERVING_URL):
-        return replace(tier, endpoint_url=f"http://127.0.0.1:{port}")
+        return replace(tier, endpoint_url=url)
     return tier
 
 

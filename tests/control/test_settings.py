@@ -106,6 +106,14 @@ def test_everything_binds_loopback_alone() -> None:
     assert wide.console_url == "http://127.0.0.1:8501"
 
 
+def test_the_local_tier_is_reached_where_its_server_listens() -> None:
+    """Bound to one address of the machine, the server does not listen on 127.0.0.1."""
+    bound = load_settings(environ={"HEARTWOOD_HOSTS__BIND": "10.0.0.5"})
+    assert bound.tier("local").endpoint_url == bound.serving_url == "http://10.0.0.5:8080"
+    everywhere = load_settings(environ={"HEARTWOOD_HOSTS__BIND": "0.0.0.0"})
+    assert everywhere.tier("local").endpoint_url == "http://127.0.0.1:8080"
+
+
 def test_data_lie_in_the_repository_unless_moved(tmp_path: Path) -> None:
     """One directory holds all that this machine keeps, its databases too."""
     assert load_settings(environ={}).data.dir == ROOT / ".heartwood"
