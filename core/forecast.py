@@ -109,6 +109,11 @@ def forecast_month(
     days = daily_costs(costs, spec.name)
     per_day, method = _daily_rate(days, usd_per_hour)
     billed = sum(usd for day, (usd, _) in days.items() if day >= first)
+    if per_day and not _open(days):
+        per_day, method = (
+            None,
+            "it runs, but the export has no row of it yet: since when, nobody says",
+        )
     if per_day is None:
         return Forecast(
             spec.name, first, billed, None, None, None, None, budget, None, None, method
@@ -155,7 +160,7 @@ def _spent(
         if day == now.date():
             share = (now - datetime.combine(day, time(), UTC)).total_seconds() / 86400
             complete = False
-        total_usd += usd if complete else max(usd, per_day * share if usd or _open(days) else 0.0)
+        total_usd += usd if complete else max(usd, per_day * share)
         day += timedelta(days=1)
     return total_usd
 

@@ -85,3 +85,10 @@ def test_a_day_is_complete_when_all_its_rows_are() -> None:
     first = rows(10, NOW.date(), 1, 0)[0]
     days = daily_costs([first, replace(first, credits_usd=-4.0, complete=False)], "small")
     assert days == {NOW.date(): (16.0, False)}
+
+
+def test_what_runs_without_a_row_has_not_cost_nothing() -> None:
+    """Switched on today, rows come hours late: what it has cost is unknown, not $0."""
+    found = forecast_month(SMALL, [], NOW, 110_592.0)
+    assert (found.billed_usd, found.spent_usd, found.month_end_usd) == (0, None, None)
+    assert "no row" in found.method
