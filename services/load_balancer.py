@@ -125,15 +125,40 @@ def _url_map(found: Any) -> UrlMap:
         PathMatcher(
             name=str(m.name),
             hosts=hosts.get(str(m.name), ()),
-            default_service=_last(str(m.default_service)),
+            default_service=_goes_to(
+                m.default_service, m.default_url_redirect, m.default_route_action
+            ),
             rules=tuple(
-                PathRule(tuple(str(p) for p in r.paths), _last(str(r.service)))
+                PathRule(
+                    tuple(str(p) for p in r.paths),
+                    _goes_to(r.service, r.url_redirect, r.route_action),
+                )
                 for r in m.path_rules
             ),
         )
         for m in found.path_matchers
     )
-    return UrlMap(str(found.name), _last(str(found.default_service)), matchers)
+    default = _goes_to(
+        found.default_service, found.default_url_redirect, found.default_route_action
+    )
+    return UrlMap(str(found.name), default, matchers)
+
+
+def _goes_to(service: Any, redirect: Any, action: Any) -> str:
+    """Name of the backend service; in words where several share, or the client is sent away."""
+    if service:
+        return _last(str(service))
+    shares = [
+        (_last(str(w.backend_service)), int(w.weight)) for w in action.weighted_backend_services
+    ]
+    if len(shares) == 1:
+        return shares[0][0]
+    if shares:
+        return "split: " + ", ".join(f"{name} {weight}" for name, weight in shares)
+    scheme = "https" if redirect.https_redirect else ""
+    where = str(redirect.host_redirect or redirect.path_redirect or redirect.prefix_redirect)
+    target = " ".join(word for word in (scheme, where) if word)
+    return f"redirect to {target}" if target else "no service"
 
 
 def _service(found: Any, health: dict[tuple[str, str], tuple[int, int]]) -> BackendService:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from google.cloud import compute_v1 as compute
 
 from core.errors import Invalid, RateLimited
 from core.records import Cluster
 from services.clients import Clients
 from services.kube import Kube
-from services.load_balancer import LoadBalancers
+from services.load_balancer import LoadBalancers, _url_map
 from tests.services.planted import Answer, PlantedHttp
 
 CLUSTER = Cluster("hw-serving", "us-central1", "1.34", "RUNNING", "", {})
@@ -33,3 +34,27 @@ def test_health_that_comes_too_fast_is_not_a_group_without_health(
         LoadBalancers(clients)._get_health(("hw-small", "neg-1"))
     http.answers = [Answer(400, b'{"error": {"code": 400, "message": "serverless"}}')]
     assert LoadBalancers(clients)._get_health(("hw-small", "neg-1")) is None
+
+
+def test_a_url_map_without_services_says_where_it_goes() -> None:
+    """Redirects and weighted splits have no service; an empty name would look like one."""
+    found = compute.UrlMap(
+        name="m",
+        default_url_redirect=compute.HttpRedirectAction(https_redirect=True),
+        path_matchers=[
+            compute.PathMatcher(
+                name="p",
+                default_route_action=compute.HttpRouteAction(
+                    weighted_backend_services=[
+                        compute.WeightedBackendService(backend_service="x/y/a", weight=90),
+                        compute.WeightedBackendService(backend_service="x/y/b", weight=10),
+                    ]
+                ),
+                path_rules=[compute.PathRule(paths=["/a/*"], service="x/backendServices/c")],
+            )
+        ],
+    )
+    shown = _url_map(found)
+    assert shown.default_service == "redirect to https"
+    assert shown.matchers[0].default_service == "split: a 90, b 10"
+    assert shown.matchers[0].rules[0].service == "c"
