@@ -105,7 +105,9 @@ def detail(intent: str) -> None:
     """One intent: who, why, verdicts, steps, what happened when."""
     entry = access.console().audit.entry(intent)
     if entry is None:
-        states.show_empty("There is no such intent", f"Nothing is recorded as {intent}.")
+        states.show_empty(
+            "There is no such intent", f"Nothing is recorded as {formats.plain(intent)}."
+        )
         return
     look = words.INTENTS.get(entry.state, ("gray", "help"))
     st.markdown(f"### {formats.plain(entry.title)} {words.badge(entry.state, look)}")

@@ -147,6 +147,8 @@ def test_an_intent_has_a_deep_link(console: FakeConsole, open_page: Open) -> Non
 def test_an_unknown_intent_is_said(open_page: Open) -> None:
     """A wrong link is no exception."""
     assert "There is no such intent" in all_text(open_page("audit", intent="nope"))
+    planted = all_text(open_page("audit", intent="[sign in](https://evil.example)"))
+    assert "[sign in](" not in planted  # an address is no place for somebody's link
 
 
 def test_read_all_now_asks_the_refresher(console: FakeConsole, open_page: Open) -> None:
