@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -156,19 +155,21 @@ def chips_heatmap(tiers: Iterable[FleetTier], metric: Metric, *, key: str) -> Pi
         return picture
     colours = palette.current()
     rows, columns = picture.z.shape
-    figure = go.Figure(_trace(picture, metric, colours))
-    figure.update_layout(
-        height=max(120, min(620, round(rows * _WIDTH_PX / columns) + 40)),
-        margin={"l": 0, "r": 0, "t": 34, "b": 2},
-        xaxis={"visible": False, "fixedrange": True, "range": [-0.5, columns - 0.5]},
-        yaxis={"visible": False, "fixedrange": True, "range": [rows - 0.5, -0.5]},
-        uirevision=key,
-    )
-    for row, name in picture.labels:
-        figure.add_annotation(
-            x=-0.5, y=row - 0.6, text=name, showarrow=False, xanchor="left",
-            yanchor="bottom", font={"size": 11}, xshift=1,
-        )  # fmt: skip
+    layout = {
+        "height": max(120, min(620, round(rows * _WIDTH_PX / columns) + 40)),
+        "margin": {"l": 0, "r": 0, "t": 34, "b": 2},
+        "xaxis": {"visible": False, "fixedrange": True, "range": [-0.5, columns - 0.5]},
+        "yaxis": {"visible": False, "fixedrange": True, "range": [rows - 0.5, -0.5]},
+        "uirevision": key,
+        "annotations": [
+            {
+                "x": -0.5, "y": row - 0.6, "text": name, "showarrow": False, "xanchor": "left",
+                "yanchor": "bottom", "font": {"size": 11}, "xshift": 1,
+            }
+            for row, name in picture.labels
+        ],
+    }  # fmt: skip
+    figure = {"data": [_trace(picture, metric, colours)], "layout": layout}
     st.plotly_chart(
         figure,
         key=key,
@@ -178,7 +179,7 @@ def chips_heatmap(tiers: Iterable[FleetTier], metric: Metric, *, key: str) -> Pi
     return picture
 
 
-def _trace(picture: Picture, metric: Metric, colours: palette.Palette) -> go.Heatmap:
+def _trace(picture: Picture, metric: Metric, colours: palette.Palette) -> dict[str, Any]:
     bar: dict[str, Any] = {
         "tickvals": [_UNKNOWN_Z / 2, 0.0, 0.25, 0.5, 0.75, 1.0],
         "ticktext": ["unknown", "0%", "25%", "50%", "75%", "100%"],
@@ -196,15 +197,17 @@ def _trace(picture: Picture, metric: Metric, colours: palette.Palette) -> go.Hea
         "ypad": 2,
         "title": None,
     }
-    return go.Heatmap(
-        z=picture.z,
-        text=picture.text,
-        zmin=_UNKNOWN_Z,
-        zmax=1.0,
-        colorscale=_scale(colours),
-        colorbar=bar,
-        hoverongaps=False,
-        xgap=1 if picture.z.shape[1] < 160 else 0.5,
-        ygap=1 if picture.z.shape[1] < 160 else 0.5,
-        hovertemplate=f"%{{text}}<extra>{metric}</extra>",
-    )
+    gap = 1 if picture.z.shape[1] < 160 else 0.5
+    return {
+        "type": "heatmap",
+        "z": picture.z.round(3),
+        "text": picture.text,
+        "zmin": _UNKNOWN_Z,
+        "zmax": 1.0,
+        "colorscale": _scale(colours),
+        "colorbar": bar,
+        "hoverongaps": False,
+        "xgap": gap,
+        "ygap": gap,
+        "hovertemplate": f"%{{text}}<extra>{metric}</extra>",
+    }

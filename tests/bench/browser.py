@@ -2,7 +2,9 @@
 
 A page counts as settled once its script is no longer running, no skeleton is on it, and nothing in
 the document has changed for `QUIET_MS`. The time reported is that of the last change, so that the
-quiet period itself is not counted.
+quiet period itself is not counted. A page that has settled once counts as settled: what a live
+part redraws later is no part of it. A switch of pages is counted from the click event itself, not
+from when the browser's driver began to look for what to click.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ LIMIT_MS = 60_000
 _WATCH = """
 () => {
   window.__changed = performance.now();
+  window.__clicked = null;
+  document.addEventListener('click', () => {
+    window.__clicked = window.__changed = performance.now();
+  }, {capture: true});
   const seen = () => { window.__changed = performance.now(); };
   const what = {childList: true, subtree: true, characterData: true};
   new MutationObserver(seen).observe(document, what);
@@ -33,7 +39,9 @@ _SETTLED = f"""
   if (!app || app.getAttribute('data-test-script-state') === 'running') return false;
   if (app.getAttribute('data-test-script-state') === 'initial') return false;
   if (document.querySelector('[data-testid="stSkeleton"]')) return false;
-  return performance.now() - window.__changed > {QUIET_MS};
+  if (performance.now() - window.__changed <= {QUIET_MS}) return false;
+  window.__settled = window.__changed;
+  return true;
 }}
 """
 
@@ -58,14 +66,13 @@ def open_and_settle(page: Page, url: str) -> float:
     """Milliseconds from the start of navigation to the last change on the page."""
     page.goto(url, wait_until="commit")
     page.wait_for_function(_SETTLED, timeout=LIMIT_MS, polling=50)
-    return float(page.evaluate("window.__changed"))
+    return float(page.evaluate("window.__settled"))
 
 
 def click_and_settle(page: Page, selector: str) -> float:
     """Milliseconds from a click to the last change that follows it."""
-    start = float(
-        page.evaluate("() => { window.__changed = performance.now(); return performance.now(); }")
-    )
+    page.evaluate("window.__clicked = null")
     page.click(selector)
+    page.wait_for_function("window.__clicked !== null", timeout=LIMIT_MS, polling=10)
     page.wait_for_function(_SETTLED, timeout=LIMIT_MS, polling=50)
-    return float(page.evaluate("window.__changed")) - start
+    return float(page.evaluate("window.__settled - window.__clicked"))
