@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,10 +69,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str, limit_s: float) -> None:
-    """Return once the URL answers 200; TimeoutError after the limit."""
+def wait_for(url: str, limit_s: float, child: subprocess.Popen[bytes]) -> None:
+    """Return once the URL answers 200; TimeoutError after the limit, RuntimeError if the child ended."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
+        if child.poll() is not None:
+            raise RuntimeError(f"{child.args} ended with status {child.returncode}")
         try:
             if httpx.get(url, timeout=2).status_code == 200:
                 return
@@ -92,7 +94,8 @@ def process(command: list[str], environment: dict[str, str]) -> Iterator[subproc
     try:
         yield child
     finally:
-        os.killpg(child.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(child.pid, signal.SIGTERM)
         try:
             child.wait(30)
         except subprocess.TimeoutExpired:
@@ -106,8 +109,8 @@ def peer() -> Iterator[str]:
     command = [sys.executable, "-m", "streamlit", "run", str(PEER), "--server.headless=true",
                f"--server.port={port}", "--server.address=127.0.0.1",
                "--browser.gatherUsageStats=false"]  # fmt: skip
-    with process(command, dict(os.environ)):
-        wait_for(f"http://127.0.0.1:{port}/_stcore/health", 60)
+    with process(command, dict(os.environ)) as child:
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", 60, child)
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -122,8 +125,8 @@ def heartwood(scenario: str, data_dir: Path) -> Iterator[tuple[str, int]]:
     }
     command = [sys.executable, "-m", "control.run", "--scenario", scenario]
     with process(command, environment) as child:
-        wait_for(f"http://127.0.0.1:{ports['SERVING']}/ready", 300)
-        wait_for(f"http://127.0.0.1:{ports['CONSOLE']}/healthz", 60)
+        wait_for(f"http://127.0.0.1:{ports['SERVING']}/ready", 300, child)
+        wait_for(f"http://127.0.0.1:{ports['CONSOLE']}/healthz", 60, child)
         yield f"http://127.0.0.1:{ports['CONSOLE']}/", child.pid
 
 
