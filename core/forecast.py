@@ -109,16 +109,14 @@ def forecast_month(
     days = daily_costs(costs, spec.name)
     per_day, method = _daily_rate(days, usd_per_hour)
     billed = sum(usd for day, (usd, _) in days.items() if day >= first)
-    if per_day and not _open(days):
-        per_day, method = (
-            None,
-            "it runs, but the export has no row of it yet: since when, nobody says",
-        )
     if per_day is None:
         return Forecast(
             spec.name, first, billed, None, None, None, None, budget, None, None, method
         )
-    spent = _spent(days, first, now, per_day)
+    unbilled = per_day > 0 and not _open(days)  # it runs, but since when, no row says yet
+    if unbilled:
+        method += "; nothing is billed yet, so only from now on"
+    spent = 0.0 if unbilled else _spent(days, first, now, per_day)
     left_days = _month_end(first) - now
     rest_days = left_days.total_seconds() / 86400
     month_end = spent + per_day * rest_days
@@ -127,12 +125,14 @@ def forecast_month(
         tier=spec.name,
         month=first,
         billed_usd=billed,
-        spent_usd=spent,
+        spent_usd=None if unbilled else spent,
         month_end_usd=month_end,
         low_usd=max(spent, month_end - spread),
         high_usd=month_end + spread,
         budget=budget,
-        budget_left_usd=None if budget.amount_usd is None else budget.amount_usd - spent,
+        budget_left_usd=None
+        if unbilled or budget.amount_usd is None
+        else budget.amount_usd - spent,
         reached_on=_reached(budget.amount_usd, spent, per_day, now, month_end),
         method=method,
     )

@@ -88,7 +88,10 @@ def test_a_day_is_complete_when_all_its_rows_are() -> None:
 
 
 def test_what_runs_without_a_row_has_not_cost_nothing() -> None:
-    """Switched on today, rows come hours late: what it has cost is unknown, not $0."""
+    """Switched on today, rows come hours late: what it cost is unknown, not $0; its rate counts."""
     found = forecast_month(SMALL, [], NOW, 110_592.0)
-    assert (found.billed_usd, found.spent_usd, found.month_end_usd) == (0, None, None)
-    assert "no row" in found.method
+    assert (found.billed_usd, found.spent_usd, found.budget_left_usd) == (0, None, None)
+    assert found.month_end_usd is not None
+    assert found.month_end_usd > 1e6
+    assert found.reached_on is not None
+    assert "only from now on" in found.method
