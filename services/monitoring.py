@@ -52,7 +52,8 @@ class _Newest:
             return None
         top = sum(c.numerator for c in kept)
         if formula.per_s:  # a step without events may have no point at all
-            return top / (LOAD_STEPS * LOAD_STEP_S)
+            covered = min(LOAD_STEPS, max(found) + 1)  # older steps lie before the grid
+            return top / (covered * LOAD_STEP_S)
         return Cell(top, sum(c.denominator for c in kept)).value
 
     def quantiles(self, signal: Signal, tier: str) -> Quantiles:
