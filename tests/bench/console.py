@@ -70,7 +70,7 @@ def free_port() -> int:
 
 
 def wait_for(url: str, limit_s: float, child: subprocess.Popen[bytes]) -> None:
-    """Return once the URL answers 200; TimeoutError after the limit, RuntimeError if the child ended."""
+    """Return once the URL answers 200; TimeoutError after the limit, RuntimeError if it ended."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         if child.poll() is not None:
