@@ -6,6 +6,7 @@ How a URL map decides is `core/routing.py`; the charts over time are `ui/history
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import streamlit as st
 
@@ -15,6 +16,15 @@ from core.routing import where_does
 from ui import access, formats, states, tables, tier_cards, view
 
 _SOURCES = (Source.LOAD_BALANCER,)
+_FEW: Final = 20
+_HEALTH_COLOURS: Final = {
+    "healthy": "green",
+    "unhealthy": "orange",
+    "down": "red",
+    "no members": "gray",
+    "unknown": "violet",
+    "no backend": "gray",
+}
 
 
 def load_now() -> None:
@@ -103,24 +113,42 @@ def backends() -> None:
         services = [
             s for s in balancer.backend_services if chosen.tier in (None, owners.get(s.name))
         ]
-        tables.table(
-            [
-                _backend_row(service, backend, owners.get(service.name, ""))
-                for service in services
-                for backend in service.backends or (None,)
-            ],
-            key="traffic-backends",
-            alt="Backends with their health",
-            empty="No backend service",
-            why="No load balancer stands before the chosen tiers.",
-            config={
-                "State": tables.badges(
-                    "State",
-                    {"healthy": "green", "unhealthy": "orange", "down": "red",
-                     "no members": "gray", "unknown": "violet", "no backend": "gray"},
-                )
-            },
-        )  # fmt: skip
+        rows = [
+            _backend_row(service, backend, owners.get(service.name, ""))
+            for service in services
+            for backend in service.backends or (None,)
+        ]
+        _backend_table(rows)
+
+
+def _backend_table(rows: Sequence[tables.Row]) -> None:
+    """In the page while they are few; as a grid with pages beyond that."""
+    if 0 < len(rows) <= _FEW:
+        shown = [
+            {
+                name: _badge(cell[0]) if name == "State" else formats.plain(_word(cell))
+                for name, cell in row.items()
+            }
+            for row in rows
+        ]
+        tables.fixed(rows, shown, key="traffic-backends", alt="Backends with their health")
+        return
+    tables.table(
+        rows,
+        key="traffic-backends",
+        alt="Backends with their health",
+        empty="No backend service",
+        why="No load balancer stands before the chosen tiers.",
+        config={"State": tables.badges("State", _HEALTH_COLOURS)},
+    )
+
+
+def _badge(health: str) -> str:
+    return f":{_HEALTH_COLOURS[health]}-badge[{health}]"
+
+
+def _word(cell: object) -> str:
+    return formats.UNKNOWN if cell is None else str(cell)
 
 
 def _backend_row(service: BackendService, backend: Backend | None, tier: str) -> tables.Row:
