@@ -13,7 +13,15 @@ import sys
 from types import ModuleType
 from typing import Final
 
-PACKAGES: Final = ("google.cloud.aiplatform_v1", "google.cloud.compute_v1")
+PACKAGES: Final = (
+    "google.cloud.aiplatform_v1",
+    "google.cloud.cloudquotas_v1",
+    "google.cloud.compute_v1",
+    "google.cloud.iam_admin_v1",
+    "google.cloud.logging_v2",
+    "google.cloud.resourcemanager_v3",
+    "google.cloud.service_usage_v1",
+)
 
 
 def skip_package_imports() -> None:

@@ -11,6 +11,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,12 @@ class Draft:
 
 
 class Disk:
-    """The folder."""
+    """The folder; `remove()` deletes it."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="heartwood-storage-"))
+        # Also where no emulator runs and stops, as in a test that only loads the APIs.
+        self.remove = weakref.finalize(self, shutil.rmtree, self.folder, True)
         self._numbers = itertools.count(1)
 
     def draft(self) -> Draft:
@@ -89,10 +92,6 @@ class Disk:
         """Bytes `start` up to but without `end`; opened at once, so that a delete does no harm."""
         file = content.path.open("rb")
         return _chunks(file, start, content.size if end is None else end)
-
-    def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self) -> Path:
         return self.folder / f"{next(self._numbers):08d}"

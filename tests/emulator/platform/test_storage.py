@@ -256,7 +256,7 @@ def test_ranges_and_headers(platform: EmulatorProcess, bucket: storage.Bucket) -
 def test_a_resumable_upload_goes_on_where_it_broke(
     platform: EmulatorProcess, bucket: storage.Bucket
 ) -> None:
-    """The server tells how far it is; a chunk sent twice does no harm; a session can be given up."""
+    """The server tells how far it is; a chunk sent twice does no harm; sessions can be given up."""
     url = f"{platform.rest_url}/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable&name=up"
     begun = httpx.post(url, json={"contentType": "text/x"})
     session = begun.headers["location"]
