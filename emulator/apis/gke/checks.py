@@ -48,10 +48,11 @@ def check_resize(cloud: Cloud, cluster: Cluster, pool: NodePool, size: int) -> N
             domain=SERVICE,
             metadata={"operation": name},
         )
-    _check_quota(cloud, cloud.fleet, pool, size)
+    check_quota(cloud, cloud.fleet, pool, size)
 
 
-def _check_quota(cloud: Cloud, fleet: Fleet, pool: NodePool, size: int) -> None:
+def check_quota(cloud: Cloud, fleet: Fleet, pool: NodePool, size: int) -> None:
+    """Pass a size for which the region's chips suffice."""
     generation = pool.generation
     more = (size - pool.target) * pool.chips_per_node
     if generation is None or more <= 0:

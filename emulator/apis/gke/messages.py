@@ -6,6 +6,7 @@ from typing import Final
 
 from google.cloud.container_v1.types import cluster_service as types
 
+from emulator.apis.compute.catalogue import region_of
 from emulator.apis.gke.model import Cluster, NodePool
 from emulator.clock import rfc3339
 from emulator.operations import Job
@@ -43,7 +44,8 @@ def pool_message(project: Project, cluster: Cluster, pool: NodePool) -> types.No
             pod_range="hw-pods", pod_ipv4_cidr_block="10.64.0.0/10", enable_private_nodes=True
         ),
         self_link=f"{HOST}/{path}",
-        version=cluster.version,
+        version=pool.version or cluster.version,
+        status_message=pool.trouble,
         instance_group_urls=[
             f"{_COMPUTE}/projects/{project.id}/zones/{pool.zone}/instanceGroupManagers/{pool.group}"
         ],
@@ -67,7 +69,7 @@ def _placement(pool: NodePool) -> types.NodePool.PlacementPolicy | None:
 
 
 def _node_config(project: Project, pool: NodePool) -> types.NodeConfig:
-    return types.NodeConfig(
+    config = types.NodeConfig(
         machine_type=pool.machine_type,
         disk_size_gb=500 if pool.generation else 100,
         disk_type="hyperdisk-balanced" if pool.generation else "pd-balanced",
@@ -82,26 +84,41 @@ def _node_config(project: Project, pool: NodePool) -> types.NodeConfig:
             mode=types.WorkloadMetadataConfig.Mode.GKE_METADATA
         ),
     )
+    if pool.given is None:
+        return config
+    asked = types.NodeConfig(pool.given)
+    taints = list(asked.taints)
+    asked.labels, asked.taints = {}, []
+    merged = types.NodeConfig.pb(config)
+    merged.MergeFrom(types.NodeConfig.pb(asked))
+    config = types.NodeConfig.wrap(merged)
+    config.taints = [*config.taints, *taints]
+    if asked.oauth_scopes:
+        config.oauth_scopes = list(asked.oauth_scopes)
+    return config
 
 
 def cluster_message(project: Project, cluster: Cluster) -> types.Cluster:
     """A cluster with its pools."""
     pools = list(cluster.pools.values())
-    busy = any(p.status != "RUNNING" for p in pools)
-    subnetwork = f"projects/{project.id}/regions/{project.region}/subnetworks/hw-subnet"
+    busy = any(p.status not in ("RUNNING", "ERROR") for p in pools)
+    status = "RECONCILING" if busy and cluster.status == "RUNNING" else cluster.status
+    region = region_of(cluster.location) if cluster.location.count("-") > 1 else cluster.location
+    subnetwork = f"projects/{project.id}/regions/{region}/subnetworks/{cluster.subnetwork}"
+    first = pools[0] if pools else None
     return types.Cluster(
         name=cluster.name,
         id=etag_of(project.number, cluster.name),
-        description="Tiered LLM inference on TPUs",
-        initial_node_count=pools[0].initial,
-        node_config=_node_config(project, pools[0]),
+        description=cluster.description,
+        initial_node_count=first.initial if first else 0,
+        node_config=_node_config(project, first) if first else None,
         node_pools=[pool_message(project, cluster, p) for p in pools],
         logging_service="logging.googleapis.com/kubernetes",
         monitoring_service="monitoring.googleapis.com/kubernetes",
-        network="hw-net",
-        subnetwork="hw-subnet",
+        network=cluster.network,
+        subnetwork=cluster.subnetwork,
         network_config=types.NetworkConfig(
-            network=f"projects/{project.id}/global/networks/hw-net",
+            network=f"projects/{project.id}/global/networks/{cluster.network}",
             subnetwork=subnetwork,
             datapath_provider=types.DatapathProvider.ADVANCED_DATAPATH,
         ),
@@ -113,11 +130,9 @@ def cluster_message(project: Project, cluster: Cluster) -> types.Cluster:
         locations=sorted({p.zone for p in pools}),
         location=cluster.location,
         zone=cluster.location,
-        resource_labels={"heartwood": "serving"},
-        release_channel=types.ReleaseChannel(channel=types.ReleaseChannel.Channel.RAPID),
-        workload_identity_config=types.WorkloadIdentityConfig(
-            workload_pool=f"{project.id}.svc.id.goog"
-        ),
+        resource_labels=cluster.resource_labels,
+        release_channel=types.ReleaseChannel(channel=types.ReleaseChannel.Channel[cluster.channel]),
+        workload_identity_config=types.WorkloadIdentityConfig(workload_pool=cluster.workload_pool),
         monitoring_config=types.MonitoringConfig(
             managed_prometheus_config=types.ManagedPrometheusConfig(enabled=True)
         ),
@@ -128,7 +143,7 @@ def cluster_message(project: Project, cluster: Cluster) -> types.Cluster:
         current_master_version=cluster.version,
         current_node_version=cluster.version,
         create_time=rfc3339(cluster.created_at),
-        status=types.Cluster.Status.RECONCILING if busy else types.Cluster.Status.RUNNING,
+        status=types.Cluster.Status[status],
         current_node_count=sum(len(p.nodes) for p in pools),
         instance_group_urls=[u for p in pools for u in _groups(project, p)],
         autopilot=types.Autopilot(enabled=False),
@@ -159,7 +174,9 @@ def operation_message(project: Project, job: Job, location: str, now: float) -> 
         message.end_time = rfc3339(job.ended_at, "microseconds")
     else:
         done = round(100 * job.progress(now))
-        message.detail = f"{done}% of {job.data['after']} nodes"
+        if "after" in job.data:
+            nodes = max(job.data["before"], job.data["after"])
+            message.detail = f"{done}% of {nodes} nodes"
         message.progress = types.OperationProgress(
             name=name,
             status=message.status,

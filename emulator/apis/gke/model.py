@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core import tpu
 from emulator.apis.gke.nodes import GkeNode, group_hash, make_nodes
@@ -40,6 +40,11 @@ class NodePool:
         initial: size at creation (what the API's initialNodeCount keeps showing).
         network: number of its block of addresses.
         status: PROVISIONING, RUNNING, RECONCILING, STOPPING or ERROR.
+        trouble: why it is in ERROR.
+        founding: nodes that it had before the log began; 0 for a pool that a caller made.
+        extra: labels that the caller gave it.
+        given: the NodeConfig of a caller's request; None for the scenario's pools.
+        version: of its nodes; "" for the cluster's.
     """
 
     name: str
@@ -57,6 +62,11 @@ class NodePool:
     status: str = "RUNNING"
     policy: str = ""
     revision: int = 0
+    trouble: str = ""
+    founding: int = 0
+    extra: dict[str, str] = field(default_factory=dict)
+    given: Any = None
+    version: str = ""
 
     @property
     def multi_host(self) -> bool:
@@ -71,7 +81,7 @@ class NodePool:
     @property
     def labels(self) -> dict[str, str]:
         """Labels that the pool puts on its nodes (GKE's own TPU labels included)."""
-        labels = {TIER_LABEL: self.tier} if self.tier else {}
+        labels = {**self.extra, TIER_LABEL: self.tier} if self.tier else dict(self.extra)
         if self.generation:
             labels["cloud.google.com/gke-tpu-accelerator"] = self.generation.gke_accelerator
             labels["cloud.google.com/gke-tpu-topology"] = self.topology
@@ -90,6 +100,7 @@ class Cluster:
     Attributes:
         network, subnetwork: names in compute.
         status: PROVISIONING, RUNNING, RECONCILING or STOPPING.
+        description, resource_labels, channel, workload_pool: as the caller gave them.
     """
 
     name: str
@@ -100,20 +111,31 @@ class Cluster:
     network: str = "hw-net"
     subnetwork: str = "hw-subnet"
     status: str = "RUNNING"
+    description: str = "Tiered LLM inference on TPUs"
+    resource_labels: dict[str, str] = field(default_factory=lambda: {"heartwood": "serving"})
+    channel: str = "RAPID"
+    workload_pool: str = ""
 
 
 class Fleet:
-    """All clusters, pools and nodes of the project."""
+    """All clusters, pools and nodes of the project.
+
+    Attributes:
+        version: counts changes, for caches.
+        retired: pools that were deleted; their past stays in series and bill.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self.clusters: dict[str, Cluster] = {}
         self.version = 0
+        self.retired: list[NodePool] = []
+        self._blocks = 0
         if cloud.scenario.tiers:
             project = cloud.project
             cluster = Cluster(
                 project.cluster, project.cluster_location, project.cluster_version,
-                cloud.clock.epoch(),
+                cloud.clock.epoch(), workload_pool=f"{project.id}.svc.id.goog",
             )  # fmt: skip
             self.clusters[cluster.name] = cluster
             self._fill(cluster)
@@ -130,11 +152,17 @@ class Fleet:
                 _seed_pool(seed, name, size, cluster, created)
                 for name, size in seed.pool_names().items()
             ]
-        for index, pool in enumerate(pools):
-            pool.network = index
+        for pool in pools:
+            pool.network = self.next_block()
+            pool.founding = pool.initial
             for node in make_nodes(pool, range(pool.target), self._cloud.seed, created, created):
                 pool.nodes[node.ordinal] = node
             cluster.pools[pool.name] = pool
+
+    def next_block(self) -> int:
+        """The number of a block of addresses that no pool had before."""
+        self._blocks += 1
+        return self._blocks - 1
 
     def pools(self) -> list[NodePool]:
         """Every pool of every cluster."""
@@ -165,9 +193,9 @@ class Fleet:
         The change is logged as "gke.node_pool.resized" with before and after when it is done.
         """
         before, pool.target, pool.status = pool.target, size, "RECONCILING"
-        self._touch(pool)
+        self.touch(pool)
         growing = size > len(pool.nodes)
-        step = self._appear(pool, size) if growing else self._cordon(pool, size)
+        step = self.appear(pool, size) if growing else self.cordon(pool, size)
         return self._cloud.operations.start(
             name,
             "container",
@@ -185,25 +213,29 @@ class Fleet:
                 o: replace(n, deleting=False) for o, n in pool.nodes.items() if n.ready_at
             }
             pool.target, pool.status = before, "RUNNING"
-            self._touch(pool)
+            self.touch(pool)
 
-    def _appear(self, pool: NodePool, size: int) -> Callable[[], None]:
+    def appear(self, pool: NodePool, size: int) -> Callable[[], None]:
+        """An effect: the nodes up to that size are there, not ready."""
+
         def effect() -> None:
             with self._cloud.lock:
                 missing = [o for o in range(size) if o not in pool.nodes]
                 now = self._cloud.clock.now()
                 for node in make_nodes(pool, missing, self._cloud.seed, now, None):
                     pool.nodes[node.ordinal] = node
-                self._touch(pool)
+                self.touch(pool)
 
         return effect
 
-    def _cordon(self, pool: NodePool, size: int) -> Callable[[], None]:
+    def cordon(self, pool: NodePool, size: int) -> Callable[[], None]:
+        """An effect: the nodes beyond that size take nothing new."""
+
         def effect() -> None:
             with self._cloud.lock:
                 for ordinal in [o for o in pool.nodes if o >= size]:
                     pool.nodes[ordinal] = replace(pool.nodes[ordinal], deleting=True)
-                self._touch(pool)
+                self.touch(pool)
 
         return effect
 
@@ -217,7 +249,7 @@ class Fleet:
                     if o < pool.target
                 }
                 pool.status = "RUNNING"
-                self._touch(pool)
+                self.touch(pool)
             if pool.target == before:
                 return
             self._cloud.changed(
@@ -227,7 +259,8 @@ class Fleet:
 
         return effect
 
-    def _touch(self, pool: NodePool) -> None:
+    def touch(self, pool: NodePool) -> None:
+        """Note a change of the pool."""
         pool.revision += 1
         self.version += 1
 
