@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core import tpu
 from emulator.apis.gke.model import NodePool
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes.naming import pod_name
@@ -43,14 +44,17 @@ def slices_of(hosts: Sequence[Host]) -> list[Slice]:
 
 def _gke_hosts(cloud: Cloud, world: World, part: Part) -> list[Host]:
     with cloud.lock:
-        pools = [p for p in cloud.fleet.pools() if p.tier == part.tier and p.generation]
+        there = [p for p in cloud.fleet.pools() if p.tier == part.tier and p.generation]
+        gone = [p for p in cloud.fleet.retired if p.tier == part.tier and p.generation]
+    # Retired pools last, so that slices keep the numbers by which incidents know them.
+    pools = [*there, *gone]
     changes = cloud.log.changes(part.tier)
     growth = sum(g.slices for g in world.growths if g.part == part.key)
     grown_at = max((g.at for g in world.growths if g.part == part.key), default=0.0)
     found: list[Host] = []
     index = 0
     for pool in pools:
-        last = pool is pools[-1] and not pool.multi_host
+        last = bool(there) and pool is there[-1] and not pool.multi_host
         sizes = _sizes(pool, changes, growth if last else 0, grown_at)
         most = max(size for _, size in sizes)
         nodes = make_nodes(pool, range(most), cloud.seed, pool.created_at, pool.created_at)
@@ -71,7 +75,7 @@ def _sizes(
     pool: NodePool, changes: tuple[Change, ...], growth: int, grown_at: float
 ) -> list[tuple[float, int]]:
     """The pool's size since each time, from its first nodes and the log."""
-    first = pool.initial
+    first = pool.founding
     sizes = [(0.0, max(first - growth, 0)), (grown_at, first)] if growth else [(0.0, first)]
     for change in changes:
         after = change.data.get("after")
@@ -83,9 +87,16 @@ def _sizes(
 def _vm_hosts(cloud: Cloud, part: Part) -> list[Host]:
     state = cloud.store(TpuState, lambda: initial_state(cloud))
     found: list[Host] = []
-    vms = [vm for vm in state.nodes.values() if vm.tier == part.tier]
-    for index, vm in enumerate(vms):
-        workers = part.seed.hosts_per_slice
-        chips = part.seed.chips_per_slice // workers
-        found += [Host(vm.name, vm.name, index, w, chips) for w in range(workers)]
+    changes = cloud.log.changes(part.tier)
+    vms = [*state.nodes.values(), *state.retired.values()]
+    for index, vm in enumerate(vm for vm in vms if vm.tier == part.tier):
+        workers = tpu.hosts_per_slice(vm.generation, vm.topology)
+        chips = tpu.chips_per_host(vm.generation, vm.topology)
+        sizes = [(0.0, vm.founding)]
+        for change in changes:
+            after = change.data.get("after")
+            if change.resource == vm.full_name and isinstance(after, int):
+                sizes.append((change.at, after))
+        gone = absences(sizes, 0)
+        found += [Host(vm.name, vm.name, index, w, chips, absences=gone) for w in range(workers)]
     return found

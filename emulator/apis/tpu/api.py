@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from google.cloud.location import locations_pb2
 from google.cloud.tpu_v2.types import cloud_tpu as types
 from google.longrunning import operations_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from core import tpu
 from emulator.apis.tpu import model
-from emulator.context import Cloud
+from emulator.apis.tpu.lookup import SERVICE
+from emulator.apis.tpu.messages import node_message, timestamp
+from emulator.apis.tpu.queued import QueuedResources
 from emulator.wire.call import Call
-from emulator.wire.errors import ApiError, failed_precondition, invalid, not_found
-from emulator.wire.longrunning import LongRunning, operation_message
+from emulator.wire.errors import failed_precondition, not_found
+from emulator.wire.longrunning import operation_message
 from emulator.wire.names import check_project, parse_name
 from emulator.wire.paging import page
 
-_PARENT: Final = "projects/{project}/locations/{location}"
-_SERVICE: Final = "tpu.googleapis.com"
 
-
-class Tpu(LongRunning):
-    """TPU VMs of the generations that this API still supports."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        super().__init__(cloud)
-        self._state = cloud.store(model.TpuState, lambda: model.initial_state(cloud))
+class Tpu(QueuedResources):
+    """TPU VMs of the generations that this API still supports; most writes stand in writes.py."""
 
     def list_nodes(self, request: types.ListNodesRequest, call: Call) -> types.ListNodesResponse:
-        zone = self._location(request.parent)
+        zone = self.location(request.parent)
         nodes = [n for n in self._state.nodes.values() if zone in ("-", n.zone)]
         shown, token = page(
             nodes, request.page_size, request.page_token,
             scope=request.parent, default=100, most=1000,
         )  # fmt: skip
-        return types.ListNodesResponse(nodes=[_node(n) for n in shown], next_page_token=token)
+        return types.ListNodesResponse(
+            nodes=[node_message(n) for n in shown], next_page_token=token
+        )
 
     def get_node(self, request: types.GetNodeRequest, call: Call) -> types.Node:
-        return _node(self._find(request.name))
+        return node_message(self.find(request.name))
 
     def stop_node(self, request: types.StopNodeRequest, call: Call) -> operations_pb2.Operation:
         return self._begin(request.name, "stop")
@@ -49,7 +43,7 @@ class Tpu(LongRunning):
 
     def _begin(self, asked: str, verb: str) -> operations_pb2.Operation:
         with self._cloud.lock:
-            node = self._find(asked)
+            node = self.find(asked)
             wanted = model.LIFECYCLE[verb][0]
             if node.state != wanted:
                 raise failed_precondition(
@@ -60,42 +54,19 @@ class Tpu(LongRunning):
                 raise failed_precondition("TPU Pods cannot be stopped or started.")
             name = node.full_name
             metadata = types.OperationMetadata(
-                create_time=_timestamp(self._cloud.clock.now()),
+                create_time=timestamp(self._cloud.clock.now()),
                 target=name,
                 verb="update",
                 api_version="v2",
             )
             nodes = self._state.nodes
-            data = {"metadata": metadata, "response": lambda: _node(nodes[name])}
+            data = {"metadata": metadata, "response": lambda: node_message(nodes[name])}
             return operation_message(model.begin(self._cloud, self._state, name, verb, data))
-
-    def _find(self, asked: str) -> model.TpuVm:
-        parts = parse_name(f"{_PARENT}/nodes/{{node}}", asked)
-        check_project(self._cloud.project, parts["project"], service=_SERVICE)
-        name = (
-            f"projects/{self._cloud.project.id}/locations/{parts['location']}/nodes/{parts['node']}"
-        )
-        node = self._state.nodes.get(name)
-        if node is None:
-            raise not_found(asked)
-        return node
-
-    def create_node(self, request: types.CreateNodeRequest, call: Call) -> object:
-        """Refuses what Google refuses; making nodes is not served yet."""
-        self._location(request.parent)
-        asked = request.node.accelerator_type.lower()
-        if asked.startswith(("v7", "tpu7", "tpu-v7")):
-            raise invalid(
-                f"Accelerator type '{request.node.accelerator_type}' is not supported by the Cloud "
-                "TPU API. Create TPU7x with Google Kubernetes Engine or Compute Engine.",
-                field="node.accelerator_type",
-            )
-        raise ApiError("UNIMPLEMENTED", "The emulator does not create TPU nodes yet.")
 
     def list_accelerator_types(
         self, request: types.ListAcceleratorTypesRequest, call: Call
     ) -> types.ListAcceleratorTypesResponse:
-        found = self._accelerator_types(self._location(request.parent), request.parent)
+        found = self._accelerator_types(self.location(request.parent), request.parent)
         shown, token = page(
             found, request.page_size, request.page_token,
             scope=request.parent, default=100, most=1000,
@@ -106,7 +77,7 @@ class Tpu(LongRunning):
         self, request: types.GetAcceleratorTypeRequest, call: Call
     ) -> types.AcceleratorType:
         parent, _, name = request.name.rpartition("/acceleratorTypes/")
-        for found in self._accelerator_types(self._location(parent), parent):
+        for found in self._accelerator_types(self.location(parent), parent):
             if found.type_ == name:
                 return found
         raise not_found(request.name)
@@ -114,7 +85,7 @@ class Tpu(LongRunning):
     def list_runtime_versions(
         self, request: types.ListRuntimeVersionsRequest, call: Call
     ) -> types.ListRuntimeVersionsResponse:
-        self._location(request.parent)
+        self.location(request.parent)
         found = [_runtime(request.parent, v) for v in model.RUNTIMES]
         shown, token = page(
             found, request.page_size, request.page_token,
@@ -126,16 +97,10 @@ class Tpu(LongRunning):
         self, request: types.GetRuntimeVersionRequest, call: Call
     ) -> types.RuntimeVersion:
         parent, _, version = request.name.rpartition("/runtimeVersions/")
-        self._location(parent)
+        self.location(parent)
         if version not in model.RUNTIMES:
             raise not_found(request.name)
         return _runtime(parent, version)
-
-    def list_queued_resources(
-        self, request: types.ListQueuedResourcesRequest, call: Call
-    ) -> types.ListQueuedResourcesResponse:
-        self._location(request.parent)
-        return types.ListQueuedResourcesResponse()
 
     def list_locations(
         self, request: locations_pb2.ListLocationsRequest, call: Call
@@ -143,7 +108,7 @@ class Tpu(LongRunning):
         check_project(
             self._cloud.project,
             parse_name("projects/{project}", request.name)["project"],
-            service=_SERVICE,
+            service=SERVICE,
         )
         shown, token = page(
             model.zones(), request.page_size, request.page_token,
@@ -156,22 +121,8 @@ class Tpu(LongRunning):
     def get_location(
         self, request: locations_pb2.GetLocationRequest, call: Call
     ) -> locations_pb2.Location:
-        zone = self._location(request.name)
+        zone = self.location(request.name)
         return _location(request.name.split("/locations/")[0], zone)
-
-    def _location(self, parent: str) -> str:
-        parts = parse_name(_PARENT, parent, field="parent")
-        check_project(self._cloud.project, parts["project"], service=_SERVICE)
-        zone = parts["location"]
-        if zone != "-" and zone not in model.zones():
-            raise ApiError(
-                "PERMISSION_DENIED",
-                f"Location {zone} is not found or access is unauthorized.",
-                reason="LOCATION_ACCESS_DENIED",
-                domain=_SERVICE,
-                metadata={"location": zone},
-            )
-        return zone
 
     def _accelerator_types(self, zone: str, parent: str) -> list[types.AcceleratorType]:
         return [
@@ -187,43 +138,6 @@ class Tpu(LongRunning):
             for g in model.generations_in(zone)
             for t in tpu.legal_topologies(g)
         ]
-
-
-def _node(node: model.TpuVm) -> types.Node:
-    generation = node.generation
-    hosts = tpu.hosts_per_slice(generation, node.topology)
-    net = node.number % 200
-    return types.Node(
-        name=node.full_name,
-        accelerator_type=node.accelerator_type,
-        accelerator_config=types.AcceleratorConfig(
-            type_=types.AcceleratorConfig.Type[generation.tpu_api_type or ""],
-            topology=node.topology,
-        ),
-        state=types.Node.State[node.state],
-        health=types.Node.Health[node.health],
-        runtime_version=generation.tpu_api_runtime or "",
-        network_config=types.NetworkConfig(
-            network=f"projects/{node.project}/global/networks/default",
-            subnetwork=f"projects/{node.project}/regions/{node.zone[:-2]}/subnetworks/default",
-            enable_external_ips=False,
-        ),
-        network_endpoints=[
-            types.NetworkEndpoint(ip_address=f"10.128.{net}.{i + 2}", port=8470)
-            for i in range(hosts)
-        ],
-        create_time=_timestamp(node.created_at),
-        labels=dict(node.labels),
-        id=node.number,
-        api_version=types.Node.ApiVersion.V2,
-        scheduling_config=types.SchedulingConfig(preemptible=False, reserved=False),
-    )
-
-
-def _timestamp(at: float) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromNanoseconds(int(at * 1e9))
-    return stamp
 
 
 def _runtime(parent: str, version: str) -> types.RuntimeVersion:

@@ -6,8 +6,9 @@ Its nodes are TPU VMs of their own; hosts of GKE node pools are no TPU nodes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from core import tpu
 from emulator.context import Cloud
@@ -26,12 +27,25 @@ LIFECYCLE: Final = {
     "stop": ("READY", "STOPPING", "STOPPED", 60.0),
     "start": ("STOPPED", "STARTING", "READY", 150.0),
 }
+CREATE_S: Final = 180.0
+DELETE_S: Final = 90.0
+UPDATE_S: Final = 20.0
+# Chips per zone that the Cloud TPU API's own quota allows, and chips that there are in zones of
+# little stock.
+QUOTA_CHIPS: Final = 64
+STOCK: Final = {("v6e", "us-east5-b"): 8}
 _TYPE_PREFIX: Final = {"V6E": "v6e", "V5P": "v5p", "V5LITE_POD": "v5litepod"}
 
 
 @dataclass(frozen=True, slots=True)
 class TpuVm:
-    """One node of the Cloud TPU API."""
+    """One node of the Cloud TPU API.
+
+    Attributes:
+        given: the Node of a caller's request; None for the scenario's.
+        queued: name of the queued resource that made it.
+        founding: 1 when it was there before the log began.
+    """
 
     project: str
     zone: str
@@ -43,6 +57,9 @@ class TpuVm:
     state: str = "READY"
     health: str = "HEALTHY"
     labels: tuple[tuple[str, str], ...] = ()
+    given: Any = None
+    queued: str = ""
+    founding: int = 0
 
     @property
     def full_name(self) -> str:
@@ -77,11 +94,33 @@ def zones() -> list[str]:
     return sorted({z for g in tpu.GENERATIONS.values() if g.tpu_api_type for z in g.zones})
 
 
+@dataclass(slots=True)
+class Queued:
+    """One queued resource.
+
+    Attributes:
+        given: the QueuedResource of the request.
+        nodes: full names of the nodes that it is to make.
+        state: CREATING, ACCEPTED, WAITING_FOR_RESOURCES, PROVISIONING, ACTIVE, SUSPENDING,
+            SUSPENDED, DELETING or FAILED.
+        initiator: "USER" or "SERVICE", who brought about the state.
+    """
+
+    name: str
+    given: Any
+    nodes: list[str]
+    created_at: float
+    state: str = "CREATING"
+    initiator: str = "SERVICE"
+
+
 @dataclass
 class TpuState:
-    """All nodes."""
+    """All nodes; those deleted, whose past stays in series and bill; queued resources by name."""
 
     nodes: dict[str, TpuVm] = field(default_factory=dict)
+    retired: dict[str, TpuVm] = field(default_factory=dict)
+    queued: dict[str, Queued] = field(default_factory=dict)
 
     def put(self, name: str, state: str) -> TpuVm:
         """Give a node another state."""
@@ -108,6 +147,86 @@ def begin(cloud: Cloud, state: TpuState, name: str, verb: str, data: dict[str, o
     return cloud.operations.start(operation, "tpu", name, duration_s, effect, data)
 
 
+def add(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> Job:
+    """Begin to make a node: CREATING, then READY; without stock the operation fails and it goes."""
+    past = state.retired.pop(node.full_name, None)
+    node = replace(node, state="CREATING", founding=past.founding if past else 0)
+    state.nodes[node.full_name] = node
+    short = lacking(state, node)
+    name = node.full_name
+
+    def effect() -> None:
+        if short:
+            del state.nodes[name]
+            job.error = (
+                "RESOURCE_EXHAUSTED",
+                f'There is no more capacity in the zone "{node.zone}"; you can try in another '
+                "zone where Cloud TPU Nodes are offered.",
+            )
+            return
+        state.put(name, "READY")
+        cloud.changed("tpu.node.created", name, node.tier, before=0, after=1)
+
+    job = _start(cloud, node, "create", CREATE_S, effect, data)
+    return job
+
+
+def remove(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> Job:
+    """Begin to delete a node; a queued resource whose last node goes is suspended."""
+    name, was = node.full_name, node.state
+    state.put(name, "DELETING")
+
+    def effect() -> None:
+        state.retired[name] = state.nodes.pop(name)
+        cloud.changed("tpu.node.deleted", name, node.tier, before=int(was == "READY"), after=0)
+        queued = state.queued.get(node.queued)
+        if queued and queued.state == "SUSPENDING" and not set(queued.nodes) & set(state.nodes):
+            queued.state = "SUSPENDED"
+
+    queued = state.queued.get(node.queued)
+    if queued and queued.state in ("ACTIVE", "PROVISIONING"):
+        queued.state, queued.initiator = "SUSPENDING", "USER"
+    return _start(cloud, node, "delete", DELETE_S, effect, data)
+
+
+def alter(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> Job:
+    """Begin to write a node as it is given."""
+
+    def effect() -> None:
+        state.nodes[node.full_name] = node
+
+    return _start(cloud, node, "update", UPDATE_S, effect, data)
+
+
+def lacking(state: TpuState, node: TpuVm) -> bool:
+    """Whether the zone has too few chips for the node, which is among the nodes already."""
+    stock = STOCK.get((node.generation.name, node.zone))
+    return stock is not None and chips_in(state, node.generation, node.zone) > stock
+
+
+def chips_in(state: TpuState, generation: tpu.Generation, zone: str) -> int:
+    """Chips of the generation that the zone's nodes have."""
+    return sum(
+        tpu.chips(n.topology)
+        for n in state.nodes.values()
+        if n.generation == generation and n.zone == zone
+    )
+
+
+def _start(
+    cloud: Cloud,
+    node: TpuVm,
+    verb: str,
+    seconds: float,
+    effect: Callable[[], None],
+    data: dict[str, Any],
+) -> Job:
+    name = node.full_name
+    parent = name.rsplit("/nodes/", 1)[0]
+    operation = f"{parent}/operations/operation-{operation_id(cloud, name, verb)}"
+    return cloud.operations.start(operation, "tpu", name, seconds, effect, data)
+
+
 def operation_id(cloud: Cloud, name: str, verb: str) -> str:
     """An id as Google's: milliseconds, then hexadecimal groups that follow from the seed."""
     count = len(cloud.operations.of("tpu"))
@@ -130,6 +249,7 @@ def initial_state(cloud: Cloud) -> TpuState:
                 tier=seed.name,
                 created_at=cloud.clock.epoch(),
                 labels=((TIER_LABEL, seed.name),),
+                founding=1,
             )
             state.nodes[node.full_name] = node
     return state
