@@ -36,7 +36,8 @@ def test_only_the_services_in_use_are_imported() -> None:
         "found = {m.split('.')[4] for m in sys.modules if m.startswith(large)}\n"
         "used = {'backend_services', 'global_forwarding_rules', 'instance_group_managers',\n"
         "        'url_maps', 'endpoint_service'}\n"
-        "assert found == used, found ^ used\n"
+        "theirs = {'global_operations', 'zone_operations'}  # which those import themselves\n"
+        "assert used <= found <= used | theirs, found\n"
     )
 
 
