@@ -6,7 +6,7 @@ figure is drawn with where it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import streamlit as st
@@ -36,19 +36,24 @@ def totals() -> None:
     snapshot = derived.snapshot
     chosen = view.current().tier
     rate = derived.rate if chosen is None else derived.rates[chosen]
-    forecasts = [f for f in derived.forecasts.values() if chosen in (None, f.tier)]
+    billed_tiers = {spec.name for spec in snapshot.specs if spec.generation is not None}
+    forecasts = [derived.forecasts[t] for t in billed_tiers if chosen in (None, t)]
     costs = _chosen_costs()
     today = access.now().date()
     billed_today = None if costs is None else sum(c.net_usd for c in costs if c.day == today)
-    spent = [f.spent_usd for f in forecasts if f.spent_usd is not None]
-    month_end = [f.month_end_usd for f in forecasts if f.month_end_usd is not None]
     not_priced = _no_price(derived, chosen)
     figures = (
         (f"Per hour :gray[· {rate.basis.value}]", formats.money(rate.usd_per_hour, not_priced)),
         (f"Per day :gray[· {rate.basis.value}]", formats.money(rate.usd_per_day, not_priced)),
         ("Today so far :gray[· billed]", formats.money(billed_today)),
-        ("This month :gray[· billed + est.]", formats.money(sum(spent) if spent else None)),
-        ("Month's end :gray[· estimated]", formats.money(sum(month_end) if month_end else None)),
+        (
+            "This month :gray[· billed + est.]",
+            formats.money(_whole(f.spent_usd for f in forecasts)),
+        ),
+        (
+            "Month's end :gray[· estimated]",
+            formats.money(_whole(f.month_end_usd for f in forecasts)),
+        ),
     )
     fresh = states.freshness(snapshot.sources, (Source.PRICES, Source.COSTS), access.now())
     states.heading("Now and this month (UTC)", fresh)
@@ -57,8 +62,16 @@ def totals() -> None:
             st.metric(label, value)
     st.caption(
         "Today's bill is not whole: the export brings rows hours late, so what is billed so far "
-        f"is less than what was used. Rate: {formats.plain(rate.source)}."
+        f"is less than what was used. The month's figures are the tiers' alone, without what is "
+        f"unassigned. Rate: {formats.plain(rate.source)}."
     )
+
+
+def _whole(amounts: Iterable[float | None]) -> float | None:
+    """The sum; None when one is unknown or there is none: a part must not pass for the whole."""
+    found = tuple(amounts)
+    known = tuple(a for a in found if a is not None)
+    return sum(known) if known and len(known) == len(found) else None
 
 
 def _no_price(derived: Derived, tier: str | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.records import Problem, Source
 from tests import make
@@ -95,3 +97,21 @@ def test_the_tier_in_the_address_filters(open_page: Open) -> None:
     at = open_page("overview", tier="small")
     cards = "".join(h.value for h in at.html)
     assert cards.count("Requests/s") == 1
+
+
+def month_figures(at: AppTest) -> dict[str, str]:
+    """Labels (up to the basis) of the Cost page's totals → what is shown."""
+    return {m.label.split(" :gray")[0]: m.value for m in at.metric}
+
+
+def test_a_part_of_the_month_does_not_pass_for_the_whole(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """With one tier's rows missing, the month's sums are unknown and not the others' sum."""
+    whole = month_figures(open_page("cost"))
+    assert whole["This month"].startswith("$")
+    snapshot = console.planted
+    rows = tuple(row for row in snapshot.costs or () if row.tier != "medium")
+    console.planted = replace(snapshot, costs=rows)
+    part = month_figures(open_page("cost"))
+    assert part["This month"] == "unknown"
