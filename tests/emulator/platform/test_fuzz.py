@@ -67,7 +67,7 @@ _QUERY = st.dictionaries(
     | st.text(max_size=8), max_size=3,
 )  # fmt: skip
 _SETTINGS = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
