@@ -22,6 +22,8 @@ SYSTEM_PARAMETERS: Final = frozenset(
 )  # fmt: skip
 # Parameters that gcloud sends and the Python library's messages lack; they change nothing here.
 NEWER_PARAMETERS: Final = frozenset({"returnPartialSuccess"})
+# Fields that gcloud sends under v1beta1 and v1 lacks; they change nothing here either.
+BETA_FIELDS: Final = frozenset({"enableContainerLogging"})
 
 _TRUE_FALSE: Final = {"true": True, "false": False, "1": True, "0": False}
 
@@ -49,6 +51,8 @@ def decode_request(match: Match, query: Iterable[tuple[str, str]], body: bytes) 
     method, rule = match.route.method, match.route.rule
     instance, target = new_message(method.request)
     payload = _load(body)
+    if rule.uri.startswith("/v1beta1/"):
+        payload = _without_beta(payload)
     tree: dict[str, Any] = {}
     if rule.body == "*":
         tree.update(_object(payload))
@@ -87,6 +91,15 @@ def _load(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise _payload_error(f"Parse error: {error}") from error
+
+
+def _without_beta(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_beta(item) for item in cast(list[Any], node)]
+    if not isinstance(node, dict):
+        return node
+    found = cast(dict[str, Any], node)
+    return {k: _without_beta(v) for k, v in found.items() if k not in BETA_FIELDS}
 
 
 def _object(payload: Any) -> dict[str, Any]:

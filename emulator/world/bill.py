@@ -52,6 +52,23 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """A pool or TPU VM that belongs to no part of the world, and costs all the same.
+
+    Attributes:
+        name, global_name: short and full name of the resource.
+        generation: of its TPU chips.
+    """
+
+    name: str
+    global_name: str
+    generation: str
+    zone: str
+    labels: Mapping[str, str]
+    hosts: Sequence[Host]
+
+
+@dataclass(frozen=True, slots=True)
 class Bill:
     """All lines of a range of hours; `hours` are Unix seconds at which each begins."""
 
@@ -59,15 +76,22 @@ class Bill:
     lines: Sequence[Line] = field(default_factory=tuple)
 
 
-def bill(world: World, hosts: Callable[[Part], list[Host]], first_hour: float, hours: int) -> Bill:
+def bill(
+    world: World,
+    hosts: Callable[[Part], list[Host]],
+    first_hour: float,
+    hours: int,
+    strays: Sequence[Stray] = (),
+) -> Bill:
     """The bill of so many whole hours."""
     starts = np.arange(hours, dtype=np.int64) * 3600 + int(first_hour // 3600) * 3600
-    if not world.scenario.tiers or not hours:
+    if not hours:
         return Bill(starts)
-    lines: list[Line] = []
+    lines = [_stray(stray, starts) for stray in strays]
     for part in world.parts:
         lines.extend(_chips(world, hosts, part, starts))
-    lines.extend(_shared(world, starts))
+    if world.scenario.tiers:
+        lines.extend(_shared(world, starts))
     return Bill(starts, lines)
 
 
@@ -113,6 +137,14 @@ def _chips(
             pool, name, prices.chip_sku(part.seed.generation), part.seed.zone, labels, amounts,
             credit,
         )  # fmt: skip
+
+
+def _stray(stray: Stray, starts: Ints) -> Line:
+    amounts = np.zeros(len(starts))
+    for host in stray.hosts:
+        amounts += host.chips * (1.0 - _overlap(host.absences, starts))
+    sku = prices.chip_sku(stray.generation)
+    return Line(stray.name, stray.global_name, sku, stray.zone, stray.labels, amounts)
 
 
 def _unpaid(world: World, part: Part, starts: Ints) -> dict[int, tuple[tuple[float, float], ...]]:

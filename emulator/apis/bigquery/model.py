@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from emulator.apis.bigquery.schema import CREATE, EXPORT
+from emulator.apis.monitoring.fleet import strays_of
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.context import Cloud
 from emulator.world import bill, prices
@@ -73,7 +74,10 @@ class Warehouse:
                 return
             hours = DAYS * 24
             first = (int(now // 3600) - hours) * 3600.0
-            found = bill.bill(self._telemetry.world, self._telemetry.hosts, first, hours)
+            world = self._telemetry.world
+            found = bill.bill(
+                world, self._telemetry.hosts, first, hours, strays_of(self._cloud, world)
+            )
             self._fill(found)
             self._made = key
 

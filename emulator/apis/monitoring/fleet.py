@@ -11,9 +11,11 @@ from core import tpu
 from emulator.apis.gke.model import NodePool
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes.naming import pod_name
-from emulator.apis.tpu.model import TpuState, initial_state
+from emulator.apis.tpu.model import TpuState, TpuVm, initial_state
 from emulator.context import Cloud
 from emulator.log import Change
+from emulator.scenario import TIER_LABEL
+from emulator.world.bill import Stray
 from emulator.world.hosts import Host, absences
 from emulator.world.parts import Part, PartKind
 from emulator.world.world import World
@@ -84,19 +86,67 @@ def _sizes(
     return sizes
 
 
+def strays_of(cloud: Cloud, world: World) -> list[Stray]:
+    """Pools and TPU VMs with chips that belong to no part, those deleted included."""
+    with cloud.lock:
+        pools = [p for p in (*cloud.fleet.pools(), *cloud.fleet.retired) if p.generation]
+        locations = {c.name: c.location for c in cloud.fleet.clusters.values()}
+    known = {(p.kind, p.tier) for p in world.parts}
+    changes = cloud.log.changes()
+    found = [
+        _stray_pool(cloud, pool, changes, locations)
+        for pool in pools
+        if (PartKind.GKE, pool.tier) not in known
+    ]
+    state = cloud.store(TpuState, lambda: initial_state(cloud))
+    for vm in (*state.nodes.values(), *state.retired.values()):
+        if (PartKind.TPU_VM, vm.tier) not in known:
+            name, hosts = f"//tpu.googleapis.com/{vm.full_name}", _hosts_of_vm(vm, 0, changes)
+            labels = dict(vm.labels)
+            found.append(Stray(vm.name, name, vm.generation.name, vm.zone, labels, hosts))
+    return found
+
+
+def _stray_pool(
+    cloud: Cloud, pool: NodePool, changes: tuple[Change, ...], locations: dict[str, str]
+) -> Stray:
+    sizes = _sizes(pool, changes, 0, 0.0)
+    most = max(size for _, size in sizes)
+    nodes = make_nodes(pool, range(most), cloud.seed, pool.created_at, pool.created_at)
+    hosts = [
+        Host(n.name, pool.name, 0, n.ordinal, n.chips, absences=absences(sizes, n.ordinal))
+        for n in nodes
+    ]
+    location = locations.get(pool.cluster, cloud.project.region)
+    labels = {
+        **pool.extra,
+        **({TIER_LABEL: pool.tier} if pool.tier else {}),
+        "goog-k8s-cluster-name": pool.cluster,
+        "goog-k8s-cluster-location": location,
+        "goog-k8s-node-pool-name": pool.name,
+    }
+    name = f"//container.googleapis.com/projects/{cloud.project.id}/locations/{location}"
+    name += f"/clusters/{pool.cluster}/nodePools/{pool.name}"
+    generation = pool.generation.name if pool.generation else ""
+    return Stray(pool.name, name, generation, pool.zone, labels, hosts)
+
+
 def _vm_hosts(cloud: Cloud, part: Part) -> list[Host]:
     state = cloud.store(TpuState, lambda: initial_state(cloud))
-    found: list[Host] = []
     changes = cloud.log.changes(part.tier)
     vms = [*state.nodes.values(), *state.retired.values()]
-    for index, vm in enumerate(vm for vm in vms if vm.tier == part.tier):
-        workers = tpu.hosts_per_slice(vm.generation, vm.topology)
-        chips = tpu.chips_per_host(vm.generation, vm.topology)
-        sizes = [(0.0, vm.founding)]
-        for change in changes:
-            after = change.data.get("after")
-            if change.resource == vm.full_name and isinstance(after, int):
-                sizes.append((change.at, after))
-        gone = absences(sizes, 0)
-        found += [Host(vm.name, vm.name, index, w, chips, absences=gone) for w in range(workers)]
-    return found
+    own = [vm for vm in vms if vm.tier == part.tier]
+    return [h for i, vm in enumerate(own) for h in _hosts_of_vm(vm, i, changes)]
+
+
+def _hosts_of_vm(vm: TpuVm, index: int, changes: tuple[Change, ...]) -> list[Host]:
+    """The VM's hosts, away while the log says that it is stopped or not there."""
+    workers = tpu.hosts_per_slice(vm.generation, vm.topology)
+    chips = tpu.chips_per_host(vm.generation, vm.topology)
+    sizes = [(0.0, vm.founding)]
+    for change in changes:
+        after = change.data.get("after")
+        if change.resource == vm.full_name and isinstance(after, int):
+            sizes.append((change.at, after))
+    gone = absences(sizes, 0)
+    return [Host(vm.name, vm.name, index, w, chips, absences=gone) for w in range(workers)]

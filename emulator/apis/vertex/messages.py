@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from google.cloud.aiplatform_v1.types import endpoint as endpoint_types
 from google.cloud.aiplatform_v1.types import machine_resources, model
@@ -14,6 +14,12 @@ from emulator.wire.etags import etag_of
 
 # The serving container that the tiers use; vLLM's TPU image in the project's own registry.
 _IMAGE: Final = "us-central1-docker.pkg.dev/{project}/hw/vllm-tpu:stable"
+
+_ENDPOINT_FIELDS: Final = ("description", "network", "enable_private_service_connect")
+_MODEL_FIELDS: Final = (
+    "description", "version_description", "container_spec", "artifact_uri", "labels",
+    "metadata_schema_uri", "predict_schemata",
+)  # fmt: skip
 
 
 def endpoint_path(project: Project, endpoint: VertexEndpoint) -> str:
@@ -27,24 +33,38 @@ def model_path(project: Project, model_id: str) -> str:
 
 
 def endpoint_message(project: Project, endpoint: VertexEndpoint) -> endpoint_types.Endpoint:
-    """An endpoint with its deployed models."""
+    """An endpoint with its deployed models; what a caller chose stands as it was given."""
+    given = endpoint.given
+    extra = _chosen(given, _ENDPOINT_FIELDS) if given is not None else {}
+    labels = {TIER_LABEL: endpoint.tier} if endpoint.tier else {}
     return endpoint_types.Endpoint(
+        **extra,
         name=endpoint_path(project, endpoint),
         display_name=endpoint.display_name,
-        deployed_models=[_deployed(project, d) for d in endpoint.deployments.values()],
+        deployed_models=[deployed_message(project, d) for d in endpoint.deployments.values()],
         traffic_split=endpoint.traffic,
         etag=etag_of(endpoint.id, endpoint.revision),
-        labels={TIER_LABEL: endpoint.tier} if endpoint.tier else {},
+        labels=labels if given is None else dict(given.labels),
         create_time=_time(endpoint.created_at),
-        update_time=_time(endpoint.created_at),
-        dedicated_endpoint_enabled=True,
+        update_time=_time(endpoint.updated_at or endpoint.created_at),
+        dedicated_endpoint_enabled=given is None or given.dedicated_endpoint_enabled,
         dedicated_endpoint_dns=(
             f"{endpoint.id}.{endpoint.region}-{project.number}.prediction.vertexai.goog"
+            if given is None or given.dedicated_endpoint_enabled
+            else ""
         ),
     )
 
 
-def _deployed(project: Project, deployment: Deployment) -> endpoint_types.DeployedModel:
+def _chosen(given: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a caller's message that are set, by name."""
+    return {n: getattr(given, n) for n in names if n in given and getattr(given, n)}
+
+
+def deployed_message(project: Project, deployment: Deployment) -> endpoint_types.DeployedModel:
+    """A deployed model with its replicas."""
+    given = deployment.given
+    account = f"hw-nodes@{project.id}.iam.gserviceaccount.com"
     return endpoint_types.DeployedModel(
         id=deployment.id,
         model=model_path(project, deployment.model),
@@ -56,29 +76,37 @@ def _deployed(project: Project, deployment: Deployment) -> endpoint_types.Deploy
                 machine_type=deployment.machine_type, tpu_topology=deployment.topology
             ),
             min_replica_count=deployment.replicas,
-            max_replica_count=deployment.replicas,
+            max_replica_count=deployment.most or deployment.replicas,
         ),
         status=endpoint_types.DeployedModel.Status(
             available_replica_count=deployment.replicas,
             last_update_time=_time(deployment.created_at),
         ),
-        service_account=f"hw-nodes@{project.id}.iam.gserviceaccount.com",
+        service_account=account if given is None else given.service_account,
     )
 
 
 def model_message(project: Project, state: VertexState, uploaded: UploadedModel) -> model.Model:
     """A model of the registry with references to where it is deployed."""
+    given = uploaded.given
+    if given is None:
+        chosen: dict[str, Any] = {
+            "container_spec": model_container_spec(project),
+            "artifact_uri": f"gs://{project.id}-weights/{uploaded.display_name.lower()}",
+            "labels": {TIER_LABEL: uploaded.tier} if uploaded.tier else {},
+        }
+    else:
+        chosen = _chosen(given, _MODEL_FIELDS)
     return model.Model(
+        **chosen,
         name=model_path(project, uploaded.id),
         version_id="1",
         version_aliases=["default"],
         display_name=uploaded.display_name,
         create_time=_time(uploaded.created_at),
-        update_time=_time(uploaded.created_at),
+        update_time=_time(uploaded.updated_at or uploaded.created_at),
         version_create_time=_time(uploaded.created_at),
         version_update_time=_time(uploaded.created_at),
-        container_spec=model_container_spec(project),
-        artifact_uri=f"gs://{project.id}-weights/{uploaded.display_name.lower()}",
         supported_deployment_resources_types=[
             model.Model.DeploymentResourcesType.DEDICATED_RESOURCES
         ],
@@ -88,8 +116,7 @@ def model_message(project: Project, state: VertexState, uploaded: UploadedModel)
             for d in e.deployments.values()
             if d.model == uploaded.id
         ],
-        labels={TIER_LABEL: uploaded.tier} if uploaded.tier else {},
-        etag=etag_of(uploaded.id),
+        etag=etag_of(uploaded.id, uploaded.revision) if given else etag_of(uploaded.id),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from core import tpu
 from emulator.context import Cloud
@@ -21,17 +22,24 @@ def numeric_id(*parts: str) -> str:
 
 @dataclass(slots=True)
 class UploadedModel:
-    """One model of the registry."""
+    """One model of the registry.
+
+    Attributes:
+        given: the Model of a caller's request; None for the scenario's.
+    """
 
     id: str
     display_name: str
     tier: str
     created_at: float
+    given: Any = None
+    updated_at: float = 0.0
+    revision: int = 0
 
 
 @dataclass(slots=True)
 class Deployment:
-    """One deployed model: `replicas` slices of `topology`, one host each."""
+    """One deployed model: `replicas` slices of `topology`, one host each, at most `most`."""
 
     id: str
     model: str
@@ -40,11 +48,17 @@ class Deployment:
     topology: str
     replicas: int
     created_at: float
+    most: int = 0
+    given: Any = None
 
 
 @dataclass(slots=True)
 class VertexEndpoint:
-    """One endpoint with the models deployed on it and their shares of its traffic in percent."""
+    """One endpoint with the models deployed on it and their shares of its traffic in percent.
+
+    Attributes:
+        given: the Endpoint of a caller's request; None for the scenario's.
+    """
 
     id: str
     display_name: str
@@ -54,12 +68,15 @@ class VertexEndpoint:
     deployments: dict[str, Deployment] = field(default_factory=dict)
     traffic: dict[str, int] = field(default_factory=dict)
     revision: int = 0
+    given: Any = None
+    updated_at: float = 0.0
 
 
 @dataclass
 class VertexState:
-    """All of it, by id."""
+    """All of it, by id; `serial` counts what callers made, ids follow from it."""
 
+    serial: int = 0
     models: dict[str, UploadedModel] = field(default_factory=dict)
     endpoints: dict[str, VertexEndpoint] = field(default_factory=dict)
 

@@ -8,10 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+from google.api_core.future.polling import DEFAULT_POLLING
 
 from tests.emulator.clients import PROJECT
 from tests.emulator.discovery import find_method, problems
 from tests.processes import EmulatorProcess, start_emulator
+
+# Google's futures ask once a second and ever more rarely; these operations end sooner.
+POLL = DEFAULT_POLLING.with_delay(initial=0.05, multiplier=1.2, maximum=0.2).with_timeout(30)
 
 
 @dataclass
@@ -77,6 +81,14 @@ def empty() -> Iterator[EmulatorProcess]:
 def slow() -> Iterator[EmulatorProcess]:
     """An empty project in which a change takes about a second, to be looked at while it runs."""
     running = start_emulator("empty-project", speed=12)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def fast() -> Iterator[EmulatorProcess]:
+    """An empty project for what takes a quarter of an hour."""
+    running = start_emulator("empty-project", speed=1500)
     yield running
     running.stop()
 

@@ -17,6 +17,7 @@ from emulator.apis.gke import lifecycle, pool_checks
 from emulator.context import Cloud, make_cloud
 from emulator.settings import Settings
 from emulator.wire.errors import ApiError
+from emulator.world.bill import bill
 from emulator.world.parts import PartKind
 from emulator.world.world import World
 from tests.emulator.clients import CLUSTER, LOCATION, PROJECT, WIRES, make_client
@@ -266,6 +267,30 @@ def test_the_world_follows_pools(cloud: Cloud) -> None:
     assert len({n.internal_ip for n in cloud.fleet.nodes()}) == 307
     kinds = [c.kind for c in cloud.log.changes("medium")]
     assert kinds == ["gke.node_pool.deleted", "gke.node_pool.created"]
+
+
+def test_a_pool_of_no_tier_costs_too(cloud: Cloud) -> None:
+    """Its chips are billed from when it was ready until it was deleted, under its own name."""
+    from emulator.apis.monitoring.fleet import hosts_of, strays_of
+
+    world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
+    cluster = cloud.fleet.clusters["hw-serving"]
+    pool = pool_checks.new_pool(
+        cloud, cluster, container_v1.NodePool(_pool("stray", nodes=3)), "us-central1-c"
+    )
+    assert strays_of(cloud, world) == []
+    _finish(cloud, lifecycle.create_pool(cloud, cluster, pool, "container/us-central1/o-1"))
+    # One hour that lies wholly after the creation.
+    hour = (time.time() // 3600 + 1) * 3600
+
+    def chips() -> float:
+        strays = strays_of(cloud, world)
+        lines = bill(world, lambda p: hosts_of(cloud, world, p), hour, 1, strays).lines
+        return sum(float(line.amounts[0]) for line in lines if line.resource == "stray")
+
+    assert chips() == 12
+    _finish(cloud, lifecycle.delete_pool(cloud, cluster, pool, "container/us-central1/o-2"))
+    assert chips() == 0
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)

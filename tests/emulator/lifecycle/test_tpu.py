@@ -17,6 +17,7 @@ from emulator.world.parts import PartKind
 from emulator.world.world import World
 from tests.emulator.clients import PROJECT, WIRES, make_client
 from tests.emulator.discovery import response_problems
+from tests.emulator.lifecycle.conftest import POLL
 from tests.processes import EmulatorProcess
 
 ZONE = f"projects/{PROJECT}/locations/us-central1-b"
@@ -47,15 +48,15 @@ def test_a_node_lives_and_dies(empty: EmulatorProcess, wire: str) -> None:
     assert operation.metadata.verb == "create"
     with pytest.raises(exceptions.Conflict):
         tpus.create_node(parent=ZONE, node_id=f"n-{wire}", node=NODE)
-    made = operation.result(timeout=20)
+    made = operation.result(polling=POLL)
     assert (made.state.name, made.accelerator_type) == ("READY", "v6e-8")
     assert made.accelerator_config.topology == "2x4"
     change = {"name": name, "labels": {"a": "b"}, "description": "unmasked"}
-    after = tpus.update_node(node=change, update_mask={"paths": ["labels"]}).result(timeout=20)
+    after = tpus.update_node(node=change, update_mask={"paths": ["labels"]}).result(polling=POLL)
     assert (dict(after.labels), after.description) == ({"a": "b"}, "")
     with pytest.raises(exceptions.BadRequest, match="cannot be updated"):
         tpus.update_node(node=change, update_mask={"paths": ["runtime_version"]})
-    tpus.delete_node(name=name).result(timeout=20)
+    tpus.delete_node(name=name).result(polling=POLL)
     with pytest.raises(exceptions.NotFound):
         tpus.get_node(name=name)
 
@@ -103,13 +104,13 @@ def test_queued_resources(empty: EmulatorProcess) -> None:
         assert response_problems("tpu.v2", "GET", f"v2/{path}", body) == []
     with pytest.raises(exceptions.BadRequest, match="delete its nodes"):
         tpus.delete_queued_resource(name=name)
-    tpus.delete_node(name=f"{ZONE}/nodes/qn").result(timeout=20)
+    tpus.delete_node(name=f"{ZONE}/nodes/qn").result(polling=POLL)
     assert state() == "SUSPENDED"
-    tpus.reset_queued_resource(name=name).result(timeout=20)
+    tpus.reset_queued_resource(name=name).result(polling=POLL)
     _until(state, "ACTIVE")
     with pytest.raises(exceptions.BadRequest, match="only SUSPENDED"):
         tpus.reset_queued_resource(name=name)
-    tpus.delete_queued_resource(request={"name": name, "force": True}).result(timeout=20)
+    tpus.delete_queued_resource(request={"name": name, "force": True}).result(polling=POLL)
     with pytest.raises(exceptions.NotFound):
         state()
     with pytest.raises(exceptions.NotFound):
@@ -123,13 +124,13 @@ def test_no_stock(empty: EmulatorProcess) -> None:
     node = {**NODE, "accelerator_type": "v6e-16"}
     operation = tpus.create_node(parent=zone, node_id="none", node=node)
     with pytest.raises(exceptions.ResourceExhausted, match="no more capacity in the zone"):
-        operation.result(timeout=20)
+        operation.result(polling=POLL)
     assert list(tpus.list_nodes(parent=zone)) == []
     asked = {"tpu": {"node_spec": [{"parent": zone, "node_id": "w", "node": node}]}}
     tpus.create_queued_resource(parent=zone, queued_resource_id="w", queued_resource=asked)
     name = f"{zone}/queuedResources/w"
     _until(lambda: tpus.get_queued_resource(name=name).state.state.name, "WAITING_FOR_RESOURCES")
-    tpus.delete_queued_resource(name=name).result(timeout=20)
+    tpus.delete_queued_resource(name=name).result(polling=POLL)
 
 
 def test_the_world_follows_nodes() -> None:
