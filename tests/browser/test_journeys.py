@@ -38,7 +38,7 @@ def test_a_narrow_window_does_not_scroll_sideways(open_page: Open, stack: Stack)
         page.goto(f"{stack.console.url}/{path}")
         settle(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 420, path
-        wide = page.get_by_test_id("stAppViewContainer").evaluate(
+        wide = page.get_by_test_id("stMainBlockContainer").evaluate(
             "e => e.scrollWidth - e.clientWidth"
         )
         assert wide <= 1, path
