@@ -7,15 +7,20 @@ on which the emulator was started, since the fleet must stand as the scenario sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
+from emulator.log import Change
 from emulator.world.noise import stream, uniform, unit
 from emulator.world.parts import Part, PartKind
 
 DAY_S: Final = 86_400
 BLOCK_S: Final = 5 * DAY_S
+# Kinds of changes with which somebody brings an incident about, and ends it.
+FAULT_BEGAN: Final = "fault.began"
+FAULT_ENDED: Final = "fault.ended"
+_OPEN_S: Final = 3650 * DAY_S
 QUIET_BEFORE_S: Final = 2 * 3600
 QUIET_AFTER_S: Final = 6 * 3600
 
@@ -139,4 +144,42 @@ def growths(parts: tuple[Part, ...], origin: float) -> tuple[Growth, ...]:
                "capacity was added ahead of a launch")
         for p in parts
         if p.tier == "small" and p.kind is PartKind.GKE and p.slices > 1
+    )  # fmt: skip
+
+
+_BROUGHT_ABOUT: Final = {
+    "slice_preempted": Kind("slice_preempted", "", 0, "a fault rule preempted the slice",
+                            slices_lost=1, billed=False, chips="absent"),
+    "backend_unhealthy": Kind("backend_unhealthy", "", 0, "a fault rule makes the endpoint fail"
+                              " its health checks", slices_lost=1),
+}  # fmt: skip
+
+
+def brought_about(changes: Iterable[Change]) -> list[Event]:
+    """Incidents that fault rules brought about, in the order of the log; open ones end far off."""
+    found: dict[str, Event] = {}
+    for change in changes:
+        if change.kind not in (FAULT_BEGAN, FAULT_ENDED):
+            continue
+        data = change.data
+        key = f"{data['fault']}/{data['part']}/{data['target']}"
+        if change.kind == FAULT_ENDED and key in found:
+            event = found.pop(key)
+            # Another rule may take the same name later: this one keeps its past.
+            end = max(min(event.end, change.at), event.start)
+            found[f"{key}@{change.at}"] = replace(event, end=end)
+        elif change.kind == FAULT_BEGAN:
+            found[key] = _brought(change, key)
+    return list(found.values())
+
+
+def _brought(change: Change, key: str) -> Event:
+    data, kind = change.data, _BROUGHT_ABOUT[str(change.data["incident"])]
+    start, end, target = data["start"], data["end"], data["target"]
+    begin = float(start) if isinstance(start, int | float) else change.at
+    return Event(
+        id=f"{kind.name}-{key}", kind=kind.name, part=str(data["part"]), start=begin,
+        end=float(end) if isinstance(end, int | float) else begin + _OPEN_S, cause=kind.cause,
+        target=target if isinstance(target, int) else None, slices_lost=kind.slices_lost,
+        billed=kind.billed, chips=kind.chips,
     )  # fmt: skip

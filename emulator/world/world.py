@@ -25,7 +25,7 @@ def minutes_between(start: float, end: float) -> Ints:
 
 
 class World:
-    """One consistent world; safe for threads, since it keeps no state of its own.
+    """One consistent world; safe for threads, since it keeps no state of its own but a cache.
 
     Args:
         origin: Unix time at which the emulator was started: history ends there and the fleet
@@ -41,6 +41,7 @@ class World:
         self.origin = time.time() if origin is None else origin
         self.parts = parts_of(scenario)
         self.engines = {part.key: engine_of(part.seed) for part in self.parts}
+        self._faults: tuple[int, list[Event]] = (0, [])
         self.growths = incidents.growths(self.parts, self.origin)
 
     def part(self, key: str) -> Part:
@@ -52,7 +53,16 @@ class World:
 
     def incidents(self, start: float, end: float) -> list[Event]:
         """Incidents that touch [start, end), oldest first."""
-        return list(incidents.incidents(self.parts, self.seed, self.origin, start, end))
+        found = list(incidents.incidents(self.parts, self.seed, self.origin, start, end))
+        caused = [e for e in self._caused() if e.start < end and e.end > start]
+        return sorted([*found, *caused], key=lambda event: event.start) if caused else found
+
+    def _caused(self) -> list[Event]:
+        """What fault rules brought about; read from the log again when that has grown."""
+        version = self.log.version
+        if self._faults[0] != version:
+            self._faults = (version, incidents.brought_about(self.log.changes()))
+        return self._faults[1]
 
     def events(self, start: float, end: float) -> list[Event]:
         """All that happened in [start, end), oldest first: incidents, scale-ups, logged changes."""
