@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from core import ownership, parts
-from core.ownership import Unassigned
-from core.parts import Count, FleetHost, FleetPart, FleetSlice, State, total, worst
+from core.ownership import PoolKey, Unassigned
+from core.parts import Count, FleetHost, FleetPart, FleetSlice, NodeKey, State, total, worst
 from core.records import ChipReading, Host, Snapshot
 from core.specs import PartKind, TierSpec
 
@@ -78,7 +78,7 @@ class Fleet:
 
     @property
     def chips_running(self) -> int | None:
-        """TPU chips that exist in all tiers; None while one tier is unknown."""
+        """TPU chips that are there in all tiers; None while one tier is unknown."""
         return total(t.chip_count.running for t in self.tiers if t.unit == "chip")
 
 
@@ -86,17 +86,17 @@ def assemble_fleet(snapshot: Snapshot) -> Fleet:
     """The fleet that the snapshot shows."""
     owners = ownership.assign(snapshot)
     hosts = _by_pool(snapshot.hosts or ())
-    readings: dict[str, list[ChipReading]] = defaultdict(list)
+    readings: dict[NodeKey, list[ChipReading]] = defaultdict(list)
     for reading in snapshot.chips or ():
-        readings[reading.host].append(reading)
+        readings[reading.cluster_location, reading.cluster, reading.host].append(reading)
     tiers = tuple(_tier(spec, snapshot, owners, hosts, readings) for spec in snapshot.specs)
     return Fleet(tiers=tiers, unassigned=ownership.unassigned(snapshot, owners))
 
 
-def _by_pool(hosts: Iterable[Host]) -> dict[tuple[str, str], list[Host]]:
-    pools: dict[tuple[str, str], list[Host]] = defaultdict(list)
+def _by_pool(hosts: Iterable[Host]) -> dict[PoolKey, list[Host]]:
+    pools: dict[PoolKey, list[Host]] = defaultdict(list)
     for host in hosts:
-        pools[host.cluster, host.pool].append(host)
+        pools[ownership.pool_key(host)].append(host)
     return pools
 
 
@@ -104,8 +104,8 @@ def _tier(
     spec: TierSpec,
     snapshot: Snapshot,
     owners: ownership.Owners,
-    hosts: Mapping[tuple[str, str], list[Host]],
-    readings: Mapping[str, list[ChipReading]],
+    hosts: Mapping[PoolKey, list[Host]],
+    readings: Mapping[NodeKey, list[ChipReading]],
 ) -> FleetTier:
     built: list[FleetPart] = []
     for index, part in enumerate(spec.parts):
@@ -138,6 +138,7 @@ def _join(spec: TierSpec, pieces: tuple[FleetPart, ...]) -> FleetTier:
             wanted=sum(c.wanted for c in counts),
             running=total(c.running for c in counts),
             ready=total(c.ready for c in counts),
+            promised=sum(c.promised for c in counts),
         )
 
     several = len(pieces) > 1

@@ -2,6 +2,9 @@
 
 Each is what one API says of one resource; `core/fleet.py` puts them together into tiers. What
 stands between clients and tiers lives in `core/load_balancer.py`.
+
+A cluster's name is unique in its location only: `cluster` and `location` (of a pool) or
+`cluster_location` (of what runs inside) name it together.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ class Host:
     schedulable: bool
     created_at: datetime | None
     labels: Labels
+    cluster_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Workload:
     replicas_wanted: int
     replicas_ready: int
     labels: Labels
+    cluster_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Pod:
     restarts: int
     reason: str
     labels: Labels
+    cluster_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class KubeEvent:
     object: str
     message: str
     count: int
+    cluster_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)

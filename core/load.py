@@ -43,13 +43,18 @@ class TierLoad:
 
 @dataclass(frozen=True, slots=True)
 class ChipReading:
-    """The latest per-chip figures; None: that chip sent no such point in the window."""
+    """The latest per-chip figures; None: that chip sent no such point in the window.
+
+    `cluster` and `cluster_location` tell nodes of the same name apart; "" for TPU VMs.
+    """
 
     host: str
     chip: str  # accelerator_id
     tensorcore_utilisation_ratio: float | None
     hbm_used_bytes: float | None
     hbm_total_bytes: float | None
+    cluster: str = ""
+    cluster_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)

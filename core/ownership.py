@@ -5,17 +5,18 @@ Selection and hardware facts only; states are `core/fleet.py`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from core import tpu
 from core.records import Endpoint, Host, NodePool, Snapshot, TpuVm
-from core.specs import TIER_LABEL, PartKind, TierSpec
+from core.specs import TIER_LABEL, PartKind, PartSpec, TierSpec
 
 PartKey = tuple[str, int]  # tier name, index of the part
+PoolKey = tuple[str, str, str]  # location and name of the cluster, name of the pool
 
 KIND_TITLES: Final = MappingProxyType(
     {
@@ -61,19 +62,25 @@ def owner(
     name: str,
     labels: Mapping[str, str],
     cluster: str = "",
+    location: str = "",
 ) -> PartKey | None:
     """The part that a resource belongs to.
 
     A tier label decides alone, also when it names a tier that is not configured (then nobody owns
     it); without one the longest fitting name prefix decides. Several parts of one kind in a
     labelled tier are told apart by prefix, the first being the default.
+
+    Args:
+        specs, kinds: which parts there are to choose from.
+        name, labels: of the resource.
+        cluster, location: of the GKE cluster that it is in; "" where it is in none.
     """
     allowed = tuple(kinds)
     found: list[tuple[int, PartKey]] = []
     label = labels.get(TIER_LABEL)
     for spec in specs:
         for index, part in enumerate(spec.parts):
-            if part.kind not in allowed or (cluster and part.cluster not in ("", cluster)):
+            if part.kind not in allowed or not _same_cluster(part, cluster, location):
                 continue
             fits = bool(part.name_prefix) and name.startswith(part.name_prefix)
             if label == spec.name or (label is None and fits):
@@ -82,12 +89,42 @@ def owner(
     return next((key for length, key in found if length == best), None)
 
 
+def _same_cluster(part: PartSpec, cluster: str, location: str) -> bool:
+    """Whether a part may be in that cluster; what one of the two does not say, fits."""
+    pairs = ((part.cluster, cluster), (part.cluster_location, location))
+    return all(not wanted or not given or wanted == given for wanted, given in pairs)
+
+
+def pool_owner(specs: Iterable[TierSpec], pool: NodePool) -> PartKey | None:
+    """The part that a node pool belongs to."""
+    return owner(specs, _GKE, pool.name, pool.labels, pool.cluster, pool.location)
+
+
+def labels_suffice(specs: Sequence[TierSpec], pools: Sequence[NodePool] | None) -> bool:
+    """Whether the tier label alone tells which TPU node is whose.
+
+    False where a tier owns a pool by its name, where a labelled pool is in a cluster that is not
+    the tier's, and while the pools are not known.
+    """
+    if pools is None:
+        return False
+    names = {s.name for s in specs if any(p.kind in _GKE for p in s.parts)}
+    for pool in pools:
+        if not hardware_of(pool.machine_type)[1]:
+            continue
+        label = pool.labels.get(TIER_LABEL)
+        key = pool_owner(specs, pool)
+        if (key[0] if key else None) != (label if label in names else None):
+            return False
+    return True
+
+
 def assign(snapshot: Snapshot) -> Owners:
     """Every resource that a part owns; sources not read yet count as empty here."""
     specs = snapshot.specs
     pools: dict[PartKey, list[NodePool]] = defaultdict(list)
     for pool in snapshot.node_pools or ():
-        key = owner(specs, _GKE, pool.name, pool.labels, pool.cluster)
+        key = pool_owner(specs, pool)
         if key is not None:
             pools[key].append(pool)
     vms: dict[PartKey, list[TpuVm]] = defaultdict(list)
@@ -115,21 +152,33 @@ def unassigned(snapshot: Snapshot, owners: Owners) -> tuple[Unassigned, ...] | N
     mine = {id(r) for group in owners.node_pools.values() for r in group}
     mine |= {id(r) for group in owners.tpu_vms.values() for r in group}
     mine |= {id(r) for group in owners.endpoints.values() for r in group}
-    found = [_free_pool(p) for p in snapshot.node_pools or () if id(p) not in mine]
+    nodes = None if snapshot.hosts is None else Counter(map(pool_key, snapshot.hosts))
+    found = [_free_pool(p, nodes) for p in snapshot.node_pools or () if id(p) not in mine]
     found += _free_hosts(snapshot)
     found += [_free_vm(v) for v in snapshot.tpu_vms or () if id(v) not in mine]
     found += [_free_endpoint(e) for e in snapshot.endpoints or () if id(e) not in mine]
     return tuple(found)
 
 
-def _free_pool(pool: NodePool) -> Unassigned:
+def pool_key(host: Host) -> PoolKey:
+    """The node pool that a host is in."""
+    return host.cluster_location, host.cluster, host.pool
+
+
+def _free_pool(pool: NodePool, nodes: Mapping[PoolKey, int] | None) -> Unassigned:
+    """A pool by its nodes that are there; by its target size while no nodes were read."""
     generation, per_host = hardware_of(pool.machine_type)
+    there, promised = pool.node_count, 0
+    if nodes is not None and per_host:
+        there = nodes.get((pool.location, pool.cluster, pool.name), 0)
+        promised = max(0, pool.node_count - there)
+    detail = f"{there} × {pool.machine_type} in {pool.cluster}"
     return Unassigned(
         "node pool",
         pool.name,
         pool.zones[0] if pool.zones else pool.location,
-        f"{pool.node_count} × {pool.machine_type} in {pool.cluster}",
-        pool.node_count * per_host,
+        f"{detail}, {promised} more promised" if promised else detail,
+        there * per_host,
         generation,
         is_spot(pool.labels),
     )
@@ -137,12 +186,10 @@ def _free_pool(pool: NodePool) -> Unassigned:
 
 def _free_hosts(snapshot: Snapshot) -> list[Unassigned]:
     """TPU hosts of pools that GKE does not list; the others are counted with their pool."""
-    listed = {(p.cluster, p.name) for p in snapshot.node_pools or ()}
+    listed = {(p.location, p.cluster, p.name) for p in snapshot.node_pools or ()}
     if snapshot.node_pools is None:
         return []
-    return [
-        _free_host(h) for h in snapshot.hosts or () if h.chips and (h.cluster, h.pool) not in listed
-    ]
+    return [_free_host(h) for h in snapshot.hosts or () if h.chips and pool_key(h) not in listed]
 
 
 def _free_host(host: Host) -> Unassigned:

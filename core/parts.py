@@ -6,13 +6,17 @@ parts into tiers is `core/fleet.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from core import ownership
+from core.ownership import PoolKey
 from core.records import ChipReading, Endpoint, Host, NodePool, Snapshot, Source, TpuVm
 from core.specs import PartKind, PartSpec, TierSpec
+
+NodeKey = tuple[str, str, str]  # location and name of the cluster ("" for TPU VMs), node
+Readings = Mapping[NodeKey, Sequence[ChipReading]]
 
 
 class State(StrEnum):
@@ -29,11 +33,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many are wanted by the configuration, exist, and are ready; None: unknown."""
+    """How many are wanted by the configuration, are there, and are ready; None: unknown.
+
+    `promised`: how many more the cloud says there should be, but are not there (yet).
+    """
 
     wanted: int
     running: int | None
     ready: int | None
+    promised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,8 @@ class FleetHost:
 class FleetSlice:
     """One slice. `hosts` is empty where the cloud hides them (Vertex) or none is registered.
 
-    `resource` is the node pool, TPU node or endpoint that it comes from.
+    `resource` is the node pool, TPU node or endpoint that it comes from. Of its `chips`,
+    `chips_absent` are promised by the cloud, but no machine with them is there.
     """
 
     name: str
@@ -62,6 +71,12 @@ class FleetSlice:
     chips: int
     hosts: tuple[FleetHost, ...]
     spot: bool = False
+    chips_absent: int = 0
+
+    @property
+    def chips_there(self) -> int:
+        """Chips that run, or could at once."""
+        return self.chips - self.chips_absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +118,20 @@ def _part(
 ) -> FleetPart:
     """A part whose source was read, with its state and reasons derived from its slices."""
     ready = tuple(s for s in slices if s.state is State.RUNNING)
+    there = sum(s.chips_there > 0 for s in slices)
     per_slice = ownership.chips_per_slice(spec)
     hidden = any(s.state is State.UNKNOWN for s in slices)
     return FleetPart(
         spec=part,
         state=worst(s.state for s in slices),
-        reasons=(*_size_reasons(part, slices), *_trouble_reasons(slices), *extra),
+        reasons=(*_size_reasons(part, slices, there), *_trouble_reasons(slices), *extra),
         slices=slices,
-        slice_count=Count(part.slices, len(slices), None if hidden else len(ready)),
+        slice_count=Count(part.slices, there, None if hidden else len(ready), len(slices) - there),
         chip_count=Count(
             part.slices * per_slice,
-            sum(s.chips for s in slices),
+            sum(s.chips_there for s in slices),
             None if hidden else sum(_ready_chips(s) for s in slices),
+            sum(s.chips_absent for s in slices),
         ),
     )
 
@@ -126,10 +143,11 @@ def _ready_chips(piece: FleetSlice) -> int:
     return sum(h.chips for h in piece.hosts if h.state is State.RUNNING)
 
 
-def _size_reasons(part: PartSpec, slices: tuple[FleetSlice, ...]) -> tuple[str, ...]:
-    if len(slices) == part.slices:
-        return ()
-    return (f"{len(slices)} of {part.slices} slices exist",)
+def _size_reasons(part: PartSpec, slices: tuple[FleetSlice, ...], there: int) -> tuple[str, ...]:
+    promised = len(slices) - there
+    if promised:
+        return (f"{there} of {part.slices} slices exist, {promised} more promised",)
+    return () if there == part.slices else (f"{there} of {part.slices} slices exist",)
 
 
 def _trouble_reasons(slices: tuple[FleetSlice, ...]) -> tuple[str, ...]:
@@ -159,19 +177,21 @@ def gke_part(
     spec: TierSpec,
     part: PartSpec,
     pools: tuple[NodePool, ...] | None,
-    hosts: Mapping[tuple[str, str], list[Host]] | None,
-    readings: Mapping[str, list[ChipReading]],
+    hosts: Mapping[PoolKey, list[Host]] | None,
+    readings: Readings,
 ) -> FleetPart:
-    """A part in GKE: one slice per node, or one per atomic pool."""
+    """A part in GKE: one slice per node, or one per atomic pool that has nodes."""
     if pools is None:
         return _unknown_part(spec, part, "node pools have not been read yet")
     slices: list[FleetSlice] = []
     for pool in pools:
         nodes = None
         if hosts is not None:
-            nodes = tuple(_host(h, readings) for h in hosts.get((pool.cluster, pool.name), ()))
+            found = hosts.get((pool.location, pool.cluster, pool.name), ())
+            nodes = tuple(_host(h, readings) for h in found)
         if part.kind is PartKind.GKE_MULTI_HOST:
-            slices.append(_pool_slice(spec, pool, nodes))
+            if pool.node_count or nodes:
+                slices.append(_pool_slice(spec, pool, nodes))
         else:
             slices.extend(_node_slices(spec, pool, nodes))
     wrong = tuple(
@@ -182,8 +202,9 @@ def gke_part(
     return _part(spec, part, tuple(slices), wrong)
 
 
-def _host(host: Host, readings: Mapping[str, list[ChipReading]]) -> FleetHost:
-    found = tuple(sorted(readings.get(host.name, ()), key=lambda r: r.chip))
+def _host(host: Host, readings: Readings) -> FleetHost:
+    own = readings.get((host.cluster_location, host.cluster, host.name))
+    found = tuple(sorted(own or readings.get(("", "", host.name), ()), key=lambda r: r.chip))
     state = State.RUNNING if host.ready else State.DEGRADED
     reason = host.reason
     if host.ready is None and host.reason:  # Ready is "Unknown": Kubernetes lost the node
@@ -198,17 +219,25 @@ def _host(host: Host, readings: Mapping[str, list[ChipReading]]) -> FleetHost:
 def _pool_slice(spec: TierSpec, pool: NodePool, nodes: tuple[FleetHost, ...] | None) -> FleetSlice:
     """An atomic multi-host pool: one slice, which works only when all its hosts do."""
     chips = ownership.slice_chips(spec, pool.topology)
-    state, reason = State.RUNNING, ""
+    state, reason, absent = State.RUNNING, "", 0
     if nodes is None:
         state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
     else:
+        absent = max(0, pool.node_count - len(nodes))
         ready = sum(n.state is State.RUNNING for n in nodes)
         missing = pool.node_count - ready
         if missing > 0:
             state = State.PROVISIONING if _is_moving(pool) else State.DEGRADED
             reason = f"{missing} of {pool.node_count} hosts not ready"
     return FleetSlice(
-        pool.name, pool.name, state, reason, chips, nodes or (), ownership.is_spot(pool.labels)
+        pool.name,
+        pool.name,
+        state,
+        reason,
+        chips,
+        nodes or (),
+        ownership.is_spot(pool.labels),
+        chips * absent // max(1, pool.node_count),
     )
 
 
@@ -223,7 +252,9 @@ def _node_slices(
     spot = ownership.is_spot(pool.labels)
     chips = ownership.slice_chips(spec, pool.topology)
     for node in nodes or ():
-        yield FleetSlice(node.name, pool.name, node.state, node.reason, node.chips, (node,), spot)
+        # A node that boots has no chips in its capacity before its device plugin has registered.
+        size = node.chips or chips
+        yield FleetSlice(node.name, pool.name, node.state, node.reason, size, (node,), spot)
     missing = pool.node_count - len(nodes or ())
     state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
     if nodes is not None:
@@ -238,6 +269,7 @@ def _node_slices(
             chips,
             (),
             spot,
+            0 if nodes is None else chips,
         )
 
 
@@ -253,11 +285,15 @@ _VM_STATES = {
 }
 
 
+# No machine is there (yet, or any more); Cloud TPU bills nodes once they have been READY.
+_VM_ABSENT = ("CREATING", "PREEMPTED", "TERMINATED")
+
+
 def tpu_vm_part(
     spec: TierSpec,
     part: PartSpec,
     vms: tuple[TpuVm, ...] | None,
-    readings: Mapping[str, list[ChipReading]],
+    readings: Readings,
 ) -> FleetPart:
     """A part of Cloud TPU API nodes: one slice each."""
     if vms is None:
@@ -265,7 +301,7 @@ def tpu_vm_part(
     return _part(spec, part, tuple(_vm_slice(spec, vm, readings) for vm in vms))
 
 
-def _vm_slice(spec: TierSpec, vm: TpuVm, readings: Mapping[str, list[ChipReading]]) -> FleetSlice:
+def _vm_slice(spec: TierSpec, vm: TpuVm, readings: Readings) -> FleetSlice:
     state = _VM_STATES.get(vm.state, State.DEGRADED)
     reason = "" if state is State.RUNNING else f"the TPU API says {vm.state}"
     if state is State.RUNNING and vm.health.startswith("UNHEALTHY"):
@@ -274,9 +310,10 @@ def _vm_slice(spec: TierSpec, vm: TpuVm, readings: Mapping[str, list[ChipReading
     hosts: list[FleetHost] = []
     for index in range(vm.hosts):
         name = f"{vm.name}/{index}"  # as Cloud Monitoring's worker is named in `ChipReading.host`
-        found = tuple(sorted(readings.get(name, ()), key=lambda r: r.chip))
+        found = tuple(sorted(readings.get(("", "", name), ()), key=lambda r: r.chip))
         hosts.append(FleetHost(name, state, reason, vm.zone, chips // vm.hosts, found))
-    return FleetSlice(vm.name, vm.name, state, reason, chips, tuple(hosts))
+    absent = chips if vm.state in _VM_ABSENT else 0
+    return FleetSlice(vm.name, vm.name, state, reason, chips, tuple(hosts), chips_absent=absent)
 
 
 def vertex_part(
@@ -300,6 +337,7 @@ def vertex_part(
             "" if i < running else "fewer replicas report than the declared minimum",
             chips,
             (),
+            chips_absent=0 if i < running else chips,
         )
         for i in range(max(running, least))
     )

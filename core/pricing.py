@@ -8,7 +8,7 @@ billed are `CostRow`s, what will be is `core/forecast.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -118,10 +118,18 @@ def tier_rate(tier: FleetTier, prices: Sequence[Price] | None) -> Rate:
         return Rate(None, PriceBasis.LIST, "not priced: how many chips run is not known yet")
     # A stopped TPU VM keeps its place in the tier, but its chips are not billed.
     billed = [s for s in tier.slices if s.state is not State.STOPPED]
-    stopped = sum(s.chips for s in tier.slices) - sum(s.chips for s in billed)
-    spot = sum(s.chips for s in billed if s.spot)
-    chips = tier.chip_count.running - stopped
-    return chips_rate(prices, spec.generation, spec.zone, chips, spot)
+    chips = sum(s.chips_there for s in billed)
+    spot = sum(s.chips_there for s in billed if s.spot)
+    rate = chips_rate(prices, spec.generation, spec.zone, chips, spot)
+    return replace(rate, source=rate.source + _left_out(tier))
+
+
+def _left_out(tier: FleetTier) -> str:
+    """What the number of chips rests on, where it is not simply what is there."""
+    if any(s.state is State.UNKNOWN for s in tier.slices):
+        return "; chips as GKE promises them: Kubernetes nodes have not been read yet"
+    promised = tier.chip_count.promised
+    return f"; without {promised:,} chips that are promised but not there" if promised else ""
 
 
 def full_size_rate(spec: TierSpec, chips: int, prices: Sequence[Price] | None) -> Rate:

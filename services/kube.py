@@ -36,7 +36,7 @@ class Kube:
         """All nodes that carry TPU chips."""
         items = self._list(cluster, "nodes", lambda api: _core(api).list_node)
         with calls.converting(_name(cluster, "nodes")):
-            hosts = (_host(cluster.name, item) for item in items)
+            hosts = (_host(cluster, item) for item in items)
             return tuple(h for h in hosts if h.chips > 0 or h.accelerator)
 
     def list_workloads(self, cluster: Cluster) -> tuple[Workload, ...]:
@@ -49,22 +49,22 @@ class Kube:
         except NotFound:
             sets = []  # the cluster does not have that custom resource
         with calls.converting(_name(cluster, "workloads")):
-            found = [_workload(cluster.name, "Deployment", item) for item in deployments]
-            found += [_workload(cluster.name, "LeaderWorkerSet", item) for item in sets]
+            found = [_workload(cluster, "Deployment", item) for item in deployments]
+            found += [_workload(cluster, "LeaderWorkerSet", item) for item in sets]
         return tuple(w for w in found if not _SYSTEM_NAMESPACES.fullmatch(w.namespace))
 
     def list_pods(self, cluster: Cluster) -> tuple[Pod, ...]:
         """All pods but the system's."""
         items = self._list(cluster, "pods", lambda api: _core(api).list_pod_for_all_namespaces)
         with calls.converting(_name(cluster, "pods")):
-            pods = (_pod(cluster.name, item) for item in items)
+            pods = (_pod(cluster, item) for item in items)
             return tuple(p for p in pods if not _SYSTEM_NAMESPACES.fullmatch(p.namespace))
 
     def list_events(self, cluster: Cluster) -> tuple[KubeEvent, ...]:
         """Events that the cluster still keeps (an hour, by default), newest first."""
         items = self._list(cluster, "events", lambda api: _core(api).list_event_for_all_namespaces)
         with calls.converting(_name(cluster, "events")):
-            events = [_event(cluster.name, item) for item in items]
+            events = [_event(cluster, item) for item in items]
         return tuple(sorted(events, key=lambda e: e.at, reverse=True))
 
     def _list(
@@ -133,7 +133,7 @@ def _time(text: object) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
 
 
-def _host(cluster: str, item: _Json) -> Host:
+def _host(cluster: Cluster, item: _Json) -> Host:
     meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
     labels: Mapping[str, str] = meta.get("labels") or {}
     ready: bool | None = None
@@ -144,7 +144,8 @@ def _host(cluster: str, item: _Json) -> Host:
             reason = "" if ready else str(condition.get("reason") or condition.get("message") or "")
     return Host(
         name=meta["name"],
-        cluster=cluster,
+        cluster=cluster.name,
+        cluster_location=cluster.location,
         pool=labels.get("cloud.google.com/gke-nodepool", ""),
         zone=labels.get("topology.kubernetes.io/zone", ""),
         machine_type=labels.get("node.kubernetes.io/instance-type", ""),
@@ -159,7 +160,7 @@ def _host(cluster: str, item: _Json) -> Host:
     )
 
 
-def _workload(cluster: str, kind: str, item: _Json) -> Workload:
+def _workload(cluster: Cluster, kind: str, item: _Json) -> Workload:
     meta, spec, status = item["metadata"], item["spec"], item.get("status") or {}
     if kind == "LeaderWorkerSet":
         template = spec["leaderWorkerTemplate"]
@@ -170,7 +171,8 @@ def _workload(cluster: str, kind: str, item: _Json) -> Workload:
     return Workload(
         name=meta["name"],
         namespace=meta["namespace"],
-        cluster=cluster,
+        cluster=cluster.name,
+        cluster_location=cluster.location,
         kind=kind,
         image=str(containers[0].get("image", "")) if containers else "",
         replicas_wanted=int(spec.get("replicas", 1)),
@@ -179,14 +181,15 @@ def _workload(cluster: str, kind: str, item: _Json) -> Workload:
     )
 
 
-def _pod(cluster: str, item: _Json) -> Pod:
+def _pod(cluster: Cluster, item: _Json) -> Pod:
     meta, status = item["metadata"], item.get("status") or {}
     conditions = status.get("conditions") or ()
     containers = status.get("containerStatuses") or ()
     return Pod(
         name=meta["name"],
         namespace=meta["namespace"],
-        cluster=cluster,
+        cluster=cluster.name,
+        cluster_location=cluster.location,
         host=str((item.get("spec") or {}).get("nodeName", "")),
         phase=str(status.get("phase", "")),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
@@ -211,7 +214,7 @@ def _pod_reason(status: _Json, conditions: Sequence[_Json], containers: Sequence
     return ""
 
 
-def _event(cluster: str, item: _Json) -> KubeEvent:
+def _event(cluster: Cluster, item: _Json) -> KubeEvent:
     about: _Json = item.get("involvedObject") or item.get("regarding") or {}
     at = (
         _time(item.get("lastTimestamp"))
@@ -223,7 +226,8 @@ def _event(cluster: str, item: _Json) -> KubeEvent:
         raise ValueError("an event without any time")
     return KubeEvent(
         at=at,
-        cluster=cluster,
+        cluster=cluster.name,
+        cluster_location=cluster.location,
         namespace=str(item["metadata"].get("namespace", "")),
         type=str(item.get("type", "")),
         reason=str(item.get("reason", "")),

@@ -2,7 +2,8 @@
 
 Deterministic: the same arguments give the same records. `make_snapshot("normal")` is the default
 world of heartwood.toml, "full-fleet" has all 10,504 chips, "empty" a project with nothing in it,
-"unread" the first second after the start. No Streamlit, no I/O but the settings file.
+"unread" the first second after the start. No Streamlit, no I/O but the settings file. Builders of
+single resources and of series stand in modules of their own and are all offered from here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,12 @@ from core.records import (
     Backend,
     BackendService,
     Budget,
-    ChipReading,
     Cluster,
     CostRow,
-    DeployedModel,
-    Endpoint,
     ForwardingRule,
-    Host,
-    KubeEvent,
     LoadBalancer,
-    NodePool,
     PathMatcher,
     PathRule,
-    Pod,
     Price,
     Problem,
     Quantiles,
@@ -41,17 +35,53 @@ from core.records import (
     Source,
     SourceState,
     TierLoad,
-    TpuVm,
     UrlMap,
-    Workload,
 )
-from core.series import UNITS, Annotation, Series, Signal, Window
 from core.specs import TIER_LABEL, Objectives, PartKind, PartSpec, TierSpec
+from tests.make_inventory import (
+    CLUSTER,
+    CLUSTER_LOCATION,
+    NOW,
+    make_chips,
+    make_endpoint,
+    make_events,
+    make_hosts,
+    make_pods,
+    make_pools,
+    make_tpu_vm,
+    make_workloads,
+)
+from tests.make_series import make_annotations, make_series, make_window
 
-NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+__all__ = [
+    "NOW",
+    "ROOT",
+    "make_annotations",
+    "make_budgets",
+    "make_chips",
+    "make_costs",
+    "make_endpoint",
+    "make_events",
+    "make_failure",
+    "make_hosts",
+    "make_load_balancer",
+    "make_loads",
+    "make_pods",
+    "make_pools",
+    "make_prices",
+    "make_series",
+    "make_server",
+    "make_snapshot",
+    "make_sources",
+    "make_specs",
+    "make_tpu_vm",
+    "make_window",
+    "make_workloads",
+    "slice_chips",
+]
+
 ROOT = Path(__file__).resolve().parent.parent
 
-_CLUSTER = "hw-serving"
 _HOURLY = {Source.PRICES: 3600.0, Source.COSTS: 3600.0, Source.BUDGETS: 3600.0}
 
 
@@ -143,7 +173,7 @@ def make_snapshot(scenario: str = "normal", now: datetime = NOW) -> Snapshot:
     large = scenario == "full-fleet"
     return replace(
         base,
-        clusters=(Cluster(_CLUSTER, "us-central1", "1.34.1-gke.3084001", "RUNNING", ""),),
+        clusters=(Cluster(CLUSTER, CLUSTER_LOCATION, "1.34.1-gke.3084001", "RUNNING", ""),),
         node_pools=pools,
         hosts=hosts,
         workloads=make_workloads(large),
@@ -157,42 +187,6 @@ def make_snapshot(scenario: str = "normal", now: datetime = NOW) -> Snapshot:
         costs=tuple(make_costs(now.date())),
         budgets=make_budgets(),
     )
-
-
-def make_pools(large: bool = False) -> Iterable[NodePool]:
-    """GKE node pools of small (3 × 16 nodes), medium (64 × 4) and, if asked, large (36 × 64)."""
-    shapes = [("small", "2x2x1", 3, 16), ("medium", "2x2x4", 64, 4)]
-    if large:
-        shapes.append(("large", "4x8x8", 36, 64))
-    for tier, topology, pools, nodes in shapes:
-        for i in range(pools):
-            yield NodePool(
-                f"hw-{tier}-{i:02d}", _CLUSTER, "us-central1", ("us-central1-c",),
-                "tpu7x-standard-4t", topology, nodes, "RUNNING", "", "1.34.1-gke.3084001",
-                {TIER_LABEL: tier, "cloud.google.com/gke-tpu-topology": topology}, etag=f"e{i}",
-            )  # fmt: skip
-
-
-def make_hosts(pool: NodePool) -> Iterable[Host]:
-    """The pool's nodes, all ready."""
-    for i in range(pool.node_count):
-        yield Host(
-            f"gke-{_CLUSTER}-{pool.name}-{i:04d}", pool.cluster, pool.name, pool.zones[0],
-            pool.machine_type, "tpu7x", pool.topology or "", 4, True, "", True,
-            NOW - timedelta(days=12), pool.labels,
-        )  # fmt: skip
-
-
-def make_chips(hosts: Iterable[Host], silent_every: int = 97) -> Iterable[ChipReading]:
-    """Four readings per host; one host in `silent_every` sends none."""
-    for i, host in enumerate(hosts):
-        if i % silent_every == silent_every - 1:
-            continue
-        for chip in range(host.chips):
-            wave = 0.55 + 0.3 * math.sin(i / 9) + 0.08 * math.sin(i * 7 + chip)
-            yield ChipReading(
-                host.name, str(chip), min(0.98, max(0.0, wave)), 192e9 * (0.6 + 0.1 * wave), 206e9
-            )
 
 
 def make_loads(now: datetime = NOW, large: bool = False) -> dict[str, TierLoad]:
@@ -214,48 +208,6 @@ def make_loads(now: datetime = NOW, large: bool = False) -> dict[str, TierLoad]:
         )
         for tier, (rate, errors, ttft, lat, core, hbm) in figures.items()
     }  # fmt: skip
-
-
-def make_workloads(large: bool = False) -> tuple[Workload, ...]:
-    """One serving workload per GKE tier."""
-    rows = [("small", "Deployment", 48), ("medium", "LeaderWorkerSet", 64)]
-    if large:
-        rows.append(("large", "LeaderWorkerSet", 36))
-    return tuple(
-        Workload(f"serve-{t}", t, _CLUSTER, kind, "vllm/vllm-tpu:v0.11.1", n, n, {TIER_LABEL: t})
-        for t, kind, n in rows
-    )
-
-
-def make_pods(hosts: Iterable[Host]) -> Iterable[Pod]:
-    """One serving pod per host."""
-    for i, host in enumerate(hosts):
-        tier = host.labels[TIER_LABEL]
-        yield Pod(
-            f"serve-{tier}-{i:05d}", tier, host.cluster, host.name, "Running", True, i % 3, "", {}
-        )
-
-
-def make_events(now: datetime = NOW) -> tuple[KubeEvent, ...]:
-    """A normal and a warning event."""
-    return (
-        KubeEvent(now - timedelta(minutes=4), _CLUSTER, "small", "Normal", "Pulled",
-                  "Pod/serve-small-00003", "Container image already present", 1),
-        KubeEvent(now - timedelta(minutes=31), _CLUSTER, "medium", "Warning", "Unhealthy",
-                  "Pod/serve-medium-00012", "Readiness probe failed: HTTP 503", 4),
-    )  # fmt: skip
-
-
-def make_tpu_vm() -> TpuVm:
-    """The dev tier's only slice."""
-    return TpuVm("hw-dev-00", "us-central1-b", "READY", "HEALTHY", "v6e-8", "2x4",
-                 "v2-alpha-tpuv6e", 1, NOW - timedelta(days=40), {TIER_LABEL: "dev"})  # fmt: skip
-
-
-def make_endpoint(replicas: int = 16) -> Endpoint:
-    """The Vertex part of small."""
-    model = DeployedModel("7301", "llama-8b", "tpu7x-standard-4t", "2x2x1", replicas, replicas, 1.0)
-    return Endpoint("4410", "hw-small-vertex", "us-central1", (model,), {TIER_LABEL: "small"})
 
 
 def make_load_balancer(unhealthy: int = 1) -> LoadBalancer:
@@ -321,34 +273,6 @@ def make_server(ready: bool = True) -> ServerStatus:
         "http://127.0.0.1:8080", ready, "ready" if ready else "compiling decode (3 of 5)",
         "SmolLM2-135M-Instruct", 134_515_008, ("TFRT_CPU_0",), "float32", 4, 2048, 512.0, 0,
     )  # fmt: skip
-
-
-def make_window(hours: float = 24, now: datetime = NOW, step_s: int = 300) -> Window:
-    """The last hours, aligned to the step."""
-    end = datetime.fromtimestamp(now.timestamp() // step_s * step_s, UTC)
-    return Window(end - timedelta(hours=hours), end, step_s)
-
-
-def make_series(
-    tier: str, signal: Signal, window: Window, level: float = 1.0, gap: tuple[int, int] = (0, 0)
-) -> Series:
-    """A daily wave around `level`; the steps of `gap` (from, to) have no point."""
-    steps = int((window.end - window.start).total_seconds() // window.step_s)
-    times = tuple(window.start + timedelta(seconds=window.step_s * (i + 1)) for i in range(steps))
-    values = tuple(
-        None if gap[0] <= i < gap[1] else level * (1 + 0.3 * math.sin(i / 30) + 0.05 * math.sin(i))
-        for i in range(steps)
-    )
-    return Series(tier, signal, window, times, values, UNITS[signal])
-
-
-def make_annotations(window: Window) -> tuple[Annotation, ...]:
-    """One of our own actions and one of the cloud's."""
-    span = window.end - window.start
-    return (
-        Annotation(window.start + span * 0.3, "small", "small scaled 47 → 48 slices", "heartwood"),
-        Annotation(window.start + span * 0.7, "", "GKE upgraded the control plane", "cloud"),
-    )
 
 
 def slice_chips(spec: TierSpec) -> int:

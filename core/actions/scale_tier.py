@@ -78,7 +78,7 @@ def observe(pools: Iterable[NodePool]) -> Facts:
     """The facts of these pools that a plan rests on; apply compares them with a fresh read."""
     facts: Facts = {}
     for pool in pools:
-        key = f"{pool.cluster}/{pool.name}"
+        key = f"{pool.location}/{pool.cluster}/{pool.name}"
         facts[f"{key}.node_count"] = pool.node_count
         facts[f"{key}.status"] = pool.status
         facts[f"{key}.machine_type"] = pool.machine_type

@@ -29,17 +29,17 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
                 f"{nodes} nodes in one pool; GKE allows 0 to {MAX_NODES_PER_POOL}",
                 "use several pools",
             )
-    running = context.fleet.tier(spec.name).slice_count.running
-    after = None if running is None else running + slice_delta(plan)
+    size = context.fleet.tier(spec.name).slice_count
+    after = None if size.running is None else size.running + size.promised + slice_delta(plan)
     if after is not None and slice_delta(plan) > 0 and after > spec.slices:
         return _verdict(
             Outcome.CONSENT,
             f"{after} slices are more than the {spec.slices} that the tier is configured for",
             "raise the tier's slices in heartwood.toml",
         )
-    size = "not known" if after is None else f"{after} of {spec.slices} configured"
+    told = "not known" if after is None else f"{after} of {spec.slices} configured"
     return _verdict(
-        Outcome.PASS, f"{spec.topology} in {spec.zone} is legal; slices after: {size}", ""
+        Outcome.PASS, f"{spec.topology} in {spec.zone} is legal; slices after: {told}", ""
     )
 
 

@@ -9,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.fleet import State, assemble_fleet
+from core.ownership import labels_suffice
 from core.records import Endpoint, Source
 from core.specs import TIER_LABEL
-from tests.make import make_endpoint, make_failure, make_hosts, make_pools, make_snapshot
+from tests.make import (
+    make_endpoint,
+    make_failure,
+    make_hosts,
+    make_pools,
+    make_snapshot,
+    make_specs,
+)
 
 
 def test_the_default_world_has_its_sizes() -> None:
@@ -70,7 +78,10 @@ def test_a_slice_needs_all_its_hosts() -> None:
     ("status", "state"), [("RECONCILING", State.PROVISIONING), ("RUNNING", State.DEGRADED)]
 )
 def test_a_missing_node_of_a_changing_pool_is_on_its_way(status: str, state: State) -> None:
-    """17 nodes wanted, 16 there: provisioning while GKE works on it, else degraded."""
+    """17 nodes wanted, 16 there: provisioning while GKE works on it, else degraded.
+
+    What is promised stands apart from what runs, in slices, chips and words.
+    """
     snapshot = make_snapshot()
     pools = tuple(
         replace(p, node_count=17, status=status) if p.name == "hw-small-00" else p
@@ -78,7 +89,10 @@ def test_a_missing_node_of_a_changing_pool_is_on_its_way(status: str, state: Sta
     )
     small = assemble_fleet(replace(snapshot, node_pools=pools)).tier("small")
     assert small.state is state
-    assert (small.slice_count.running, small.slice_count.ready) == (65, 64)
+    assert (small.slice_count.running, small.slice_count.ready) == (64, 64)
+    assert (small.slice_count.promised, small.chip_count.promised) == (1, 4)
+    assert small.chip_count.running == 256
+    assert "GKE: 48 of 48 slices exist, 1 more promised" in small.reasons
 
 
 @pytest.mark.parametrize(
@@ -124,7 +138,8 @@ def test_replicas_come_from_the_metric() -> None:
     loads = dict(snapshot.loads or {})
     loads["small"] = replace(loads["small"], vertex_replicas=14)
     part = assemble_fleet(replace(snapshot, loads=loads)).tier("small").parts[1]
-    assert (part.slice_count.running, part.slice_count.ready) == (16, 14)
+    assert (part.slice_count.running, part.slice_count.ready) == (14, 14)
+    assert part.slice_count.promised == 2
     silent = assemble_fleet(replace(snapshot, loads={})).tier("small").parts[1]
     assert silent.slice_count.running == 16
     assert "declared minimum" in silent.reasons[0]
@@ -137,12 +152,85 @@ def test_what_fits_no_tier_is_unassigned() -> None:
     foreign = replace(pool, name="research", labels={})
     labelled = replace(pool, name="hw-small-99", labels={TIER_LABEL: "huge"})
     pools = (*(snapshot.node_pools or ()), foreign, labelled)
-    fleet = assemble_fleet(replace(snapshot, node_pools=pools))
+    hosts = (*(snapshot.hosts or ()), *make_hosts(foreign), *make_hosts(labelled))
+    fleet = assemble_fleet(replace(snapshot, node_pools=pools, hosts=hosts))
     assert [(u.name, u.chips, u.generation) for u in fleet.unassigned or ()] == [
         ("research", 64, "TPU7x"),
         ("hw-small-99", 64, "TPU7x"),
     ]
     assert fleet.tier("small").slice_count.running == 64
+
+
+def test_an_unassigned_pool_counts_the_nodes_that_are_there() -> None:
+    """Promised nodes are named, not counted; without Kubernetes the target size counts."""
+    pool = replace(next(iter(make_pools())), name="research", labels={})
+    one = tuple(make_hosts(pool))[:1]
+    snapshot = replace(make_snapshot(), node_pools=(pool,), hosts=one)
+    (found,) = assemble_fleet(snapshot).unassigned or ()
+    assert (found.chips, found.detail) == (
+        4,
+        "1 × tpu7x-standard-4t in hw-serving, 15 more promised",
+    )
+    (unread,) = assemble_fleet(replace(snapshot, hosts=None)).unassigned or ()
+    assert unread.chips == 64
+
+
+def test_clusters_of_one_name_in_two_locations_stay_apart() -> None:
+    """Same names all the way down: only the tier's own cluster counts, with its own readings."""
+    snapshot = make_snapshot()
+    elsewhere = [
+        replace(p, location="europe-west4", zones=("europe-west4-a",))
+        for p in snapshot.node_pools or ()
+        if p.name == "hw-small-00"
+    ]
+    twins = [h for pool in elsewhere for h in make_hosts(pool)]
+    theirs = [
+        replace(c, cluster_location="europe-west4", tensorcore_utilisation_ratio=0.0)
+        for c in snapshot.chips or ()
+        if c.host == twins[0].name
+    ]
+    fleet = assemble_fleet(
+        replace(
+            snapshot,
+            node_pools=(*elsewhere, *(snapshot.node_pools or ())),
+            hosts=(*twins, *(snapshot.hosts or ())),
+            chips=(*theirs, *(snapshot.chips or ())),
+        )
+    )
+    small = fleet.tier("small")
+    assert small.slice_count.running == 64
+    assert [(u.name, u.location, u.chips) for u in fleet.unassigned or ()] == [
+        ("hw-small-00", "europe-west4-a", 64)
+    ]
+    first = next(h for s in small.slices for h in s.hosts if h.name == twins[0].name)
+    assert len(first.readings) == 4
+    assert all(r.tensorcore_utilisation_ratio for r in first.readings)
+
+
+def test_an_empty_multi_host_pool_is_no_slice() -> None:
+    """A pool of no nodes runs nothing, and is not shown as a running slice."""
+    snapshot = make_snapshot()
+    pools = [
+        replace(p, node_count=0) if p.name == "hw-medium-05" else p
+        for p in snapshot.node_pools or ()
+    ]
+    hosts = [h for h in snapshot.hosts or () if h.pool != "hw-medium-05"]
+    medium = assemble_fleet(replace(snapshot, node_pools=tuple(pools), hosts=tuple(hosts))).tier(
+        "medium"
+    )
+    assert (medium.slice_count.running, medium.chip_count.running) == (63, 1008)
+
+
+def test_the_label_alone_is_enough_only_where_it_says_what_the_selectors_say() -> None:
+    """A pool owned by its name, or labelled in another cluster, needs its name looked at."""
+    specs = make_specs()
+    pools = tuple(make_pools())
+    assert labels_suffice(specs, pools)
+    assert not labels_suffice(specs, None)
+    assert not labels_suffice(specs, (replace(pools[0], labels={}), *pools[1:]))
+    assert not labels_suffice(specs, (*pools, replace(pools[0], location="europe-west4")))
+    assert labels_suffice(specs, (*pools, replace(pools[0], name="web", labels={})))
+    assert labels_suffice(specs, (*pools, replace(pools[0], machine_type="e2-medium", labels={})))
 
 
 def test_the_label_beats_the_prefix() -> None:

@@ -17,7 +17,14 @@ from core.pricing import (
     unassigned_rate,
 )
 from core.records import PriceBasis, Source
-from tests.make import make_failure, make_pools, make_prices, make_snapshot, make_tpu_vm
+from tests.make import (
+    make_failure,
+    make_hosts,
+    make_pools,
+    make_prices,
+    make_snapshot,
+    make_tpu_vm,
+)
 
 
 def test_tiers_cost_what_runs_times_the_list_price() -> None:
@@ -75,6 +82,31 @@ def test_a_stopped_tpu_vm_costs_nothing() -> None:
     vm = replace(make_tpu_vm(), state="STOPPED")
     dev = assemble_fleet(replace(snapshot, tpu_vms=(vm,))).tier("dev")
     assert dev.chip_count.running == 8
+    assert tier_rate(dev, snapshot.prices).usd_per_hour == 0
+
+
+def test_what_is_promised_but_not_there_costs_nothing() -> None:
+    """Nodes that GKE promises are told beside the rate, not in it; in multi-host pools too."""
+    snapshot = make_snapshot()
+    gone = {"gke-hw-serving-hw-small-00-0003", "gke-hw-serving-hw-medium-05-0002"}
+    hosts = tuple(h for h in snapshot.hosts or () if h.name not in gone)
+    fleet = assemble_fleet(replace(snapshot, hosts=hosts))
+    small, medium = (tier_rate(fleet.tier(n), snapshot.prices) for n in ("small", "medium"))
+    assert (small.usd_per_hour, medium.usd_per_hour) == (252 * 12, 1020 * 12)
+    assert "without 4 chips that are promised but not there" in small.source
+    unread = assemble_fleet(replace(snapshot, hosts=None)).tier("small")
+    rate = tier_rate(unread, snapshot.prices)
+    assert rate.usd_per_hour == 3072
+    assert "as GKE promises them" in rate.source
+
+
+@pytest.mark.parametrize("state", ["CREATING", "PREEMPTED", "TERMINATED"])
+def test_a_tpu_vm_that_is_not_there_costs_nothing(state: str) -> None:
+    """Not made yet, or taken away: its chips are promised at most."""
+    snapshot = make_snapshot()
+    vm = replace(make_tpu_vm(), state=state)
+    dev = assemble_fleet(replace(snapshot, tpu_vms=(vm,))).tier("dev")
+    assert (dev.chip_count.running, dev.chip_count.promised) == (0, 8)
     assert tier_rate(dev, snapshot.prices).usd_per_hour == 0
 
 
@@ -137,7 +169,7 @@ def test_no_tokens_are_no_price_per_token() -> None:
 def test_what_belongs_to_nobody_has_its_price() -> None:
     """64 unassigned TPU7x chips cost $768/h; a thing without chips is not priced."""
     pool = replace(next(iter(make_pools())), name="research", labels={})
-    snapshot = replace(make_snapshot(), node_pools=(pool,))
+    snapshot = replace(make_snapshot(), node_pools=(pool,), hosts=tuple(make_hosts(pool)))
     found = assemble_fleet(snapshot).unassigned or ()
     assert unassigned_rate(found[0], make_prices()).usd_per_hour == 768
     plain = replace(found[0], generation=None, chips=0)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.actions import PlanContext, make_plan
-from core.actions.scale_tier import observe_again
+from core.actions.scale_tier import observe, observe_again
 from core.errors import PlanError
 from core.plans import Plan, Request
 from core.records import Snapshot
-from tests.make import NOW, make_snapshot
+from tests.make import NOW, make_pools, make_snapshot
 
 CONTEXT = PlanContext("heartwood-demo", 300.0)
 
@@ -35,7 +35,7 @@ def test_one_slice_less() -> None:
         " --location=us-central1 --project=heartwood-demo --quiet"
     )
     assert (found.cost.before_usd_per_hour, found.cost.after_usd_per_hour) == (3072, 3024)
-    assert found.observed["hw-serving/hw-small-02.node_count"] == 16
+    assert found.observed["us-central1/hw-serving/hw-small-02.node_count"] == 16
     assert found.permissions[0] == "container.clusters.update"
     assert found.expires_at - found.made_at == timedelta(seconds=300)
     assert step.expected_s is None
@@ -127,6 +127,14 @@ def test_the_digest_follows_the_facts() -> None:
     assert plan(1).digest != plan().digest
 
 
+def test_pools_of_one_name_in_two_locations_are_two_facts() -> None:
+    """What the plan rests on names the cluster's location too."""
+    pool = next(iter(make_pools()))
+    facts = observe((pool, replace(pool, location="europe-west4", node_count=3)))
+    counts = {k: v for k, v in facts.items() if k.endswith("node_count")}
+    assert sorted(counts.values()) == [3, 16]
+
+
 def test_what_differs_is_seen_again() -> None:
     """A changed count shows; a pool that is gone has None."""
     snapshot = make_snapshot()
@@ -134,7 +142,7 @@ def test_what_differs_is_seen_again() -> None:
     pools = snapshot.node_pools or ()
     assert observe_again(observed, pools) == observed
     changed = [replace(p, node_count=99) for p in pools]
-    assert observe_again(observed, changed)["hw-serving/hw-small-02.node_count"] == 99
+    assert observe_again(observed, changed)["us-central1/hw-serving/hw-small-02.node_count"] == 99
     assert set(observe_again(observed, []).values()) == {None}
 
 
