@@ -1,13 +1,19 @@
-"""Cloud Monitoring v3: time series out of the world and of the real server."""
+"""Cloud Monitoring v3: time series, and the policies and channels of callers."""
 
 from __future__ import annotations
 
-from emulator.apis.monitoring.api import RULES, MetricService
+from emulator.apis.monitoring import routes
+from emulator.apis.monitoring.api import MetricService
 from emulator.apis.monitoring.local import LocalMetrics
+from emulator.apis.monitoring.model import MonitoringState
+from emulator.apis.monitoring.series import SeriesReader
 from emulator.apis.monitoring.telemetry import Telemetry
+from emulator.apis.monitoring.written import WrittenMetrics
 from emulator.context import Cloud
 from emulator.wire.mount import Mount
 from emulator.world.scrape import Scraper
+
+_SERVICES = "google.cloud.monitoring_v3.services"
 
 
 def build(cloud: Cloud) -> list[Mount]:
@@ -16,7 +22,11 @@ def build(cloud: Cloud) -> list[Mount]:
     scraper = Scraper(f"http://127.0.0.1:{port}/metrics", cloud.clock.now)
     cloud.on_start(scraper.start)
     cloud.on_stop(scraper.stop)
+    state = cloud.store(MonitoringState, MonitoringState)
     telemetry = cloud.store(Telemetry, lambda: Telemetry(cloud))
-    service = MetricService(cloud, telemetry, LocalMetrics(cloud, scraper, f"127.0.0.1:{port}"))
-    transports = "google.cloud.monitoring_v3.services.metric_service.transports"
-    return [Mount("/monitoring", transports, service, RULES)]
+    local = LocalMetrics(cloud, scraper, f"127.0.0.1:{port}")
+    reader = SeriesReader(cloud, telemetry, local, WrittenMetrics(cloud, state))
+    metrics = MetricService(cloud, state, reader)
+    return [
+        Mount("/monitoring", f"{_SERVICES}.metric_service.transports", metrics, routes.METRICS),
+    ]

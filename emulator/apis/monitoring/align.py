@@ -17,7 +17,6 @@ from emulator.world.noise import Floats, Ints
 
 _UNFOLDED: Final = 4_000_000
 _STALE_S: Final = 300.0
-_GAP_S: Final = 60.0
 _CHUNK_MINUTES: Final = 4096
 
 
@@ -193,13 +192,15 @@ def align_distribution(block: DistributionBlock, windows: Windows) -> Distributi
 def sampled_growth(block: SampledBlock, windows: Windows) -> tuple[Floats, Floats]:
     """Growth of measured counters and the seconds it was measured over, (series, windows, …).
 
-    A step over more than a minute without samples is a gap and counts for nothing; a total that
-    fell was reset, and its new value is its growth.
+    A step over more than the block's longest gap counts for nothing; a total that fell was reset,
+    and its new value is its growth.
     """
     steps = np.diff(block.values, axis=0)
     steps = np.where(steps < 0, block.values[1:], steps)
     spacing = np.diff(block.times)
-    steps = np.where((spacing <= _GAP_S).reshape((-1,) + (1,) * (steps.ndim - 1)), steps, np.nan)
+    steps = np.where(
+        (spacing <= block.longest_gap_s).reshape((-1,) + (1,) * (steps.ndim - 1)), steps, np.nan
+    )
     first, last = windows.sample_ranges(block.times[1:])
     shape = (block.labels.size, windows.count, *block.values.shape[2:])
     grown, seconds = np.zeros(shape), np.zeros((block.labels.size, windows.count))
@@ -210,3 +211,26 @@ def sampled_growth(block: SampledBlock, windows: Windows) -> tuple[Floats, Float
             real = ~np.isnan(part.reshape(*part.shape[:2], -1)[..., 0])
             seconds[:, window] = (real * spacing[a:b, None]).sum(axis=0)
     return grown, seconds
+
+
+def sampled_events(block: SampledBlock, windows: Windows) -> Distributions:
+    """Events in each window of a distribution whose points are single samples, not totals."""
+    assert block.bounds is not None
+    assert block.sums is not None
+    first, last = windows.sample_ranges(block.times)
+    shape = (block.labels.size, windows.count)
+    counts = np.zeros((*shape, block.values.shape[2]))
+    sums, squares = np.zeros(shape), np.zeros(shape)
+    written = block.squares if block.squares is not None else least_squares(block)
+    for window, (a, b) in enumerate(zip(first, last, strict=True)):
+        counts[:, window] = np.nansum(block.values[a:b], axis=0)
+        sums[:, window] = np.nansum(block.sums[a:b], axis=0)
+        squares[:, window] = np.nansum(written[a:b], axis=0)
+    return Distributions(block.bounds, counts, sums, squares)
+
+
+def least_squares(block: SampledBlock) -> Floats:
+    """Σx² (samples, series) of a histogram that tells none: the least that its mean allows."""
+    assert block.sums is not None
+    counts = np.nan_to_num(block.values).sum(axis=-1)
+    return np.nan_to_num(block.sums) ** 2 / np.maximum(counts, 1.0)

@@ -86,7 +86,9 @@ class SampledBlock:
     """Measured series: values (samples, series) at `times`, NaN where there was none.
 
     Counters and histograms hold their running totals; a histogram has `bounds`, its values are
-    (samples, series, buckets) of counts per bucket, and `sums` (samples, series).
+    (samples, series, buckets) of counts per bucket, and `sums` (samples, series); `squares` (Σx²)
+    where they are known. `starts` (samples) are the points' start times where they are known.
+    A step over more than `longest_gap_s` without samples counts for nothing.
     """
 
     resource_type: str
@@ -95,11 +97,17 @@ class SampledBlock:
     values: Floats
     bounds: Floats | None = None
     sums: Floats | None = None
+    squares: Floats | None = None
+    starts: Floats | None = None
+    longest_gap_s: float = 60.0
 
     def take(self, rows: Ints) -> SampledBlock:
         """The block of those rows only."""
-        sums = None if self.sums is None else self.sums[:, rows]
-        return replace(self, labels=self.labels.take(rows), values=self.values[:, rows], sums=sums)
+        return replace(
+            self, labels=self.labels.take(rows), values=self.values[:, rows],
+            sums=None if self.sums is None else self.sums[:, rows],
+            squares=None if self.squares is None else self.squares[:, rows],
+        )  # fmt: skip
 
 
 AnyBlock = Block | DistributionBlock | SampledBlock

@@ -198,6 +198,13 @@ RESOURCES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "backend_type", "backend_scope", "backend_scope_type")),
     "aiplatform.googleapis.com/Endpoint": ("Vertex AI Endpoint", (
         "resource_container", "location", "endpoint_id")),
+    "global": ("Global", ("project_id",)),
+    "generic_node": ("Generic Node", ("project_id", "location", "namespace", "node_id")),
+    "generic_task": ("Generic Task", ("project_id", "location", "namespace", "job", "task_id")),
+    "gce_instance": ("VM Instance", ("project_id", "instance_id", "zone")),
+    "k8s_cluster": ("Kubernetes Cluster", ("project_id", "location", "cluster_name")),
+    "k8s_pod": ("Kubernetes Pod", ("project_id", "location", "cluster_name", "namespace_name",
+                                   "pod_name")),
     "tpu.googleapis.com/GceTpuWorker": ("Cloud TPU Worker", (
         "resource_container", "location", "node_id", "worker_id")),
 }  # fmt: skip

@@ -40,7 +40,9 @@ def percentile(found: Distributions, per_cent: float) -> Floats:
     inside = np.take_along_axis(found.counts, bucket[..., None], axis=-1)[..., 0]
     reached = np.take_along_axis(below, bucket[..., None], axis=-1)[..., 0]
     lower = np.concatenate([[0.0], found.bounds])[bucket]
-    upper = np.concatenate([found.bounds, found.bounds[-1:]])[bucket]
+    # Without bounds there is one bucket, of which nothing is known.
+    last = found.bounds[-1:] if len(found.bounds) else np.array([np.nan])
+    upper = np.concatenate([found.bounds, last])[bucket]
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.clip((wanted - (reached - inside)) / inside, 0.0, 1.0)
         return np.where(total > 0, lower + (upper - lower) * share, np.nan)

@@ -198,14 +198,19 @@ def _aligned_samples(
     metric: Metric, block: SampledBlock, grid: Windows, aligner: str
 ) -> Floats | Distributions:
     if metric.kind != CUMULATIVE:
+        if block.bounds is not None:
+            return align.sampled_events(block, grid)
         return align.dense(block.values.T, block.times, grid, aligner)
     grown, seconds = align.sampled_growth(block, grid)
     if block.bounds is not None and block.sums is not None:
         totals = replace(block, values=block.sums, bounds=None, sums=None)
         sums, _ = align.sampled_growth(totals, grid)
         # A Prometheus histogram tells no squares: the least that its mean allows.
-        counts = grown.sum(axis=-1)
-        return Distributions(block.bounds, grown, sums, sums**2 / np.maximum(counts, 1.0))
+        squares = sums**2 / np.maximum(grown.sum(axis=-1), 1.0)
+        if block.squares is not None:
+            totals = replace(totals, values=block.squares)
+            squares, _ = align.sampled_growth(totals, grid)
+        return Distributions(block.bounds, grown, sums, squares)
     grown = np.where(seconds > 0, grown, np.nan)
     return grown / np.maximum(seconds, 1e-9) if aligner == "ALIGN_RATE" else grown
 

@@ -113,12 +113,15 @@ def _samples(block: SampledBlock, query: Query) -> tuple[Floats, Floats, Floats 
     ends = block.times[keep]
     values = np.moveaxis(block.values[keep], 0, 1)
     starts = ends
-    if query.metric.kind == CUMULATIVE:
+    if block.starts is not None:
+        starts = block.starts[keep]
+    elif query.metric.kind == CUMULATIVE:
         # The process's start is unknown: the first sample that was taken stands for it.
         starts = np.full(ends.shape, block.times[0] - 1.0 if block.times.size else 0.0)
     if block.bounds is None or block.sums is None:
         return starts, ends, values
     sums = block.sums[keep].T
     counts = np.nan_to_num(values)
-    squares = sums**2 / np.maximum(counts.sum(axis=-1), 1.0)
+    known = block.squares if block.squares is not None else align.least_squares(block)
+    squares = np.nan_to_num(known[keep].T)
     return starts, ends, Distributions(block.bounds, counts, np.nan_to_num(sums), squares)
