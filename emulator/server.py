@@ -19,11 +19,12 @@ from starlette.responses import Response
 
 import emulator.apis
 from emulator.context import Cloud, make_cloud
+from emulator.exchanges import Exchanges, Recorded
 from emulator.scenario import SCENARIOS
 from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, Settings
 from emulator.wire.grpc_wire import build_server
 from emulator.wire.lean import skip_package_imports
-from emulator.wire.mount import Mount, RouterMount
+from emulator.wire.mount import Asgi, Mount, RouterMount
 from emulator.wire.rest import RestApp, json_response
 
 VERSION = "0.1.0"
@@ -59,10 +60,14 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     cloud.endpoints.rest_url = f"http://{settings.host}:{listener.getsockname()[1]}"
     cloud.endpoints.grpc_target = f"{settings.host}:{grpc_port}"
     app = RestApp(cloud, mounts, {"/healthz": _Health(cloud), "/metrics": _Metrics(cloud)})
+    recorded: Asgi = app
+    if settings.record is not None:
+        cloud.exchanges = Exchanges(settings.record)
+        recorded = Recorded(app, cloud.exchanges)
     grpc_server.start()
     cloud.started()
     try:
-        asyncio.run(_serve_rest(cloud, app, listener, announce))
+        asyncio.run(_serve_rest(cloud, recorded, app.load, listener, announce))
     finally:
         cloud.stopped()
         grpc_server.stop(_GRACE_S).wait(_GRACE_S)
@@ -103,7 +108,11 @@ class _Uvicorn(uvicorn.Server):
 
 
 async def _serve_rest(
-    cloud: Cloud, app: RestApp, listener: socket.socket, announce: Callable[[str], None]
+    cloud: Cloud,
+    app: Asgi,
+    load: Callable[[], None],
+    listener: socket.socket,
+    announce: Callable[[str], None],
 ) -> None:
     config = uvicorn.Config(
         app,
@@ -124,7 +133,7 @@ async def _serve_rest(
         f"emulator ready: scenario {cloud.scenario.name}, rest {cloud.endpoints.rest_url}, "
         f"grpc {cloud.endpoints.grpc_target}"
     )
-    await asyncio.gather(serving, asyncio.to_thread(app.load))
+    await asyncio.gather(serving, asyncio.to_thread(load))
 
 
 class _Health:

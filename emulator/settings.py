@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from emulator.scenario import SCENARIOS
 
@@ -41,6 +42,7 @@ class Settings:
     rest_port: int = 9080
     grpc_port: int = 9081
     serving_port: int = 8080
+    record: Path | None = None
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -65,6 +67,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         help="simulated seconds per second, for operations only (default 1)",
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="(default 7)")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="append every request and its answer to FILE"
+    )
     chosen = parser.parse_args(arguments)
     return Settings(
         scenario=chosen.scenario,
@@ -74,6 +79,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         rest_port=_port(environment, PORT_VARIABLE, 9080),
         grpc_port=_port(environment, GRPC_PORT_VARIABLE, 9081),
         serving_port=_port(environment, SERVING_PORT_VARIABLE, 8080),
+        record=chosen.record,
     )
 
 
