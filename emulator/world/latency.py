@@ -6,10 +6,10 @@ prefix cache, a retried connection), which makes the tail that real services hav
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtr
 
 from emulator.world.noise import Floats
 
@@ -17,6 +17,9 @@ TAIL_SHARE: Final = 0.015
 TAIL_FACTOR: Final = 3.0
 _REACH: Final = 5.0  # standard deviations beyond which nothing is left
 _SCALE: Final = 1.0 / (1.0 - TAIL_SHARE + TAIL_SHARE * TAIL_FACTOR)
+# The normal distribution's function by a table, exact to 2e-7: SciPy's would cost the emulator 22 MiB.
+_GRID: Final = np.linspace(-8.0, 8.0, 8193)
+_NORMAL: Final = np.array([0.5 * math.erfc(-x / math.sqrt(2.0)) for x in _GRID])
 
 
 def cdf(mean: Floats, sigma: Floats, bounds: Floats) -> Floats:
@@ -38,8 +41,12 @@ def cdf(mean: Floats, sigma: Floats, bounds: Floats) -> Floats:
     out[:, high:] = 1.0
     z = (logs[low:high] - mu[:, None]) / sigma[:, None]
     shift = np.log(TAIL_FACTOR) / sigma[:, None]
-    out[:, low:high] = (1.0 - TAIL_SHARE) * ndtr(z) + TAIL_SHARE * ndtr(z - shift)
+    out[:, low:high] = (1.0 - TAIL_SHARE) * _normal(z) + TAIL_SHARE * _normal(z - shift)
     return out
+
+
+def _normal(z: Floats) -> Floats:
+    return np.interp(z, _GRID, _NORMAL)
 
 
 def bucket_counts(count: Floats, mean: Floats, sigma: Floats, bounds: Floats) -> Floats:

@@ -7,11 +7,12 @@ changed something. Rows whose export time has not come are not seen yet.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 import duckdb
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from emulator.apis.bigquery.schema import CREATE, EXPORT
 from emulator.apis.monitoring.fleet import strays_of
@@ -101,10 +102,10 @@ class Warehouse:
         cursor.execute(text)
         cursor.execute("COMMIT")
         cursor.close()
-        self._rows = len(fact)
+        self._rows = fact.num_rows
 
 
-def _fact(seed: int, found: Bill) -> pd.DataFrame:
+def _fact(seed: int, found: Bill) -> pa.Table:
     numbers: list[Any] = [np.zeros(0, dtype=np.int64)]
     starts: list[Any] = [np.zeros(0, dtype=np.int64)]
     amounts: list[Any] = [np.zeros(0)]
@@ -116,7 +117,7 @@ def _fact(seed: int, found: Bill) -> pd.DataFrame:
         starts.append(hours)
         amounts.append(line.amounts[used])
         exported.append(hours + bill.HOUR_S + bill.export_delays(seed, line, hours))
-    return pd.DataFrame(
+    return pa.table(
         {
             "number": np.concatenate(numbers), "start": np.concatenate(starts),
             "amount": np.concatenate(amounts), "exported": np.concatenate(exported),
@@ -124,7 +125,7 @@ def _fact(seed: int, found: Bill) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _dimension(lines: list[Line] | tuple[Line, ...] | Any) -> pd.DataFrame:
+def _dimension(lines: Sequence[Line]) -> pa.Table:
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines):
         unit, base, base_unit = _BASES[line.sku.unit]
@@ -143,7 +144,7 @@ def _dimension(lines: list[Line] | tuple[Line, ...] | Any) -> pd.DataFrame:
                 "credit_id": f"{stream(credit) % 10**10:010d}" if credit else "",
             }
         )  # fmt: skip
-    return pd.DataFrame(rows or [_EMPTY])
+    return pa.Table.from_pylist(rows or [_EMPTY])
 
 
 _EMPTY: Final[dict[str, Any]] = {

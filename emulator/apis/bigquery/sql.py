@@ -11,6 +11,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from emulator.apis.bigquery.arrays import without_subqueries
 from emulator.apis.bigquery.errors import BigQueryError
 
 _POSITIONAL: Final = "positional_"
@@ -40,7 +41,7 @@ def translate(text: str, find_table: Callable[[str, str, str], str]) -> str:
         raise BigQueryError("invalidQuery", f"The emulator runs SELECT statements, no {kind}.")
     _name_parameters(tree)
     _replace_tables(tree, find_table)
-    return tree.transform(_fit).sql(dialect="duckdb")
+    return tree.transform(without_subqueries).transform(_fit).sql(dialect="duckdb")
 
 
 def _syntax_error(error: SqlglotError) -> BigQueryError:
