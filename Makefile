@@ -15,7 +15,7 @@ TESTABLE  := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types lock bench-console clean distclean
+.PHONY: help run test lint types lock bench-console bench-emulator clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ types: $(TESTABLE) ## basedpyright, strict in core, control, services and ui
 
 bench-console: $(TESTABLE) ## measure the console in a headless browser
 	$(BIN)/python -m tests.bench.console $(ARGS)
+
+bench-emulator: $(TESTABLE) ## measure the emulator with 9,216 chips (ARGS=--write)
+	$(BIN)/python -m tests.bench.emulator $(ARGS)
 
 lock: $(MADE) ## compile requirements/*.in anew, with hashes (newest versions: make lock UPGRADE=--upgrade)
 	$(PIP) install --quiet uv

@@ -2,9 +2,9 @@
 
 The package modules of compute_v1 and aiplatform_v1 import every client of every service; the
 emulator needs a few transports and the types. With an empty module in a package's place its
-submodules load by themselves: 80 MB and a second of start less (measured). Libraries that others load when they find them, and that nothing
-here uses, are kept out: another 45 MB. Only the emulator's own process does this: code that wants
-the packages' own names must not share it.
+submodules load by themselves: 80 MB and a second of start less (measured). Libraries that others
+load when they find them, and that nothing here uses, are kept out: another 45 MB. Only the
+emulator's own process does this: code that wants the packages' own names must not share it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ TAIL_SHARE: Final = 0.015
 TAIL_FACTOR: Final = 3.0
 _REACH: Final = 5.0  # standard deviations beyond which nothing is left
 _SCALE: Final = 1.0 / (1.0 - TAIL_SHARE + TAIL_SHARE * TAIL_FACTOR)
-# The normal distribution's function by a table, exact to 2e-7: SciPy's would cost the emulator 22 MiB.
+# The normal distribution's function by a table, exact to 2e-7: SciPy's would cost 22 MiB.
 _GRID: Final = np.linspace(-8.0, 8.0, 8193)
 _NORMAL: Final = np.array([0.5 * math.erfc(-x / math.sqrt(2.0)) for x in _GRID])
 

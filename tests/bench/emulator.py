@@ -1,6 +1,6 @@
-"""`make bench-emulator`: how fast the emulator answers for a pod of 9,216 chips, and what it takes.
+"""`make bench-emulator`: how fast the emulator answers for 9,216 chips, and what it takes.
 
-Starts the scenario `full-fleet` by itself, asks over the wires that clients use, and prints a table;
+Starts the scenario `full-fleet` by itself, asks over the wires that clients use, prints a table;
 with --write it goes into docs/benchmarks.md. Times are a client's: from the call until the whole
 answer is there, parsed. With --minutes N it waits so long and asks the same queries again.
 """
@@ -157,7 +157,7 @@ def measure(asker: Asker, repeats: int) -> list[Figure]:
         "30 days of utilisation by tier (Monitoring)": asker.month_of_chips,
         "30 days of cost by day, tier and SKU (BigQuery)": asker.month_of_cost,
     }
-    sizes = {name: 0 for name in reads}
+    sizes = dict.fromkeys(reads, 0)
     times: dict[str, list[float]] = {name: [] for name in reads}
     for _ in range(repeats + 1):
         for name, read in reads.items():

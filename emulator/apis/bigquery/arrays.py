@@ -1,8 +1,8 @@
 """Subqueries over one array column, as functions of lists: what DuckDB would join it maps instead.
 
-`(SELECT l.value FROM UNNEST(labels) AS l WHERE l.key = 'k' LIMIT 1)` is the usual way to read a label
-of the billing export. As a correlated subquery it costs twenty times what the rest of a month's query
-costs (measured); as a list function nearly nothing. What does not fit stays as it is.
+`(SELECT l.value FROM UNNEST(labels) AS l WHERE l.key = 'k' LIMIT 1)` is the usual way to read a
+label of the billing export. As a correlated subquery it costs twenty times what the rest of a
+month's query costs (measured); as a list function nearly nothing. What does not fit stays.
 """
 
 from __future__ import annotations
