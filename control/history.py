@@ -22,9 +22,10 @@ from cachetools import LRUCache
 
 from control.refresh import problem_of
 from core.errors import HeartwoodError, Invalid, Unavailable
-from core.records import Endpoint, Problem
+from core.records import Problem
 from core.series import Series, Signal, Window
 from core.specs import TierSpec
+from services.tier_rows import Inventory
 
 _log: Final = structlog.get_logger("history")
 
@@ -63,7 +64,7 @@ class SeriesPort(Protocol):
         signals: Sequence[Signal],
         specs: Sequence[TierSpec],
         window: Window,
-        endpoints: Sequence[Endpoint] | None = None,
+        known: Inventory | None = None,
     ) -> dict[Signal, list[Series]]:
         """Each signal's series of every tier; raises OpsError."""
         ...
@@ -158,12 +159,12 @@ class History:
         self,
         port: SeriesPort,
         specs: Sequence[TierSpec],
-        endpoints: Callable[[], Sequence[Endpoint] | None],
+        known: Callable[[], Inventory | None],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_points: int = _MAX_POINTS,
     ) -> None:
-        self._port, self._specs, self._endpoints = port, tuple(specs), endpoints
+        self._port, self._specs, self._known = port, tuple(specs), known
         self._clock = clock
         self._lock = threading.Lock()
         self._views: LRUCache[_Key, _View] = LRUCache(max_points, getsizeof=_points)
@@ -249,7 +250,7 @@ class History:
         problem: Problem | None = None
         series: dict[Signal, dict[str, Series]] = {}
         try:
-            answer = self._port.read_series_group(signals, self._specs, window, self._endpoints())
+            answer = self._port.read_series_group(signals, self._specs, window, self._known())
             series = {s: {one.tier: one for one in found} for s, found in answer.items()}
         except HeartwoodError as error:
             problem = problem_of(error)

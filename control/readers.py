@@ -5,15 +5,16 @@ When they are read is `control/refresh.py`'s; what a call does is the adapters' 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 
-from control.refresh import Fields, SourceReader
+from control.refresh import Fields, Partial, SourceReader
 from control.settings import Settings
 from core.errors import OpsError
 from core.records import Cluster, Snapshot, Source
+from core.specs import TierSpec
 from services.billing import Billing
 from services.budgets import Budgets
 from services.clients import Clients
@@ -24,6 +25,7 @@ from services.kube import Kube
 from services.load_balancer import LoadBalancers
 from services.monitoring import Monitoring
 from services.sdk_imports import import_sdk
+from services.tier_rows import Inventory
 from services.tpu import Tpu
 from services.vertex import Vertex
 
@@ -42,13 +44,13 @@ def make_readers(
         clusters, pools = gke.list_inventory()
         return {"clusters": clusters, "node_pools": pools}
 
-    reads: dict[Source, Callable[[Snapshot], Fields]] = {
+    reads: dict[Source, Callable[[Snapshot], Fields | Partial]] = {
         Source.GKE: read_gke,
         Source.KUBE: lambda s: read_kube(kube, s.clusters or gke.list_clusters()),
         Source.TPU: lambda _: {"tpu_vms": tpu.list_tpu_vms(specs)},
         Source.VERTEX: lambda _: {"endpoints": vertex.list_endpoints(specs)},
         Source.LOAD_BALANCER: lambda _: {"load_balancer": balancers.read_load_balancer()},
-        Source.LOAD: lambda s: {"loads": monitoring.read_loads(specs, _now(), s.endpoints)},
+        Source.LOAD: lambda s: read_loads(monitoring, specs, s),
         Source.CHIPS: lambda _: {"chips": monitoring.read_chips(specs, _now())},
         Source.PRICES: lambda _: {"prices": billing.list_prices(specs)},
         Source.COSTS: lambda _: {"costs": billing.list_costs(_now().date())},
@@ -90,6 +92,19 @@ def read_kube(kube: Kube, clusters: tuple[Cluster, ...]) -> Fields:
             "pods": tuple(p for f in pods for p in f.result()),
             "kube_events": tuple(e for f in events for e in f.result()),
         }
+
+
+def read_loads(
+    monitoring: Monitoring, specs: Sequence[TierSpec], snapshot: Snapshot
+) -> Fields | Partial:
+    """The loads of all tiers, with what of them could not be read.
+
+    Raises:
+        OpsError: nothing could be read.
+    """
+    found = monitoring.read_loads(specs, _now(), Inventory.of(snapshot))
+    fields = {"loads": found.by_tier}
+    return fields if found.problem is None else Partial(fields, found.problem)
 
 
 def _endpoint(source: Source, clients: Clients, inference: Inference | None) -> str:

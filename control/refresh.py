@@ -33,19 +33,27 @@ Fields = Mapping[str, object]  # names of Snapshot's fields → what they become
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """A read of which a part failed: the fields are taken, the problem is shown beside them."""
+
+    fields: Fields
+    problem: HeartwoodError
+
+
+@dataclass(frozen=True, slots=True)
 class SourceReader:
     """How one source is read.
 
     Attributes:
         read: gets the newest Snapshot (for what the read depends on), returns the fields that it
-            fills; raises HeartwoodError.
+            fills, as far as it could; raises HeartwoodError.
         identity: told once the first read succeeded.
         prepare: called before each read, outside its measured time.
     """
 
     source: Source
     interval_s: float
-    read: Callable[[Snapshot], Fields]
+    read: Callable[[Snapshot], Fields | Partial]
     endpoint: str = ""
     identity: Callable[[], str] | None = None
     prepare: Callable[[], None] | None = None
@@ -177,14 +185,18 @@ class Refresher:
     def _read(self, job: _Job) -> None:
         started = time.monotonic()
         latency_ms = 0.0
-        fields: Fields = {}
+        fields: Fields | None = None
         identity = ""
         problem: Problem | None = None
         try:
             if job.reader.prepare is not None:
                 job.reader.prepare()
                 started = time.monotonic()
-            fields = job.reader.read(self._snapshot)
+            answer = job.reader.read(self._snapshot)
+            if isinstance(answer, Partial):
+                fields, problem = answer.fields, problem_of(answer.problem)
+            else:
+                fields = answer
             latency_ms = (time.monotonic() - started) * 1000.0
             identity = job.reader.identity() if job.reader.identity else ""
         except HeartwoodError as error:
@@ -203,40 +215,40 @@ class Refresher:
             if self._stopping:
                 return
             self._take(job, fields, identity, problem, latency_ms)
-            self._schedule(job, problem is not None)
+            self._schedule(job, fields is None)
             self._changed.notify_all()
 
     def _take(
-        self, job: _Job, fields: Fields, identity: str, problem: Problem | None, latency_ms: float
+        self,
+        job: _Job,
+        fields: Fields | None,
+        identity: str,
+        problem: Problem | None,
+        latency_ms: float,
     ) -> None:
-        """Build the next Snapshot; the lock is held."""
+        """Build the next Snapshot; the lock is held. No fields: nothing could be read."""
         now = datetime.now(UTC)
         source = job.reader.source
         outcome = "ok" if problem is None else problem.kind
         self._calls[source, outcome] = self._calls.get((source, outcome), 0) + 1
         before = self._snapshot.sources[source]
-        if problem is None:
+        state = replace(before, tried_at=now, problem=problem)
+        if fields is None:
+            job.failures += 1
+        else:
             job.failures = 0
-            state = replace(
-                before,
-                read_at=now,
-                tried_at=now,
-                failing_since=None,
-                problem=None,
-                latency_ms=latency_ms,
-                identity=identity or before.identity,
-            )
+            identity = identity or before.identity
+            state = replace(state, read_at=now, latency_ms=latency_ms, identity=identity)
+        if problem is None:
+            state = replace(state, failing_since=None)
             if before.problem is not None:
                 _log.info("reads again", source=source.value)
         else:
-            job.failures += 1
+            state = replace(state, failing_since=before.failing_since or now)
             if before.problem is None:
                 _log.warning("cannot be read", source=source.value, problem=problem.message)
-            state = replace(
-                before, tried_at=now, failing_since=before.failing_since or now, problem=problem
-            )
         sources = {**self._snapshot.sources, source: state}
-        changes: dict[str, Any] = {**fields, "taken_at": now, "sources": sources}
+        changes: dict[str, Any] = {**(fields or {}), "taken_at": now, "sources": sources}
         self._snapshot = replace(self._snapshot, **changes)
         self._version += 1
 

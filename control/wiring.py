@@ -28,6 +28,7 @@ from services.clients import Clients, CloudTarget
 from services.gke import Gke
 from services.inference import Inference
 from services.monitoring import Monitoring
+from services.tier_rows import Inventory
 
 
 def cloud_target(settings: Settings) -> CloudTarget:
@@ -64,7 +65,9 @@ class Console:
         readers = make_readers(settings, self.clients, self.local_inference)
         self.refresher = Refresher(settings.tiers, readers)
         self.past = History(
-            Monitoring(self.clients), settings.tiers, lambda: self.refresher.snapshot().endpoints
+            Monitoring(self.clients),
+            settings.tiers,
+            lambda: Inventory.of(self.refresher.snapshot()),
         )
         self.audit = Audit(open_store(settings.data.database_url))
         self.planning = Planning(settings, self.refresher.snapshot, self.past, self.audit)

@@ -106,8 +106,8 @@ class SourceState:
     Attributes:
         read_at: when `Snapshot` data of this source was last read with success; None: never.
         tried_at: when the last attempt ended.
-        failing_since: start of the unbroken run of failures; None: the last attempt succeeded.
-        problem: of the last attempt, when it failed.
+        failing_since: start of the unbroken run of failures, also partial ones; None: none is.
+        problem: of the last attempt, when it failed; with a fresh `read_at`: a part of it failed.
         interval_s: how often it is read.
         latency_ms: of the last successful read.
         identity: as whom we call; "anonymous" on the emulator.

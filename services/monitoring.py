@@ -8,19 +8,20 @@ merged distributions alone, ratios from sums; a step without a point stays None.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from core.errors import OpsError
 from core.histograms import Histogram, merge, percentile, quantiles_ms
-from core.records import ChipReading, Endpoint, Quantiles, TierLoad
+from core.records import ChipReading, Quantiles, TierLoad
 from core.series import UNITS, Series, Signal, Window
 from core.specs import PartKind, TierSpec
 from services import calls, time_series
 from services import monitoring_queries as queries
 from services.clients import Clients
-from services.monitoring_queries import RECIPES, Distribution, Formula, Source
-from services.tier_rows import Cell, Grid, Rows, Tiers, cells, distributions
+from services.monitoring_queries import RECIPES, Distribution, Formula, Owner, Source
+from services.tier_rows import Cell, Grid, Inventory, Rows, Tiers, cells, distributions
 from services.time_series import Query, Row
 from services.vertex import Vertex
 
@@ -33,6 +34,8 @@ _CHIP_STEP_S: Final = 180
 _GRAIN_S: Final = 10  # so that reads within a moment ask the same question
 _NOT_IN_LOAD: Final = (Signal.HOSTS,)
 _QUERIES_AT_ONCE: Final = 8
+
+_ChipKey = tuple[str, str, str, str]  # host, chip, name and location of the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,23 @@ def _newest_steps(found: Mapping[int, object]) -> list[int]:
     return [i for i in found if i > newest - LOAD_STEPS]
 
 
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What each tier carries, by name, as far as it could be read.
+
+    Every tier has an entry, with None where no data is or where its query failed. `problem` names
+    the queries that failed; None: none did.
+    """
+
+    by_tier: Mapping[str, TierLoad]
+    problem: OpsError | None = None
+
+
 class Monitoring:
     """Reads time series.
 
-    `endpoints` in the calls tells which Vertex endpoint is whose; None: they are listed first.
+    `known` in the calls tells which pool, TPU VM and endpoint is whose; endpoints that it lacks
+    are listed first.
     """
 
     def __init__(self, clients: Clients) -> None:
@@ -82,25 +98,40 @@ class Monitoring:
         self,
         specs: Sequence[TierSpec],
         now: datetime,
-        endpoints: Sequence[Endpoint] | None = None,
-    ) -> dict[str, TierLoad]:
-        """What each tier carries, by name: every tier has an entry, with None where no data is.
+        known: Inventory | None = None,
+    ) -> Loads:
+        """What each tier carries: a query that fails leaves the others' figures alone.
 
         Raises:
-            OpsError: a query failed.
+            OpsError: every query failed.
         """
         end = _floor(now, _GRAIN_S)
         grid = Grid(
             end - timedelta(seconds=LOAD_STEP_S * _LOAD_GRID_STEPS), LOAD_STEP_S, _LOAD_GRID_STEPS
         )
-        tiers = self._tiers(specs, endpoints)
+        failed: list[OpsError] = []
+        known = known or Inventory()
+        try:
+            known = self._complete(specs, known)
+        except OpsError as error:
+            failed.append(error)
+        tiers = Tiers(specs, known)
         wanted = [
             s for sig, r in RECIPES.items() if sig not in _NOT_IN_LOAD
             for s in queries.sources_of(r)
         ]  # fmt: skip
-        rows = self._fetch([*wanted, queries.REPLICAS_VERTEX], tiers, grid)
+        asked = self._asked([*wanted, queries.REPLICAS_VERTEX], tiers)
+        rows: dict[Source, Sequence[Row] | None] = {}
+        for source, answer in self._fetch(asked, tiers, grid).items():
+            if isinstance(answer, OpsError):
+                failed.append(answer)
+            lost = source.owner is Owner.ENDPOINT and known.endpoints is None
+            rows[source] = None if lost or isinstance(answer, OpsError) else answer
+        if failed and all(r is None for r in rows.values()):
+            raise failed[0]
         newest = _Newest(tiers, rows, grid)
-        return {s.name: _load(s.name, end, newest) for s in specs}
+        loads = {s.name: _load(s.name, end, newest) for s in specs}
+        return Loads(loads, _together(failed, len(rows)) if failed else None)
 
     def read_chips(self, specs: Sequence[TierSpec], now: datetime) -> tuple[ChipReading, ...]:
         """The figures of each chip, averaged over the last three minutes.
@@ -123,7 +154,7 @@ class Monitoring:
             start = end - timedelta(seconds=_CHIP_STEP_S)
             return time_series.fetch(self._clients, item[1], start, end, _CHIP_STEP_S)
 
-        found: dict[tuple[str, str], dict[str, float]] = {}
+        found: dict[_ChipKey, dict[str, float]] = {}
         answers = calls.in_parallel(read, wanted, _QUERIES_AT_ONCE)
         for (name, _), rows in zip(wanted, answers, strict=True):
             for row in rows:
@@ -136,8 +167,10 @@ class Monitoring:
                 tensorcore_utilisation_ratio=figures.get("tensorcore_utilization"),
                 hbm_used_bytes=figures.get("memory_used"),
                 hbm_total_bytes=figures.get("memory_total"),
+                cluster=cluster,
+                cluster_location=location,
             )
-            for (host, chip), figures in sorted(found.items())
+            for (host, chip, cluster, location), figures in sorted(found.items())
         )
 
     def read_series(
@@ -145,17 +178,17 @@ class Monitoring:
         signal: Signal,
         specs: Sequence[TierSpec],
         window: Window,
-        endpoints: Sequence[Endpoint] | None = None,
+        known: Inventory | None = None,
     ) -> list[Series]:
         """One series per tier, in the specs' order; see `read_series_group`."""
-        return self.read_series_group((signal,), specs, window, endpoints)[signal]
+        return self.read_series_group((signal,), specs, window, known)[signal]
 
     def read_series_group(
         self,
         signals: Sequence[Signal],
         specs: Sequence[TierSpec],
         window: Window,
-        endpoints: Sequence[Endpoint] | None = None,
+        known: Inventory | None = None,
     ) -> dict[Signal, list[Series]]:
         """Several signals at once: what they share (all percentiles of one latency) is read once.
 
@@ -169,9 +202,13 @@ class Monitoring:
             window.step_s,
             int((window.end - window.start).total_seconds() // window.step_s),
         )
-        tiers = self._tiers(specs, endpoints)
-        wanted = [s for sig in signals for s in queries.sources_of(RECIPES[sig])]
-        rows = self._fetch(wanted, tiers, grid)
+        tiers = Tiers(specs, self._complete(specs, known or Inventory()))
+        asked = self._asked([s for sig in signals for s in queries.sources_of(RECIPES[sig])], tiers)
+        rows: dict[Source, Sequence[Row]] = {}
+        for source, answer in self._fetch(asked, tiers, grid).items():
+            if isinstance(answer, OpsError):
+                raise answer
+            rows[source] = answer
         ends = grid.ends()
         return {
             signal: [
@@ -188,20 +225,42 @@ class Monitoring:
             for signal in signals
         }
 
-    def _tiers(self, specs: Sequence[TierSpec], endpoints: Sequence[Endpoint] | None) -> Tiers:
-        if endpoints is None:
-            endpoints = Vertex(self._clients).list_endpoints(specs)
-        return Tiers(specs, endpoints)
+    def _complete(self, specs: Sequence[TierSpec], known: Inventory) -> Inventory:
+        if known.endpoints is not None:
+            return known
+        return replace(known, endpoints=Vertex(self._clients).list_endpoints(specs))
 
-    def _fetch(self, sources: Sequence[Source], tiers: Tiers, grid: Grid) -> Rows:
-        """Rows of each different source that concerns a tier, several queries at once."""
-        wanted = [s for s in dict.fromkeys(sources) if tiers.concerned(s)]
-        answers = calls.in_parallel(
-            lambda s: time_series.fetch(self._clients, s.query, grid.start, grid.end, grid.step_s),
-            wanted,
-            _QUERIES_AT_ONCE,
-        )
-        return dict(zip(wanted, answers, strict=True))
+    def _asked(self, sources: Sequence[Source], tiers: Tiers) -> list[Source]:
+        """Each different source that concerns a tier."""
+        return [s for s in dict.fromkeys(sources) if tiers.concerned(s)]
+
+    def _fetch(
+        self, sources: Sequence[Source], tiers: Tiers, grid: Grid
+    ) -> dict[Source, list[Row] | OpsError]:
+        """Rows of each source, or why there are none; several queries at once."""
+
+        def read(source: Source) -> list[Row] | OpsError:
+            query = tiers.query(source)
+            try:
+                return time_series.fetch(self._clients, query, grid.start, grid.end, grid.step_s)
+            except OpsError as error:
+                return error
+
+        answers = calls.in_parallel(read, sources, _QUERIES_AT_ONCE)
+        return dict(zip(sources, answers, strict=True))
+
+
+def _together(failed: Sequence[OpsError], asked: int) -> OpsError:
+    """One error for several queries: of the first one's kind, naming all of them."""
+    first = failed[0]
+    names = ", ".join(dict.fromkeys(e.resource.removeprefix("monitoring: ") for e in failed))
+    return type(first)(
+        f"{len(failed)} of {asked} queries failed, and what rests on them is unknown: {names}."
+        f" {first.message}",
+        resource=first.resource,
+        retryable=first.retryable,
+        hint=first.hint,
+    )
 
 
 def _floor(at: datetime, grain_s: int) -> datetime:
@@ -210,11 +269,13 @@ def _floor(at: datetime, grain_s: int) -> datetime:
     return datetime.fromtimestamp(seconds - seconds % grain_s, tz=at.tzinfo)
 
 
-def _chip_key(row: Row) -> tuple[str, str]:
-    chip = row.labels.get("accelerator_id", "")
-    if "node_name" in row.labels:
-        return row.labels["node_name"], chip
-    return f"{row.labels.get('node_id', '')}/{row.labels.get('worker_id', '')}", chip
+def _chip_key(row: Row) -> _ChipKey:
+    labels = row.labels
+    chip = labels.get("accelerator_id", "")
+    if "node_name" in labels:
+        cluster = labels.get("cluster_name", "")
+        return labels["node_name"], chip, cluster, labels.get("location", "")
+    return f"{labels.get('node_id', '')}/{labels.get('worker_id', '')}", chip, "", ""
 
 
 def _values(

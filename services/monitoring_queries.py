@@ -4,7 +4,9 @@
   for its Vertex part; a tier without one is read from its servers (vLLM's names).
 - Time to first token, tokens, queue and KV cache are the servers' own; Vertex exports none of
   them, so they speak of the other parts of a tier.
-- Utilisation is GKE's accelerator metrics by node label, or the Cloud TPU API's by TPU VM.
+- Utilisation is GKE's accelerator metrics by the node's tier label, or by node pool where the
+  label does not tell (`by_pool`: a row per pool, some hundreds at most, never one per host); or the
+  Cloud TPU API's by TPU VM.
 
 Units: GKE's and the TPU API's utilisations are percent, vLLM's times seconds, latencies of Google's
 own services milliseconds; `Query.scale` brings them to ratios and milliseconds.
@@ -28,7 +30,7 @@ class Owner(StrEnum):
     NAMESPACE = "namespace"  # Kubernetes namespace of the servers
     BACKEND = "backend_target_name"  # the load balancer's backend service
     ENDPOINT = "endpoint_id"  # the Vertex endpoint, by its display name
-    NODE = TIER_LABEL  # the tier label of the Kubernetes node
+    NODE = TIER_LABEL  # the tier label of the Kubernetes node, else its pool and cluster
     TPU_VM = "node_id"  # the TPU VM, by its name
 
 
@@ -47,7 +49,11 @@ class Source:
 _NAMESPACE: Final = "resource.labels.namespace"
 _BACKEND: Final = "resource.labels.backend_target_name"
 _ENDPOINT: Final = "resource.labels.endpoint_id"
+POOL_LABEL: Final = "cloud.google.com/gke-nodepool"  # GKE puts it on every node
+_SERVER: Final = (_NAMESPACE, "resource.labels.cluster", "resource.labels.location")
 _NODE_TIER: Final = f'metadata.user_labels."{TIER_LABEL}"'
+_NODE_CLUSTER: Final = ("resource.labels.cluster_name", "resource.labels.location")
+_NODE_POOL: Final = (f'metadata.user_labels."{POOL_LABEL}"', *_NODE_CLUSTER)
 _NODE_NAME: Final = "resource.labels.node_name"
 _TPU_VM: Final = "resource.labels.node_id"
 _TPU_WORKER: Final = "resource.labels.worker_id"
@@ -59,7 +65,7 @@ _SECONDS: Final = 1000.0
 def _vllm(
     name: str, kind: str, aligner: str, reducer: str, label: str = "", scale: float = 1.0
 ) -> Source:
-    fields = (_NAMESPACE, f"metric.labels.{label}") if label else (_NAMESPACE,)
+    fields = (*_SERVER, f"metric.labels.{label}") if label else _SERVER
     metric = f"prometheus.googleapis.com/vllm:{name}/{kind}"
     query = Query(metric, "prometheus_target", aligner, reducer, fields, scale=scale)
     return Source(query, Owner.NAMESPACE)
@@ -124,52 +130,39 @@ TENSORCORE_COUNT: Final = (
     _gke("tensorcore_utilization", "REDUCE_COUNT"),
     _tpu("tensorcore_utilization", "REDUCE_COUNT"),
 )
-DUTY_SUM: Final = (
-    _gke("duty_cycle", "REDUCE_SUM", _PERCENT),
-    _tpu("duty_cycle", "REDUCE_SUM", _PERCENT),
-)
 HBM_USED: Final = (_gke("memory_used", "REDUCE_SUM"), _tpu("memory_used", "REDUCE_SUM"))
 HBM_TOTAL: Final = (_gke("memory_total", "REDUCE_SUM"), _tpu("memory_total", "REDUCE_SUM"))
-CHIPS: Final = (_gke("memory_total", "REDUCE_COUNT"), _tpu("memory_total", "REDUCE_COUNT"))
-HOSTS: Final = (
-    Source(
-        Query(
-            "kubernetes.io/node/accelerator/memory_total",
-            "k8s_node",
-            "ALIGN_MEAN",
-            "REDUCE_MEAN",
-            (_NODE_TIER, _NODE_NAME),
-            count_by=(_NODE_TIER,),
-        ),
-        Owner.NODE,
-    ),
-    Source(
-        Query(
-            "tpu.googleapis.com/accelerator/memory_total",
-            "tpu.googleapis.com/GceTpuWorker",
-            "ALIGN_MEAN",
-            "REDUCE_MEAN",
-            (_TPU_VM, _TPU_WORKER),
-            count_by=(_TPU_VM,),
-        ),
-        Owner.TPU_VM,
-    ),
-)
+
+
+def _per_host(name: str, then: str, scale: float = 1.0) -> tuple[Source, Source]:
+    """The mean of each host's series, put together once more per tier: of nodes, of TPU VMs."""
+    gke, tpu = _gke(name, "REDUCE_MEAN", scale), _tpu(name, "REDUCE_MEAN", scale)
+    node, worker = (*gke.query.group_by, _NODE_NAME), (*tpu.query.group_by, _TPU_WORKER)
+    return (
+        replace(gke, query=replace(gke.query, group_by=node, then_by=(_NODE_TIER,), then=then)),
+        replace(tpu, query=replace(tpu.query, group_by=worker, then_by=(_TPU_VM,), then=then)),
+    )
+
+
+DUTY_OF_HOSTS: Final = _per_host("duty_cycle", "REDUCE_SUM", _PERCENT)
+HOSTS: Final = _per_host("memory_total", "REDUCE_COUNT")
+
+
+def by_pool(query: Query) -> Query:
+    """The query of GKE nodes with a row per tier label, node pool and cluster, for any selector."""
+
+    def finer(fields: tuple[str, ...]) -> tuple[str, ...]:
+        return (*fields, *_NODE_POOL) if _NODE_TIER in fields else fields
+
+    return replace(query, group_by=finer(query.group_by), then_by=finer(query.then_by))
 
 
 def chip_queries(name: str, scale: float = 1.0) -> tuple[Query, Query]:
     """The accelerator metric of that name per host and chip: of GKE nodes and of TPU VMs."""
     gke, tpu = _gke(name, "REDUCE_MEAN", scale).query, _tpu(name, "REDUCE_MEAN", scale).query
     return (
-        Query(gke.metric, gke.resource, gke.aligner, gke.reducer, (_NODE_NAME, _CHIP), scale=scale),
-        Query(
-            tpu.metric,
-            tpu.resource,
-            tpu.aligner,
-            tpu.reducer,
-            (_TPU_VM, _TPU_WORKER, _CHIP),
-            scale=scale,
-        ),
+        replace(gke, group_by=(_NODE_NAME, *_NODE_CLUSTER, _CHIP)),
+        replace(tpu, group_by=(_TPU_VM, _TPU_WORKER, _CHIP)),
     )
 
 
@@ -203,9 +196,12 @@ class Distribution:
 _TRAFFIC: Final = (REQUESTS_BALANCED, REQUESTS_VERTEX, REQUESTS_SERVED)
 _LATENCY: Final = (LATENCY_BALANCED, LATENCY_VERTEX, LATENCY_SERVED)
 
-# Duty cycle is absent on idle chips. It is read as 0 where the chip's memory series is there: the
-# node's agent has then reported in that step, which stands in for the node being Ready (that is
-# not among Monitoring's metrics). A chip without a memory series is unknown and counts nowhere.
+# Duty cycle is the mean over hosts of what each host's accelerators report. Google does not say of
+# what TPU7x has a series: of the chip or of each of its two devices; those of the memory are
+# numbered otherwise, so the two counts may not be divided. A host's mean is right for both.
+# It is absent on idle accelerators: a host that sends none counts as 0 where it has a memory series
+# (its agent has then reported in that step, which stands in for the node being Ready, which is not
+# among Monitoring's metrics); a host without one is unknown and counts nowhere.
 RECIPES: Final[Mapping[Signal, Formula | Distribution]] = {
     Signal.REQUESTS: Formula(_TRAFFIC, per_s=True),
     Signal.ERRORS: Formula(_TRAFFIC, _TRAFFIC, absent_is_zero=True, errors_only=True),
@@ -218,7 +214,7 @@ RECIPES: Final[Mapping[Signal, Formula | Distribution]] = {
     Signal.PROMPT_TOKENS: Formula((PROMPT_TOKENS,), per_s=True),
     Signal.GENERATION_TOKENS: Formula((GENERATION_TOKENS,), per_s=True),
     Signal.TENSORCORE: Formula(TENSORCORE_SUM, TENSORCORE_COUNT),
-    Signal.DUTY_CYCLE: Formula(DUTY_SUM, CHIPS, absent_is_zero=True),
+    Signal.DUTY_CYCLE: Formula(DUTY_OF_HOSTS, HOSTS, absent_is_zero=True),
     Signal.HBM: Formula(HBM_USED, HBM_TOTAL),
     Signal.RUNNING: Formula((RUNNING,)),
     Signal.WAITING: Formula((WAITING,)),

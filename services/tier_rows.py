@@ -11,15 +11,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from core.histograms import Histogram, merge
-from core.ownership import owner
-from core.records import Endpoint
-from core.specs import PartKind, TierSpec
-from services.monitoring_queries import Formula, Owner, Source
-from services.time_series import Row
+from core.ownership import PartKey, labels_suffice, owner
+from core.records import Endpoint, NodePool, Snapshot, TpuVm
+from core.specs import TIER_LABEL, PartKind, TierSpec
+from services.monitoring_queries import POOL_LABEL, Formula, Owner, Source, by_pool
+from services.time_series import Query, Row
 
 _FAILED_REASON: Final = "error"  # vLLM's finished_reason of a request that failed
 
-Rows = Mapping[Source, Sequence[Row]]
+Rows = Mapping[Source, Sequence[Row] | None]  # None: the query failed; absent: not asked
+_GKE: Final = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
+_NO_CLUSTER: Final = ("", "__gce__")  # the collector's words for a server outside Kubernetes
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What of a project tells whose a series is; None: not known (yet)."""
+
+    endpoints: Sequence[Endpoint] | None = None
+    node_pools: Sequence[NodePool] | None = None
+    tpu_vms: Sequence[TpuVm] | None = None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Inventory:
+        """What a Snapshot knows."""
+        return cls(snapshot.endpoints, snapshot.node_pools, snapshot.tpu_vms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,50 +77,102 @@ class Cell:
 
 
 class Tiers:
-    """Gives rows to tiers, and says which sources concern any tier at all."""
+    """Gives rows to tiers, and says which sources concern a tier at all."""
 
-    def __init__(self, specs: Sequence[TierSpec], endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, specs: Sequence[TierSpec], known: Inventory) -> None:
         self.specs = tuple(specs)
-        gke = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
-        found = [(e.id, tier_of_endpoint(specs, e)) for e in endpoints]
+        self._by_label = labels_suffice(specs, known.node_pools)
+        self._vms = {
+            vm.name: _name(owner(specs, (PartKind.TPU_VM,), vm.name, vm.labels))
+            for vm in known.tpu_vms or ()
+        }
+        self._pools: dict[tuple[str, ...], str] = {}
+        found = [(e.id, tier_of_endpoint(specs, e)) for e in known.endpoints or ()]
         self._maps: dict[Owner, dict[str, str]] = {
             Owner.NAMESPACE: {s.namespace: s.name for s in specs if s.namespace},
             Owner.BACKEND: {s.backend_service: s.name for s in specs if s.backend_service},
-            Owner.NODE: {s.name: s.name for s in specs if any(p.kind in gke for p in s.parts)},
+            Owner.NODE: {s.name: s.name for s in specs if _has(s, *_GKE)},
             Owner.ENDPOINT: {key: tier for key, tier in found if tier},
+            Owner.TPU_VM: {s.name: s.name for s in specs if _has(s, PartKind.TPU_VM)},
         }
-        self._prefixes = [
-            (part.name_prefix, s.name)
+        if known.endpoints is None:  # whose they are is not known: any tier's with such a part
+            vertex = {s.name: s.name for s in specs if _has(s, PartKind.VERTEX)}
+            self._maps[Owner.ENDPOINT] = vertex
+        self._clusters = {
+            s.name: {(p.cluster, p.cluster_location) for p in s.parts if p.kind in _GKE}
             for s in specs
-            for part in s.parts
-            if part.kind is PartKind.TPU_VM
-        ]
+        }
         self._balanced = {s.name for s in specs if s.backend_service}
 
-    def concerned(self, source: Source) -> bool:
-        """Whether any tier could own a row of the source, so that asking makes sense."""
-        if source.owner is Owner.TPU_VM:
-            return bool(self._prefixes)
+    def concerned(self, source: Source, tier: str = "") -> bool:
+        """Whether that tier ("": any) could own a row of the source, so that asking makes sense."""
         owners = set(self._maps[source.owner].values())
-        return bool(owners - self._balanced if source.unbalanced_only else owners)
+        if source.unbalanced_only:
+            owners -= self._balanced
+        return tier in owners if tier else bool(owners)
+
+    def query(self, source: Source) -> Query:
+        """What to ask so that each row can be given to its tier: no finer than it must be."""
+        fine = source.owner is Owner.NODE and not self._by_label
+        return by_pool(source.query) if fine else source.query
 
     def owner(self, source: Source, row: Row) -> str:
         """Name of the tier that the row is about; "" when it is nobody's."""
         key = row.labels.get(source.owner.value, "")
         if source.owner is Owner.TPU_VM:
-            return next((t for prefix, t in self._prefixes if key.startswith(prefix)), "")
+            return self._owner_of_vm(key)
+        if source.owner is Owner.NODE and not self._by_label:
+            return self._owner_of_node(row)
         tier = self._maps[source.owner].get(key, "")
+        if source.owner is Owner.NAMESPACE and not self._in_cluster(tier, row):
+            return ""
         return "" if source.unbalanced_only and tier in self._balanced else tier
+
+    def _owner_of_vm(self, name: str) -> str:
+        if name not in self._vms:  # deleted since, or not listed yet: by its name
+            self._vms[name] = _name(owner(self.specs, (PartKind.TPU_VM,), name, {}))
+        return self._vms[name]
+
+    def _owner_of_node(self, row: Row) -> str:
+        """As the fleet has it; also of pools that are gone, whose series remain."""
+        fields = (POOL_LABEL, TIER_LABEL, "cluster_name", "location")
+        key = tuple(row.labels.get(f, "") for f in fields)
+        if key not in self._pools:
+            pool, label, cluster, location = key
+            labels = {TIER_LABEL: label} if label else {}
+            self._pools[key] = _name(owner(self.specs, _GKE, pool, labels, cluster, location))
+        return self._pools[key]
+
+    def _in_cluster(self, tier: str, row: Row) -> bool:
+        """Whether a server's row is from a cluster of the tier, where it has any."""
+        clusters = self._clusters.get(tier)
+        cluster = row.labels.get("cluster", "")
+        if not clusters or cluster in _NO_CLUSTER:
+            return True
+        location = row.labels.get("location", "")
+        return any(c in ("", cluster) and at in ("", location) for c, at in clusters)
+
+
+def _name(key: PartKey | None) -> str:
+    return key[0] if key else ""
+
+
+def _has(spec: TierSpec, *kinds: PartKind) -> bool:
+    return any(p.kind in kinds for p in spec.parts)
 
 
 def tier_of_endpoint(specs: Sequence[TierSpec], endpoint: Endpoint) -> str:
     """Name of the tier that owns a Vertex endpoint, as the fleet has it too; "" if none."""
-    found = owner(specs, (PartKind.VERTEX,), endpoint.display_name, endpoint.labels)
-    return "" if found is None else found[0]
+    return _name(owner(specs, (PartKind.VERTEX,), endpoint.display_name, endpoint.labels))
 
 
 def cells(formula: Formula, tier: str, tiers: Tiers, rows: Rows, grid: Grid) -> dict[int, Cell]:
-    """The formula's cells of one tier, by step; steps without data are left out."""
+    """The formula's cells of one tier, by step; steps without data are left out.
+
+    Without one of the sources that concern the tier nothing is known: a part is not the sum.
+    """
+    if _failed((*formula.numerator, *formula.denominator), tier, tiers, rows):
+        return {}
     top = _sums(formula.numerator, tier, tiers, rows, grid, formula.errors_only)
     if not formula.denominator:
         each = float(grid.step_s) if formula.per_s else 1.0
@@ -123,6 +191,8 @@ def distributions(
     sources: Sequence[Source], tier: str, tiers: Tiers, rows: Rows, grid: Grid
 ) -> dict[int, Histogram]:
     """One tier's merged distribution of each step; steps without any are left out."""
+    if _failed(sources, tier, tiers, rows):
+        return {}
     found: dict[int, list[Histogram]] = {}
     for row in _rows_of(sources, tier, tiers, rows):
         for at_s, part in row.distributions:
@@ -147,7 +217,11 @@ def _sums(
 
 
 def _rows_of(sources: Sequence[Source], tier: str, tiers: Tiers, rows: Rows) -> list[Row]:
-    return [r for s in sources for r in rows.get(s, ()) if tiers.owner(s, r) == tier]
+    return [r for s in sources for r in rows.get(s) or () if tiers.owner(s, r) == tier]
+
+
+def _failed(sources: Sequence[Source], tier: str, tiers: Tiers, rows: Rows) -> bool:
+    return any(rows.get(s, ()) is None and tiers.concerned(s, tier) for s in sources)
 
 
 def is_error(row: Row) -> bool:

@@ -32,7 +32,8 @@ class Query:
         aligner, reducer: names of Aggregation.Aligner and .Reducer.
         group_by: fields that stay, e.g. "resource.labels.namespace".
         filter: further terms; "" for none.
-        count_by: when set, the series grouped by `group_by` are counted per these fields.
+        then_by, then: when set, the series grouped by `group_by` are put together once more, per
+            these fields, by this reducer.
         scale: by which a value (or a distribution's bounds) is multiplied: percent → ratio, s → ms.
     """
 
@@ -42,7 +43,8 @@ class Query:
     reducer: str
     group_by: tuple[str, ...]
     filter: str = ""
-    count_by: tuple[str, ...] = ()
+    then_by: tuple[str, ...] = ()
+    then: str = "REDUCE_COUNT"
     scale: float = 1.0
 
 
@@ -104,12 +106,12 @@ def _request(project: str, query: Query, start: datetime, end: datetime, step_s:
         "view": ListTimeSeriesRequest.TimeSeriesView.FULL,
         "page_size": _PAGE_POINTS,
     }
-    if query.count_by:
+    if query.then_by:
         request["secondary_aggregation"] = {
             "alignment_period": {"seconds": step_s},
             "per_series_aligner": Aggregation.Aligner.ALIGN_MEAN,
-            "cross_series_reducer": Aggregation.Reducer.REDUCE_COUNT,
-            "group_by_fields": list(query.count_by),
+            "cross_series_reducer": Aggregation.Reducer[query.then],
+            "group_by_fields": list(query.then_by),
         }
     return request
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from core.series import UNITS, Series, Signal, Window
 from services.gke import Gke
 from services.kube import Kube
 from services.monitoring import Monitoring
+from services.tier_rows import Inventory
 from tests.contracts.conftest import Cloud
 
 RATIOS = (Signal.ERRORS, Signal.TENSORCORE, Signal.DUTY_CYCLE, Signal.HBM, Signal.KV_CACHE)
@@ -26,7 +28,7 @@ def _present(series: Series) -> list[float]:
 
 def test_every_tier_has_a_load_and_its_units_are_ours(cloud: Cloud) -> None:
     """Ratios are 0–1 whatever the metric's own unit, and percentiles ascend."""
-    loads = Monitoring(cloud.clients).read_loads(cloud.specs, datetime.now(UTC))
+    loads = Monitoring(cloud.clients).read_loads(cloud.specs, datetime.now(UTC)).by_tier
     assert list(loads) == [s.name for s in cloud.specs]
     for load in loads.values():
         for value in (
@@ -46,7 +48,7 @@ def test_running_tiers_carry_load_and_the_others_none(cloud: Cloud) -> None:
     """In the emulated world small, medium and dev run; large is off and says nothing."""
     if not cloud.emulated:
         pytest.skip("what runs in a real project is not known here")
-    loads = Monitoring(cloud.clients).read_loads(cloud.specs, datetime.now(UTC))
+    loads = Monitoring(cloud.clients).read_loads(cloud.specs, datetime.now(UTC)).by_tier
     for name in ("small", "medium", "dev"):
         load = loads[name]
         assert load.requests_per_s is not None
@@ -61,6 +63,32 @@ def test_running_tiers_carry_load_and_the_others_none(cloud: Cloud) -> None:
     assert loads["large"].requests_per_s is None
     assert loads["large"].tensorcore_utilisation_ratio is None
     assert loads["small"].vertex_replicas == 16
+
+
+def test_tiers_chosen_by_name_have_the_same_figures(cloud: Cloud) -> None:
+    """Asked per node pool, as without the tier label, utilisation is what the label gives."""
+    if not cloud.emulated:
+        pytest.skip("how a real project's pools are labelled is not known here")
+    pools = Gke(cloud.clients).list_node_pools()
+    monitoring, window = Monitoring(cloud.clients), _window()
+    bare = tuple(replace(p, labels={}) for p in pools)
+    for signal in (Signal.TENSORCORE, Signal.DUTY_CYCLE, Signal.HBM, Signal.HOSTS):
+        labelled = monitoring.read_series(signal, cloud.specs, window, Inventory(None, pools))
+        named = monitoring.read_series(signal, cloud.specs, window, Inventory(None, bare))
+        for one, other in zip(labelled, named, strict=True):
+            assert one.values == pytest.approx(other.values), (signal, one.tier)
+
+
+def test_duty_cycle_is_near_the_tensor_cores(cloud: Cloud) -> None:
+    """A busy core is a busy accelerator: neither halved nor doubled by what a series counts."""
+    loads = Monitoring(cloud.clients).read_loads(cloud.specs, datetime.now(UTC)).by_tier
+    if not cloud.emulated:
+        pytest.skip("what runs in a real project is not known here")
+    for name in ("small", "medium", "dev"):
+        duty, core = loads[name].duty_cycle_ratio, loads[name].tensorcore_utilisation_ratio
+        assert duty is not None
+        assert core is not None
+        assert core <= duty <= 1
 
 
 def test_chips_are_those_of_the_hosts(cloud: Cloud) -> None:
@@ -116,7 +144,7 @@ def test_percentiles_read_together_are_those_read_alone(cloud: Cloud) -> None:
 def test_the_load_agrees_with_the_series(cloud: Cloud) -> None:
     """Requests per second now are the mean of the last minutes of the chart."""
     monitoring = Monitoring(cloud.clients)
-    loads = monitoring.read_loads(cloud.specs, datetime.now(UTC))
+    loads = monitoring.read_loads(cloud.specs, datetime.now(UTC)).by_tier
     series = monitoring.read_series(Signal.REQUESTS, cloud.specs, _window())
     for one in series:
         last = _present(one)[-5:]

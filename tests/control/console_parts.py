@@ -22,9 +22,10 @@ from control.settings import Settings, load_settings
 from control.single_executor import DirectoryLock
 from control.store import open_store
 from core.plans import Request
-from core.records import Endpoint, Snapshot, Source
+from core.records import Snapshot, Source
 from core.series import Series, Signal, Window
 from core.specs import TierSpec
+from services.tier_rows import Inventory
 from tests.control.fake_gke import FakeGke
 from tests.make import make_series, make_snapshot
 
@@ -39,7 +40,7 @@ class QuietMonitoring:
         signals: Sequence[Signal],
         specs: Sequence[TierSpec],
         window: Window,
-        endpoints: Sequence[Endpoint] | None = None,
+        known: Inventory | None = None,
     ) -> dict[Signal, list[Series]]:
         """Series around 10 in each signal's unit."""
         return {s: [make_series(t.name, s, window, 10.0) for t in specs] for s in signals}

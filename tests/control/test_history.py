@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from control import history
 from control.history import PRESETS, History, aligned_window, preset_window
 from core.errors import Invalid, Unavailable
-from core.records import Endpoint
 from core.series import Series, Signal, Window
 from core.specs import TierSpec
+from services.tier_rows import Inventory
 from tests.make import NOW, make_series, make_specs
 
 
@@ -36,7 +36,7 @@ class FakeMonitoring:
         signals: Sequence[Signal],
         specs: Sequence[TierSpec],
         window: Window,
-        endpoints: Sequence[Endpoint] | None = None,
+        known: Inventory | None = None,
     ) -> dict[Signal, list[Series]]:
         with self.lock:
             self.asked.append((tuple(signals), window))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from control.refresh import Fields, Refresher, SourceReader
-from core.errors import Unavailable
+from control.refresh import Fields, Partial, Refresher, SourceReader
+from core.errors import HeartwoodError, Unavailable
 from core.records import Snapshot, Source
 from tests.make import make_prices, make_specs
 
@@ -21,13 +21,14 @@ class FakeSource:
     """A source that counts its reads and can be slow, fail, or break."""
 
     error: Exception | None = None
+    lost: HeartwoodError | None = None
     slow_s: float = 0.0
     reads: int = 0
     most_at_once: int = 0
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def read(self, _snapshot: Snapshot) -> Fields:
+    def read(self, _snapshot: Snapshot) -> Fields | Partial:
         with self._lock:
             self.reads += 1
             self._now += 1
@@ -36,7 +37,8 @@ class FakeSource:
             time.sleep(self.slow_s)
             if self.error is not None:
                 raise self.error
-            return {"prices": make_prices()}
+            fields = {"prices": make_prices()}
+            return Partial(fields, self.lost) if self.lost else fields
         finally:
             with self._lock:
                 self._now -= 1
@@ -139,6 +141,22 @@ def test_a_failure_keeps_the_last_good_values(start: Start) -> None:
     assert later.problem is not None
     assert (later.problem.kind, later.problem.hint) == ("Unavailable", "start it")
     source.error = None
+    wait_until(lambda: refresher.snapshot().sources[Source.PRICES].problem is None)
+    assert refresher.snapshot().sources[Source.PRICES].failing_since is None
+
+
+def test_a_read_of_which_a_part_failed_is_taken_and_told(start: Start) -> None:
+    """What was read is published with its time, the failure stands beside it and is no back-off."""
+    source = FakeSource(lost=Unavailable("1 of 9 queries failed", hint="wait"))
+    refresher = start(source, backoff_first_s=5.0, backoff_max_s=5.0)
+    wait_until(lambda: source.reads >= 3)
+    state = refresher.snapshot().sources[Source.PRICES]
+    assert refresher.snapshot().prices == make_prices()
+    assert state.problem is not None
+    assert (state.problem.message, state.problem.hint) == ("1 of 9 queries failed", "wait")
+    assert state.read_at == state.tried_at
+    assert state.failing_since is not None
+    source.lost = None
     wait_until(lambda: refresher.snapshot().sources[Source.PRICES].problem is None)
     assert refresher.snapshot().sources[Source.PRICES].failing_since is None
 

@@ -83,7 +83,10 @@ def planted_http() -> Iterator[PlantedHttp]:
 
 @dataclass
 class PlantedGrpc:
-    """A gRPC server that answers every method with one status."""
+    """A gRPC server that answers every method with one status.
+
+    `only`: other requests than those that hold these bytes get an empty answer.
+    """
 
     target: str
     code: int = code_pb2.UNAVAILABLE
@@ -92,6 +95,7 @@ class PlantedGrpc:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     delay_s: float = 0.0
     calls: int = 0
+    only: bytes = b""
 
     def status(self) -> status_pb2.Status:
         """The status with its ErrorInfo."""
@@ -114,8 +118,10 @@ def planted_grpc() -> Iterator[PlantedGrpc]:
 
     class Everything(grpc.GenericRpcHandler):
         def service(self, handler_call_details: Any) -> Any:
-            def refuse(_request: bytes, context: grpc.ServicerContext) -> bytes:
+            def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
                 planted.calls += 1
+                if planted.only not in request:
+                    return b""
                 time.sleep(planted.delay_s)
                 context.abort_with_status(rpc_status.to_status(planted.status()))
                 raise AssertionError("abort raises")

@@ -9,7 +9,7 @@ import pytest
 from core.series import Signal
 from services import monitoring_queries as queries
 from services.monitoring import _Newest
-from services.tier_rows import Grid, Tiers
+from services.tier_rows import Grid, Inventory, Tiers
 from services.time_series import Row
 from tests.make import make_specs
 
@@ -28,5 +28,5 @@ def test_points_that_come_late_do_not_look_like_less_traffic(
     labels = {"backend_target_name": "hw-small", "response_code_class": "200"}
     points = tuple((START.timestamp() + 60 * (i + 1), 600.0) for i in steps)
     rows = {queries.REQUESTS_BALANCED: [Row(labels, points, ())] if points else []}
-    newest = _Newest(Tiers(make_specs(), ()), rows, Grid(START, 60, 9))
+    newest = _Newest(Tiers(make_specs(), Inventory()), rows, Grid(START, 60, 9))
     assert newest.ratio(Signal.REQUESTS, "small") == rate

@@ -21,6 +21,7 @@ from services.kube import Kube
 from services.load_balancer import LoadBalancers
 from services.monitoring import Monitoring
 from services.sdk_errors import CallContext, translate
+from services.tier_rows import Inventory
 from services.tpu import Tpu
 from services.vertex import Vertex
 from tests.services.planted import Answer, PlantedGrpc, PlantedHttp
@@ -47,7 +48,7 @@ GRPC_READS: dict[str, Callable[[Clients], object]] = {
     "gke": lambda c: Gke(c).list_clusters(),
     "tpu": lambda c: Tpu(c).list_tpu_vms(SPECS),
     "vertex": lambda c: Vertex(c).list_endpoints(SPECS),
-    "monitoring loads": lambda c: Monitoring(c).read_loads(SPECS, NOW, ()),
+    "monitoring loads": lambda c: Monitoring(c).read_loads(SPECS, NOW, Inventory(())),
     "monitoring chips": lambda c: Monitoring(c).read_chips(SPECS, NOW),
     "billing prices": lambda c: Billing(c).list_prices(SPECS),
     "budgets": lambda c: Budgets(c).list_budgets(),
@@ -149,12 +150,36 @@ def test_an_unknown_metric_is_no_data_but_an_unknown_project_is_an_error(
 ) -> None:
     """Both are NOT_FOUND on the wire; only the first means that nothing was written yet."""
     rpc.code, rpc.message = code_pb2.NOT_FOUND, 'Cannot find metric(s) that match type = "x/y".'
-    loads = Monitoring(clients).read_loads(SPECS, NOW, ())
-    assert loads["t"].requests_per_s is None
+    loads = Monitoring(clients).read_loads(SPECS, NOW, Inventory(()))
+    assert loads.problem is None
+    assert loads.by_tier["t"].requests_per_s is None
     assert Monitoring(clients).read_chips(SPECS, NOW) == ()
     rpc.message = "Requested project was not found"
     with pytest.raises(errors.NotFound):
-        Monitoring(clients).read_loads(SPECS, NOW, ())
+        Monitoring(clients).read_loads(SPECS, NOW, Inventory(()))
+
+
+def test_one_failed_query_of_the_loads_is_named_and_the_others_are_kept(
+    clients: Clients, rpc: PlantedGrpc
+) -> None:
+    """The figures that rest on it are unknown; only when all fail there is nothing to keep."""
+    rpc.code, rpc.message, rpc.only = code_pb2.INVALID_ARGUMENT, "too fine", b"backend_latencies"
+    loads = Monitoring(clients).read_loads(SPECS, NOW, Inventory(()))
+    assert isinstance(loads.problem, errors.Invalid)
+    assert loads.problem.message.startswith("1 of ")
+    assert "loadbalancing.googleapis.com/https/backend_latencies" in loads.problem.message
+    assert set(loads.by_tier) == {"t"}
+    rpc.only = b""
+    with pytest.raises(errors.Invalid):
+        Monitoring(clients).read_loads(SPECS, NOW, Inventory(()))
+
+
+def test_loads_do_without_the_list_of_endpoints(clients: Clients, rpc: PlantedGrpc) -> None:
+    """Vertex that cannot be listed is named, and leaves Monitoring's other figures alone."""
+    rpc.code, rpc.message, rpc.only = code_pb2.PERMISSION_DENIED, "no", b"/locations/us-central1"
+    loads = Monitoring(clients).read_loads(SPECS, NOW)
+    assert isinstance(loads.problem, errors.Denied)
+    assert "endpoints" in loads.problem.message
 
 
 def test_a_disabled_api_says_which_to_enable(clients: Clients, rpc: PlantedGrpc) -> None:

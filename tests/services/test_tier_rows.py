@@ -11,14 +11,14 @@ from core.series import Signal
 from core.specs import TIER_LABEL
 from services import monitoring_queries as queries
 from services.monitoring_queries import RECIPES, Formula
-from services.tier_rows import Grid, Rows, Tiers, cells, distributions, tier_of_endpoint
+from services.tier_rows import Grid, Inventory, Rows, Tiers, cells, distributions, tier_of_endpoint
 from services.time_series import Row
-from tests.make import make_specs
+from tests.make import make_pools, make_specs, make_tpu_vm
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 GRID = Grid(START, 60, 3)
 ENDPOINT = Endpoint("42", "hw-small-vertex-a", "us-central1", (), {})
-TIERS = Tiers(make_specs(), (ENDPOINT,))
+TIERS = Tiers(make_specs(), Inventory((ENDPOINT,), tuple(make_pools())))
 
 
 def _row(values: dict[int, float], **labels: str) -> Row:
@@ -81,10 +81,10 @@ def test_a_balanced_tier_is_not_counted_twice() -> None:
 
 
 def test_duty_cycle_is_zero_only_where_the_memory_series_is() -> None:
-    """Idle chips send none; a chip without a memory series is unknown."""
+    """Idle hosts send none; a host without a memory series is unknown."""
     rows = {
-        queries.DUTY_SUM[0]: [_row({0: 1.5}, heartwood__tier="small")],
-        queries.CHIPS[0]: [_row({0: 4.0, 1: 4.0}, heartwood__tier="small")],
+        queries.DUTY_OF_HOSTS[0]: [_row({0: 1.5}, heartwood__tier="small")],
+        queries.HOSTS[0]: [_row({0: 4.0, 1: 4.0}, heartwood__tier="small")],
     }
     assert _values(Signal.DUTY_CYCLE, "small", rows) == {0: 0.375, 1: 0.0}
 
@@ -102,6 +102,79 @@ def test_a_tpu_vm_is_known_by_its_name() -> None:
         queries.TENSORCORE_COUNT[1]: [_row({2: 8.0}, node_id="hw-dev-00")],
     }
     assert _values(Signal.TENSORCORE, "dev", rows) == {2: 0.5}
+
+
+def test_a_tpu_vm_chosen_by_its_label_is_its_tiers() -> None:
+    """As in the fleet: the label decides, whatever the name; a VM that is gone goes by its name."""
+    vm = replace(make_tpu_vm(), name="trial-7")
+    other = replace(make_tpu_vm(), name="hw-dev-99", labels={TIER_LABEL: "nobody"})
+    tiers = Tiers(make_specs(), Inventory(tpu_vms=(vm, other)))
+    source = queries.TENSORCORE_SUM[1]
+    owners = [
+        tiers.owner(source, _row({}, node_id=n)) for n in ("trial-7", "hw-dev-99", "hw-dev-5")
+    ]
+    assert owners == ["dev", "", "dev"]
+
+
+def test_nodes_without_the_label_are_given_by_their_pool() -> None:
+    """A tier that selects by name alone has its figures; the same name elsewhere is nobody's."""
+    pools = tuple(replace(p, labels={}) for p in make_pools())
+    tiers = Tiers(make_specs(), Inventory((), pools))
+    source = queries.TENSORCORE_SUM[0]
+    query = tiers.query(source)
+    assert 'metadata.user_labels."cloud.google.com/gke-nodepool"' in query.group_by
+    assert tiers.query(queries.HOSTS[0]).then_by == query.group_by
+
+    def owner(pool: str, location: str = "us-central1", label: str = "") -> str:
+        labels = {
+            "cloud.google.com/gke-nodepool": pool, TIER_LABEL: label,
+            "cluster_name": "hw-serving", "location": location,
+        }  # fmt: skip
+        return tiers.owner(source, Row(labels, (), ()))
+
+    assert owner("hw-small-07") == "small"
+    assert owner("hw-medium-07", label="small") == "small"
+    assert owner("hw-small-07", "europe-west4") == ""
+    assert owner("web") == ""
+
+
+def test_the_label_is_asked_for_alone_where_it_tells_all() -> None:
+    """One row per tier: no finer than the selectors need."""
+    source = queries.TENSORCORE_SUM[0]
+    assert TIERS.query(source) is source.query
+    assert Tiers(make_specs(), Inventory(())).query(source) != source.query
+
+
+def test_servers_of_another_cluster_are_not_the_tiers() -> None:
+    """A namespace of the same name in another cluster or location does not count."""
+    where = {"namespace": "small", "cluster": "hw-serving"}
+    rows = {
+        queries.RUNNING: [
+            _row({0: 3.0}, **where, location="us-central1"),
+            _row({0: 5.0}, **where, location="europe-west4"),
+            _row({0: 7.0}, namespace="small", cluster="staging", location="us-central1"),
+            _row({0: 2.0}, namespace="dev", cluster="__gce__", location="us-central1-b"),
+        ]
+    }
+    assert _values(Signal.RUNNING, "small", rows) == {0: 3.0}
+    assert _values(Signal.RUNNING, "dev", rows) == {0: 2.0}
+
+
+def test_a_sum_without_one_of_its_sources_is_unknown() -> None:
+    """Where a query failed, a tier that it concerns has no figure; the others keep theirs."""
+    rows: Rows = {
+        queries.REQUESTS_BALANCED: [
+            _row({0: 600.0}, backend_target_name=f"hw-{t}", response_code_class="200")
+            for t in ("small", "medium")
+        ],
+        queries.REQUESTS_VERTEX: None,
+        queries.LATENCY_VERTEX: None,
+        queries.LATENCY_BALANCED: [],
+    }
+    assert _values(Signal.REQUESTS, "small", rows) == {}
+    assert _values(Signal.REQUESTS, "medium", rows) == {0: 10.0}
+    sources = (queries.LATENCY_BALANCED, queries.LATENCY_VERTEX)
+    assert distributions(sources, "small", TIERS, rows, GRID) == {}
 
 
 def test_latencies_of_parts_are_merged_per_step() -> None:
@@ -130,14 +203,14 @@ def test_points_off_the_grid_are_left_out() -> None:
 def test_sources_that_concern_no_tier_are_not_asked() -> None:
     """Without a Vertex endpoint and TPU VM no such query is made."""
     local = tuple(s for s in make_specs() if s.name == "local")
-    alone = Tiers(local, ())
+    alone = Tiers(local, Inventory(()))
     assert alone.concerned(queries.TTFT)
     assert alone.concerned(queries.REQUESTS_SERVED)
     assert not alone.concerned(queries.REQUESTS_BALANCED)
     assert not alone.concerned(queries.REQUESTS_VERTEX)
     assert not alone.concerned(queries.HOSTS[0])
     assert not alone.concerned(queries.HOSTS[1])
-    balanced = Tiers(tuple(s for s in make_specs() if s.backend_service), ())
+    balanced = Tiers(tuple(s for s in make_specs() if s.backend_service), Inventory(()))
     assert not balanced.concerned(queries.REQUESTS_SERVED)
 
 
