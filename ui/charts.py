@@ -1,5 +1,7 @@
 """Charts over time and over days, all drawn alike: units on the axes, gaps as gaps, our own
-actions marked, SVG, at most 2,000 points, and a zoom that survives refreshing.
+actions marked, at most 2,000 points, and a zoom that survives refreshing.
+
+Charts over time are `assets/time_chart.js` on uPlot; bars per day are plotly's.
 
 Colours come from `ui/palette.py`, which series to draw from the pages. The heatmap of chips is
 `ui/heatmap.py`.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ import pandas as pandas
 import streamlit as st
 
 from core.series import Annotation, Series, Window
-from ui import formats, palette
+from ui import components, formats, palette
 
 MAX_POINTS: Final = 2000
 _CONFIG: Final[dict[str, Any]] = {
@@ -28,27 +30,38 @@ _CONFIG: Final[dict[str, Any]] = {
     "doubleClick": "reset+autosize",
 }
 
+_DASHES: Final[Mapping[str, list[int]]] = {"solid": [], "dash": [7, 4], "dot": [2, 3]}
+
 Values = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How a signal's unit is drawn: values × `factor`, ticks in d3's format with a suffix."""
+    """How a signal's unit is drawn.
+
+    Attributes:
+        title: what stands beside the axis.
+        factor: what values are multiplied by.
+        kind: how the script writes a value: "number", "percent", "seconds" or "dollars".
+        ticks, hover, suffix: the same for plotly, in d3's formats.
+    """
 
     title: str
     factor: float = 1.0
+    kind: str = "number"
     ticks: str = "~s"
     hover: str = ".3~s"
     suffix: str = ""
 
 
 _UNITS: Final[Mapping[str, Unit]] = {
-    "ratio": Unit("", 1.0, "~%", ".3~%"),
-    "ms": Unit("", 1e-3, "~s", ".3~s", "s"),
+    "ratio": Unit("", 1.0, "percent", "~%", ".3~%"),
+    "ms": Unit("", 1e-3, "seconds", "~s", ".3~s", "s"),
     "requests/s": Unit("requests/s"),
     "tokens/s": Unit("tokens/s"),
-    "USD": Unit("USD", 1.0, "$~s", "$,.0f"),
+    "USD": Unit("USD", 1.0, "dollars", "$~s", "$,.0f"),
 }
+_WRITTEN: Final[Mapping[str, str]] = {"percent": "ratio", "seconds": "s"}
 
 
 def unit_of(name: str) -> Unit:
@@ -74,26 +87,38 @@ def line_of(series: Series, name: str, colour: str, dash: str = "solid") -> Line
 
 
 def thin(
-    times: Sequence[datetime], values: Values, limit: int
-) -> tuple[list[datetime], list[float | None]]:
-    """At most `limit` points: of each bucket the least and the greatest, so no peak is lost.
+    times: Sequence[datetime], columns: Sequence[Values], limit: int
+) -> tuple[list[datetime], list[list[float | None]]]:
+    """At most `limit` moments of columns over the same times; no column's peak or gap is lost.
 
-    A bucket with a gap keeps one None, so that a gap stays a gap.
+    Of each bucket stay, for every column, its least, its greatest and one gap.
     """
     if len(times) <= limit:
-        return list(times), list(values)
-    size = math.ceil(len(times) / max(1, limit // 3))
-    kept_times: list[datetime] = []
-    kept: list[float | None] = []
+        return list(times), [list(column) for column in columns]
+    per_bucket = 3 * max(1, len(columns))
+    size = math.ceil(len(times) / max(1, limit // per_bucket))
+    kept: list[int] = []
     for start in range(0, len(times), size):
         bucket = range(start, min(start + size, len(times)))
-        known = [(v, i) for i in bucket if (v := values[i]) is not None]
-        wanted = {min(known)[1], max(known)[1]} if known else set[int]()
-        gap = next((i for i in bucket if values[i] is None), None)
-        for i in sorted(wanted | ({gap} if gap is not None else set())):
-            kept_times.append(times[i])
-            kept.append(values[i])
-    return kept_times, kept
+        kept += sorted({i for column in columns for i in _telling(column, bucket)})
+    return [times[i] for i in kept], [[column[i] for i in kept] for column in columns]
+
+
+def _telling(column: Values, bucket: range) -> set[int]:
+    """Where the column's least, greatest and first missing value of the bucket stand."""
+    known = [(v, i) for i in bucket if (v := column[i]) is not None]
+    wanted = {min(known)[1], max(known)[1]} if known else set[int]()
+    gap = next((i for i in bucket if column[i] is None), None)
+    return wanted if gap is None else wanted | {gap}
+
+
+def aligned(lines: Sequence[Line]) -> tuple[list[datetime], list[list[float | None]]]:
+    """One time axis for all lines: every line's moments, None where a line has none."""
+    if all(line.times == lines[0].times for line in lines[1:]):
+        return list(lines[0].times) if lines else [], [list(line.values) for line in lines]
+    times = sorted({moment for line in lines for moment in line.times})
+    known = [dict(zip(line.times, line.values, strict=True)) for line in lines]
+    return times, [[values.get(moment) for moment in times] for values in known]
 
 
 def time_chart(
@@ -108,146 +133,71 @@ def time_chart(
     height: int = 210,
 ) -> None:
     """Lines over time. `limit_line` is a value (in the unit) with its name, for an objective."""
-    figure = time_figure(
-        lines,
-        unit_name,
-        window,
-        revision=f"{key}:{(window.end - window.start).total_seconds():.0f}",
-        annotations=annotations,
-        limit_line=limit_line,
-        height=height,
+    data = time_data(
+        lines, unit_name, window, name=alt, annotations=annotations, limit_line=limit_line
     )
-    st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+    components.time_chart(key=key, data={**data, "file": key, "height": height}, height=height)
 
 
-def time_figure(
+def time_data(
     lines: Sequence[Line],
     unit_name: str,
     window: Window,
     *,
-    revision: str,
+    name: str,
     annotations: Sequence[Annotation] = (),
     limit_line: tuple[float, str] | None = None,
-    height: int = 210,
 ) -> dict[str, Any]:
-    """The chart as plotly's own dictionary, which is much cheaper to build than its objects.
+    """The chart as `assets/time_chart.js` takes it.
 
     An annotation after the window's end widens the axis, so that what was just done is seen.
     """
     unit = unit_of(unit_name)
-    per_line = max(60, MAX_POINTS // max(1, len(lines)))
-    window = replace(window, end=max((window.end, *(a.at for a in annotations))))
+    times, columns = thin(*aligned(lines), limit=MAX_POINTS)
     shown = [a for a in annotations if a.at >= window.start]
-    layout = _layout(window, unit, revision, height, len(lines) > 1)
-    data = [_trace(line, *thin(line.times, line.values, per_line), unit) for line in lines]
-    if limit_line is not None:
-        _draw_limit(layout, limit_line[0] * unit.factor, limit_line[1])
-    if shown:
-        data.append(_draw_annotations(layout, shown))
-    return {"data": data, "layout": layout}
-
-
-def _trace(
-    line: Line, times: list[datetime], values: list[float | None], unit: Unit
-) -> dict[str, Any]:
-    alone = sum(v is not None for v in values) < 3
+    end = max((window.end, *(a.at for a in shown)))
     return {
-        "type": "scatter",
-        "x": [_moment(t) for t in times],
-        "y": [None if v is None else v * unit.factor for v in values],
+        "name": name,
+        "unit": {
+            "title": unit.title,
+            "kind": unit.kind,
+            "written": unit.title or _WRITTEN.get(unit.kind, ""),
+        },
+        "span": (window.end - window.start).total_seconds(),
+        "range": [window.start.timestamp(), end.timestamp()],
+        "x": [moment.timestamp() for moment in times],
+        "lines": [_line(line, values, unit) for line, values in zip(lines, columns, strict=True)],
+        "marks": [_mark(a) for a in shown],
+        "limit": None if limit_line is None else _limit(limit_line, unit),
+    }
+
+
+def _line(line: Line, values: Values, unit: Unit) -> dict[str, Any]:
+    return {
         "name": line.name,
-        "mode": "lines+markers" if alone else "lines",
-        "connectgaps": False,
-        "line": {"color": line.colour, "width": line.width, "dash": line.dash},
-        "marker": {"size": 5},
-        "hovertemplate": f"%{{y:{unit.hover}}}{unit.suffix}",
+        "colour": line.colour,
+        "dash": _DASHES[line.dash],
+        "width": line.width,
+        "y": [None if v is None else float(f"{v * unit.factor:.5g}") for v in values],
     }
 
 
-def _moment(moment: datetime) -> str:
-    """UTC as plotly reads it."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+def _limit(limit_line: tuple[float, str], unit: Unit) -> dict[str, Any]:
+    value, name = limit_line
+    return {"value": value * unit.factor, "name": name, "colour": palette.current().warning}
 
 
-def _draw_limit(layout: dict[str, Any], value: float, name: str) -> None:
-    colour = palette.current().warning
-    across = {"xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value}
-    layout["shapes"].append(
-        {"type": "line", **across, "line": {"color": colour, "width": 1, "dash": "dash"}}
-    )
-    layout["annotations"].append(
-        {
-            "text": name, "xref": "paper", "x": 0, "y": value, "xanchor": "left",
-            "yanchor": "bottom", "showarrow": False, "font": {"size": 10, "color": colour},
-        }
-    )  # fmt: skip
-
-
-def _draw_annotations(layout: dict[str, Any], shown: Sequence[Annotation]) -> dict[str, Any]:
-    """A dotted line for each; returns the marks on top, in whose hover stands what happened."""
+def _mark(annotation: Annotation) -> dict[str, Any]:
+    """A dotted line with what happened, for the tooltip."""
     colours = palette.current()
-    tints = [colours.text if a.source == "heartwood" else colours.muted for a in shown]
-    moments = [_moment(a.at) for a in shown]
-    layout["shapes"] += [
-        {
-            "type": "line", "x0": moment, "x1": moment, "y0": 0, "y1": 1, "yref": "paper",
-            "line": {"color": tint, "width": 1, "dash": "dot"}, "opacity": 0.55, "layer": "below",
-        }
-        for moment, tint in zip(moments, tints, strict=True)
-    ]  # fmt: skip
-    layout["yaxis2"] = {
-        "overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True,
-    }  # fmt: skip
-    return {
-        "type": "scatter",
-        "x": moments,
-        "y": [1.0] * len(shown),
-        "yaxis": "y2",
-        "mode": "markers",
-        "marker": {"symbol": "triangle-down", "size": 9, "color": tints},
-        "text": [_annotation_text(a) for a in shown],
-        "hovertemplate": "%{text}<extra></extra>",
-        "showlegend": False,
-        "cliponaxis": False,
-    }
-
-
-def _annotation_text(annotation: Annotation) -> str:
-    by = "by Heartwood" if annotation.source == "heartwood" else f"said by {annotation.source}"
+    ours = annotation.source == "heartwood"
+    by = "by Heartwood" if ours else f"said by {annotation.source}"
     where = f"{annotation.tier}: " if annotation.tier else ""
-    return f"<b>{where}{annotation.text}</b><br>{by}, {formats.clock(annotation.at)} UTC"
-
-
-def _layout(window: Window, unit: Unit, revision: str, height: int, legend: bool) -> dict[str, Any]:
     return {
-        "height": height,
-        "margin": {"l": 4, "r": 8, "t": 26 if legend else 10, "b": 4},
-        "hovermode": "x unified",
-        "hoverlabel": {"font": {"size": 12}},
-        "showlegend": legend,
-        "shapes": [],
-        "annotations": [],
-        "legend": {
-            "orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": None,
-            "font": {"size": 11}, "itemwidth": 30,
-        },
-        "uirevision": revision,
-        "xaxis": {
-            "type": "date", "range": [_moment(window.start), _moment(window.end)], "title": None,
-            "automargin": True, "tickfont": {"size": 10.5}, "nticks": 7,
-            "hoverformat": "%a %d %b %H:%M UTC",
-            "tickformatstops": [
-                {"dtickrange": [None, 86_400_000 - 1], "value": "%H:%M"},
-                {"dtickrange": [86_400_000, None], "value": "%d %b"},
-            ],
-        },
-        "yaxis": {
-            "title": {"text": unit.title or None, "font": {"size": 10.5}, "standoff": 4},
-            "tickformat": unit.ticks, "ticksuffix": unit.suffix, "automargin": True,
-            "tickfont": {"size": 10.5}, "nticks": 5, "fixedrange": True,
-            "rangemode": "tozero",
-        },
-    }  # fmt: skip
+        "at": annotation.at.timestamp(),
+        "tint": colours.text if ours else colours.muted,
+        "text": f"{where}{annotation.text} ({by}, {formats.clock(annotation.at)} UTC)",
+    }
 
 
 @dataclass(frozen=True, slots=True)

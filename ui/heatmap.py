@@ -1,7 +1,7 @@
 """All chips of a fleet as one picture: a cell per chip, a tile per slice, a block per tier.
 
-One plotly heatmap trace whatever the size, so that 9,216 chips draw in well under two seconds.
-A chip without a figure has a colour outside the scale; a place that holds no chip has none.
+One canvas whatever the size (`assets/chip_map.js`), so that 9,216 chips draw at once. A chip
+without a figure has a colour outside the scale; a place that holds no chip has none.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
-import streamlit as st
 from numpy.typing import NDArray
 
-from core.fleet import FleetSlice, FleetTier
+from core.fleet import FleetHost, FleetSlice, FleetTier
 from core.records import ChipReading
-from ui import formats, palette
+from ui import components, formats, palette
 
-_UNKNOWN_Z: Final = -0.2  # below the scale, where only the colour of "unknown" lies
+UNKNOWN_Z: Final = -0.2  # below the scale
 _ASPECT: Final = 4.2  # columns per row of the whole picture
 _WIDTH_PX: Final = 1080  # of the picture on a desktop, to tell how high a cell will be
 _LABEL_PX: Final = 20  # room above each block for the tier's name
@@ -34,23 +33,39 @@ class Metric(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One chip: its figure (None: unknown) and what the hover says."""
+class Tile:
+    """One slice: a figure per chip (None: unknown) and whose chips they are, in that order.
 
-    value: float | None
-    text: str
+    `hosts` are (name, chips, why chips of it may be unknown).
+    """
+
+    name: str
+    values: tuple[float | None, ...]
+    hosts: tuple[tuple[str, int, str], ...]
+
+    @property
+    def side(self) -> int:
+        """Columns."""
+        return max(1, math.ceil(math.sqrt(len(self.values))))
+
+    @property
+    def rows(self) -> int:
+        """Rows."""
+        return max(1, math.ceil(len(self.values) / self.side))
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """The matrix of the whole fleet.
 
-    `z` has NaN where there is no chip and `_UNKNOWN_Z` for a chip without a figure; `labels` are
-    (first row, name) of the blocks.
+    Attributes:
+        z: NaN where there is no chip, `UNKNOWN_Z` for a chip without a figure.
+        tiles: (first row, first column, slice).
+        labels: (first row, name) of the blocks.
     """
 
     z: NDArray[np.float64]
-    text: NDArray[np.object_]
+    tiles: tuple[tuple[int, int, Tile], ...]
     labels: tuple[tuple[int, str], ...]
     known: int
     unknown: int
@@ -65,46 +80,54 @@ def reading_value(reading: ChipReading, metric: Metric) -> float | None:
     return reading.hbm_used_bytes / reading.hbm_total_bytes
 
 
-def cells_of(piece: FleetSlice, metric: Metric) -> list[Cell]:
-    """A cell per chip of the slice; chips that did not report, or whose host is hidden, unknown."""
-    cells: list[Cell] = []
+def tile_of(piece: FleetSlice, metric: Metric) -> Tile:
+    """The slice's chips; those that did not report, or whose host is hidden, are unknown."""
+    values: list[float | None] = []
     for host in piece.hosts:
-        for reading in host.readings[: host.chips]:
-            value = reading_value(reading, metric)
-            word = formats.ratio(value)
-            cells.append(Cell(value, f"{piece.name}<br>{host.name} chip {reading.chip}: {word}"))
-        silent = host.chips - len(host.readings[: host.chips])
-        why = host.reason or "no reading"
-        cells += [Cell(None, f"{piece.name}<br>{host.name}: {why}")] * silent
-    hidden = piece.chips - len(cells)
-    return cells + [Cell(None, f"{piece.name}: the cloud shows no host")] * max(0, hidden)
+        readings = host.readings[: host.chips]
+        values += [reading_value(reading, metric) for reading in readings]
+        values += [None] * (host.chips - len(readings))
+    values += [None] * max(0, piece.chips - len(values))
+    return Tile(
+        piece.name,
+        tuple(values),
+        tuple((host.name, host.chips, _why(host)) for host in piece.hosts),
+    )
+
+
+def _why(host: FleetHost) -> str:
+    silent = len(host.readings) < host.chips
+    return (host.reason or "no reading") if silent else ""
 
 
 def draw_picture(tiers: Sequence[FleetTier], metric: Metric) -> Picture:
     """The matrix for those tiers; tiers without a slice take no room."""
     blocks = [
-        (tier, [cells_of(piece, metric) for piece in tier.slices])
+        (tier, [tile_of(piece, metric) for piece in tier.slices])
         for tier in tiers
         if tier.unit == "chip" and tier.slices
     ]
-    area = sum((_side(tile) + 1) * (_rows(tile) + 1) for _, tiles in blocks for tile in tiles)
+    area = sum((tile.side + 1) * (tile.rows + 1) for _, tiles in blocks for tile in tiles)
     columns = max(24, math.ceil(math.sqrt(area * _ASPECT)))
-    parts = [(tier, *_block(tiles, columns)) for tier, tiles in blocks]
     gap = max(2, math.ceil(_LABEL_PX * columns / _WIDTH_PX))
-    height = sum(z.shape[0] + gap for _, z, _ in parts)
-    whole = np.full((height, columns), np.nan)
-    text = np.full((height, columns), "", dtype=object)
+    placed: list[tuple[int, int, Tile]] = []
     labels: list[tuple[int, str]] = []
     row = 0
-    for tier, z, words in parts:
+    for tier, tiles in blocks:
         row += gap
         labels.append((row, f"{tier.spec.title} · {_size(tier)}"))
-        whole[row : row + z.shape[0], : z.shape[1]] = z
-        text[row : row + z.shape[0], : z.shape[1]] = words
-        row += z.shape[0]
-    unknown = int(np.count_nonzero(whole == _UNKNOWN_Z))
-    known = int(np.count_nonzero(~np.isnan(whole))) - unknown
-    return Picture(whole, text, tuple(labels), known, unknown)
+        places, height = _places(tiles, columns)
+        placed += [(row + top, left, tile) for (top, left), tile in zip(places, tiles, strict=True)]
+        row += height
+    columns = max([columns, *(left + tile.side for _, left, tile in placed)])
+    z = np.full((row, columns), np.nan)
+    for top, left, tile in placed:
+        figures = [UNKNOWN_Z if v is None else v for v in tile.values]
+        for i, figure in enumerate(figures):
+            z[top + i // tile.side, left + i % tile.side] = figure
+    unknown = int(np.count_nonzero(z == UNKNOWN_Z))
+    known = int(np.count_nonzero(~np.isnan(z))) - unknown
+    return Picture(z, tuple(placed), tuple(labels), known, unknown)
 
 
 def _size(tier: FleetTier) -> str:
@@ -112,40 +135,13 @@ def _size(tier: FleetTier) -> str:
     return f"{slices} of {tier.spec.topology}, {formats.count(tier.chip_count.running)} chips"
 
 
-def _side(tile: Sequence[Cell]) -> int:
-    return max(1, math.ceil(math.sqrt(len(tile))))
-
-
-def _rows(tile: Sequence[Cell]) -> int:
-    return max(1, math.ceil(len(tile) / _side(tile)))
-
-
-def _block(
-    tiles: Sequence[Sequence[Cell]], columns: int
-) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-    """Tiles side by side, one empty row and column between them."""
-    width = max(_side(t) for t in tiles) + 1
-    height = max(_rows(t) for t in tiles) + 1
+def _places(tiles: Sequence[Tile], columns: int) -> tuple[list[tuple[int, int]], int]:
+    """(row, column) of each tile, side by side, one empty row and column between; the height."""
+    width = max(tile.side for tile in tiles) + 1
+    height = max(tile.rows for tile in tiles) + 1
     per_row = max(1, (columns + 1) // width)
-    rows = math.ceil(len(tiles) / per_row) * height - 1
-    z = np.full((rows, max(columns, width - 1)), np.nan)
-    text = np.full(z.shape, "", dtype=object)
-    for index, tile in enumerate(tiles):
-        top, left = (index // per_row) * height, (index % per_row) * width
-        side = _side(tile)
-        for i, cell in enumerate(tile):
-            at = top + i // side, left + i % side
-            z[at] = _UNKNOWN_Z if cell.value is None else cell.value
-            text[at] = cell.text
-    return z[:, :columns], text[:, :columns]
-
-
-def _scale(colours: palette.Palette) -> list[tuple[float, str]]:
-    """Unknown up to just below 0, then the mode's scale from 0 to 1 (z runs from −0.25 to 1)."""
-    zero = -_UNKNOWN_Z / (1 - _UNKNOWN_Z)
-    steps = len(colours.scale) - 1
-    ramp = [(zero + (1 - zero) * i / steps, c) for i, c in enumerate(colours.scale)]
-    return [(0.0, colours.unknown), (zero - 1e-6, colours.unknown), *ramp]
+    places = [((i // per_row) * height, (i % per_row) * width) for i in range(len(tiles))]
+    return places, math.ceil(len(tiles) / per_row) * height - 1
 
 
 def chips_heatmap(tiers: Iterable[FleetTier], metric: Metric, *, key: str) -> Picture:
@@ -153,61 +149,40 @@ def chips_heatmap(tiers: Iterable[FleetTier], metric: Metric, *, key: str) -> Pi
     picture = draw_picture(list(tiers), metric)
     if picture.z.size == 0:
         return picture
-    colours = palette.current()
     rows, columns = picture.z.shape
-    layout = {
-        "height": max(120, min(620, round(rows * _WIDTH_PX / columns) + 40)),
-        "margin": {"l": 0, "r": 0, "t": 34, "b": 2},
-        "xaxis": {"visible": False, "fixedrange": True, "range": [-0.5, columns - 0.5]},
-        "yaxis": {"visible": False, "fixedrange": True, "range": [rows - 0.5, -0.5]},
-        "uirevision": key,
-        "annotations": [
-            {
-                "x": -0.5, "y": row - 0.6, "text": name, "showarrow": False, "xanchor": "left",
-                "yanchor": "bottom", "font": {"size": 11}, "xshift": 1,
-            }
-            for row, name in picture.labels
-        ],
-    }  # fmt: skip
-    figure = {"data": [_trace(picture, metric, colours)], "layout": layout}
-    st.plotly_chart(
-        figure,
-        key=key,
-        config={"displayModeBar": False, "displaylogo": False},
-        alt=f"{metric} utilisation of {picture.known} chips, {picture.unknown} unknown",
-    )
+    height = max(80, min(620, round(rows * _WIDTH_PX / columns)))
+    components.chip_map(key=key, data={**map_data(picture, metric), "height": height})
     return picture
 
 
-def _trace(picture: Picture, metric: Metric, colours: palette.Palette) -> dict[str, Any]:
-    bar: dict[str, Any] = {
-        "tickvals": [_UNKNOWN_Z / 2, 0.0, 0.25, 0.5, 0.75, 1.0],
-        "ticktext": ["unknown", "0%", "25%", "50%", "75%", "100%"],
-        "orientation": "h",
-        "thickness": 8,
-        "outlinewidth": 0,
-        "tickfont": {"size": 10},
-        "tickangle": 0,
-        "len": 380,
-        "lenmode": "pixels",
-        "x": 0.985,
-        "xanchor": "right",
-        "y": 1.0,
-        "yanchor": "bottom",
-        "ypad": 2,
-        "title": None,
-    }
-    gap = 1 if picture.z.shape[1] < 160 else 0.5
+def map_data(picture: Picture, metric: Metric) -> dict[str, Any]:
+    """The picture as `assets/chip_map.js` takes it."""
+    colours = palette.current()
+    rows, columns = picture.z.shape
     return {
-        "type": "heatmap",
-        "z": picture.z.round(3),
-        "text": picture.text,
-        "zmin": _UNKNOWN_Z,
-        "zmax": 1.0,
-        "colorscale": _scale(colours),
-        "colorbar": bar,
-        "hoverongaps": False,
-        "xgap": gap,
-        "ygap": gap,
-        "hovertemplate": f"%{{text}}<extra>{metric}</extra>",
+        "name": f"{metric} utilisation of {picture.known} chips, {picture.unknown} unknown",
+        "metric": metric.value,
+        "rows": rows,
+        "columns": columns,
+        "values": [_thousandths(value) for value in picture.z.ravel().tolist()],
+        "tiles": [
+            {
+                "name": tile.name,
+                "top": top,
+                "left": left,
+                "side": tile.side,
+                "chips": len(tile.values),
+                "hosts": tile.hosts,
+            }
+            for top, left, tile in picture.tiles
+        ],
+        "blocks": [{"row": row, "name": name} for row, name in picture.labels],
+        "scale": colours.scale,
+        "unknown": colours.unknown,
     }
+
+
+def _thousandths(value: float) -> int:
+    if math.isnan(value):
+        return -2
+    return -1 if value == UNKNOWN_Z else round(1000 * min(1.0, max(0.0, value)))

@@ -1,7 +1,7 @@
 """Colours that carry meaning: one per tier, one per state, the heatmap's scale; for both modes.
 
 The page's own surfaces and text are in `.streamlit/config.toml`. Charts take their fonts and grid
-from Streamlit's plotly theme, which follows the browser at once; what is here follows
+from Streamlit's theme, which follows the browser at once; what is here follows
 `st.context.theme` at the next run and is readable on both backgrounds meanwhile.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -10,9 +12,7 @@ from tests.browser.conftest import Open, Stack, settle
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 PAGES = ("Overview", "Fleet", "Traffic", "Cost", "Playground", "Audit", "Connections")
-ANNOTATED = """(words) => [...document.querySelectorAll('.js-plotly-plot')].some(
-  plot => (plot.data || []).some(
-    trace => [].concat(trace.text || []).some(text => String(text).includes(words))))"""
+CHART = "[data-testid=time-chart]"
 
 
 def go(page: Page, name: str) -> None:
@@ -26,7 +26,7 @@ def go(page: Page, name: str) -> None:
 def test_every_page_draws_in_both_modes(mode: str, open_page: Open) -> None:
     """Each page stands without an exception, in light and in dark, and the charts have lines."""
     page = open_page(mode=mode)
-    page.locator(".js-plotly-plot .scatterlayer path.js-line").first.wait_for(state="attached")
+    expect(page.locator(CHART).first).to_have_attribute("data-points", re.compile(r"^[1-9]"))
     for name in PAGES:
         go(page, name)
 
@@ -103,7 +103,8 @@ def test_scaling_from_the_plan_to_the_annotation(open_page: Open) -> None:
     go(page, "Audit")
     expect(page.get_by_text("1 row", exact=True)).to_be_visible()
     go(page, "Overview")
-    page.wait_for_function(ANNOTATED, arg="Remove 1 host-slice", timeout=60_000)
+    marked = re.compile("Remove 1 host-slice")
+    expect(page.locator(CHART).first).to_have_attribute("data-marks", marked, timeout=60_000)
 
 
 def test_without_the_emulator_pages_stand_and_recover(open_page: Open, stack: Stack) -> None:

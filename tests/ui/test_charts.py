@@ -16,22 +16,34 @@ from tests import make
 from ui import charts, heatmap, sparkline, tables
 
 T0 = datetime(2026, 11, 20, tzinfo=UTC)
-points = st.lists(st.one_of(st.none(), st.floats(0, 1e6)), min_size=1, max_size=4000)
+Value = float | None
+maybe = st.one_of(st.none(), st.floats(0, 1e6))
 
 
-@given(points)
-def test_thinning_keeps_peaks_gaps_and_the_limit(values: list[float | None]) -> None:
-    """However long, at most the limit is drawn, the extremes stay, and a gap stays a gap."""
-    times = [T0 + timedelta(minutes=i) for i in range(len(values))]
-    kept_times, kept = charts.thin(times, values, 300)
-    assert len(kept) <= 300
+@given(st.lists(st.tuples(maybe, maybe), min_size=1, max_size=2000))
+def test_thinning_keeps_peaks_gaps_and_the_limit(rows: list[tuple[Value, Value]]) -> None:
+    """However long, at most the limit is drawn, each line's extremes stay, a gap stays a gap."""
+    times = [T0 + timedelta(minutes=i) for i in range(len(rows))]
+    columns = list(zip(*rows, strict=True))
+    kept_times, kept = charts.thin(times, columns, 300)
+    assert len(kept_times) <= 300
     assert kept_times == sorted(kept_times)
-    known = [v for v in values if v is not None]
-    kept_known = [v for v in kept if v is not None]
-    if known:
-        assert max(known) == max(kept_known)
-        assert min(known) == min(kept_known)
-    assert (None in values) == (None in kept)
+    for column, kept_column in zip(columns, kept, strict=True):
+        known = [v for v in column if v is not None]
+        kept_known = [v for v in kept_column if v is not None]
+        if known:
+            assert max(known) == max(kept_known)
+            assert min(known) == min(kept_known)
+        assert (None in column) == (None in kept_column)
+
+
+def test_lines_of_different_moments_share_one_axis() -> None:
+    """Where a line has no point of its own, it has a gap and no guess."""
+    early = charts.Line("a", [T0, T0 + timedelta(minutes=1)], [1.0, 2.0], "#111111")
+    late = charts.Line("b", [T0 + timedelta(minutes=1)], [5.0], "#222222")
+    times, columns = charts.aligned([early, late])
+    assert times == early.times
+    assert columns == [[1.0, 2.0], [None, 5.0]]
 
 
 def test_the_whole_fleet_is_one_picture() -> None:
@@ -89,26 +101,34 @@ def test_significant_digits() -> None:
     assert math.isclose(tables.significant(0.014612) or 0, 0.0146)
 
 
-def test_a_time_chart_keeps_gaps_zoom_and_our_actions() -> None:
-    """Gaps are not joined, the zoom outlives a refresh, what we did is marked even past the end."""
+def test_a_time_chart_keeps_gaps_and_our_actions() -> None:
+    """Gaps are gaps, what we did is marked even past the end, the axis says its unit."""
     window = make.make_window(6, step_s=60)
     series = make.make_series("small", Signal.REQUESTS, window, gap=(100, 160))
     done = Annotation(window.end + timedelta(seconds=40), "small", "scaled", "heartwood")
     lines = [charts.line_of(series, "Small", "#2862C9")]
-    figure = charts.time_figure(
-        lines, "requests/s", window, revision="chart:6h", annotations=[done]
-    )
-    line, marks = figure["data"]
-    assert line["connectgaps"] is False
-    assert line["y"].count(None) == 60
-    assert "scaled" in marks["text"][0]
-    assert figure["layout"]["uirevision"] == "chart:6h"
-    assert figure["layout"]["xaxis"]["range"][1] == marks["x"][0]
-    assert figure["layout"]["yaxis"]["title"]["text"] == "requests/s"
+    data = charts.time_data(lines, "requests/s", window, name="Requests", annotations=[done])
+    assert data["lines"][0]["y"].count(None) == 60
+    assert "scaled" in data["marks"][0]["text"]
+    assert data["range"][1] == data["marks"][0]["at"]
+    assert data["span"] == 6 * 3600
+    assert data["unit"]["title"] == "requests/s"
 
 
 def test_an_objective_is_a_line_in_the_charts_own_unit() -> None:
     """300 ms stand at 0.3 on an axis that is drawn in seconds."""
     window = make.make_window(1, step_s=60)
-    figure = charts.time_figure([], "ms", window, revision="r", limit_line=(300.0, "objective"))
-    assert figure["layout"]["shapes"][0]["y0"] == 0.3
+    data = charts.time_data([], "ms", window, name="TTFT", limit_line=(300.0, "objective"))
+    assert data["limit"]["value"] == 0.3
+
+
+def test_the_chip_map_tells_unknown_from_zero_and_from_no_chip() -> None:
+    """Every cell of the picture is a figure, unknown, or no chip at all; every chip has a host."""
+    fleet = assemble_fleet(make.make_snapshot("normal"))
+    picture = heatmap.draw_picture(fleet.tiers, heatmap.Metric.TENSORCORE)
+    data = heatmap.map_data(picture, heatmap.Metric.TENSORCORE)
+    values = data["values"]
+    assert len(values) == data["rows"] * data["columns"]
+    assert sum(v >= 0 for v in values) == picture.known
+    assert values.count(-1) == picture.unknown
+    assert sum(tile["chips"] for tile in data["tiles"]) == picture.known + picture.unknown
