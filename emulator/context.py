@@ -6,17 +6,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from emulator.calls import CallCounter
 from emulator.clock import Clock
+from emulator.journal.changes import Changes
 from emulator.log import ActionLog, Change
 from emulator.operations import Operations
 from emulator.scenario import SCENARIOS, Project, Scenario
 from emulator.settings import Settings
+from emulator.turns import Turns
 
 if TYPE_CHECKING:
     from emulator.apis.gke.model import Fleet
+    from emulator.exchanges import Exchanges
 
 T = TypeVar("T")
 
@@ -38,6 +42,9 @@ class Cloud:
         endpoints: the addresses, once bound.
         disabled_services: services that the project has disabled, e.g. "tpu.googleapis.com", with
             their titles; Service Usage keeps it, the wire refuses their calls.
+        scratch_dir: where APIs may keep files that the next start makes again; None: in the
+            system's temporary place.
+        exchanges: where requests and answers are noted, if anywhere (`--record`).
     """
 
     settings: Settings
@@ -48,9 +55,13 @@ class Cloud:
     endpoints: Endpoints = field(default_factory=Endpoints)
     lock: threading.RLock = field(default_factory=threading.RLock)
     disabled_services: dict[str, str] = field(default_factory=dict)
+    exchanges: Exchanges | None = None
+    scratch_dir: Path | None = None
 
     def __post_init__(self) -> None:
-        self.operations = Operations(self.clock, self.lock)
+        self.turns = Turns(self.clock, self.settings.seed)
+        self.operations = Operations(self.clock, self.lock, self.turns)
+        self.changes = Changes(self.turns)
         self._stores: dict[type, object] = {}
         self._starts: list[Callable[[], None]] = []
         self._stops: list[Callable[[], None]] = []
@@ -76,10 +87,25 @@ class Cloud:
         """The one instance of a product's state class, made on first use."""
         with self.lock:
             if kind not in self._stores:
-                self._stores[kind] = make()
+                # Whoever looks first, and when: the starting state is the same.
+                with self.clock.at(self.clock.started_at):
+                    self._stores[kind] = make()
             found = self._stores[kind]
         assert isinstance(found, kind)
         return found
+
+    @property
+    def replaying(self) -> bool:
+        """Whether an earlier process's changes are made again: what they passed then, they pass."""
+        return self.turns.replaying
+
+    def new_id(self, kind: str, digest_size: int = 16) -> str:
+        """A new id in hex: the same calls get the same ids (turns.py)."""
+        return self.turns.new_id(kind, digest_size)
+
+    def decided(self, key: str, decide: Callable[[], Any]) -> Any:
+        """A JSON value that the state does not hold, decided once per change (turns.py)."""
+        return self.turns.decided(key, decide)
 
     def changed(
         self, kind: str, resource: str, tier: str, **data: str | int | float | bool | None
@@ -108,6 +134,7 @@ class Cloud:
             hook()
 
 
-def make_cloud(settings: Settings) -> Cloud:
-    """A fresh project for these settings."""
-    return Cloud(settings, SCENARIOS[settings.scenario], Clock(settings.speed))
+def make_cloud(settings: Settings, started_at: float | None = None) -> Cloud:
+    """A fresh project for these settings; `started_at` (Unix seconds) if that was earlier."""
+    clock = Clock(settings.speed) if started_at is None else Clock(settings.speed, started_at)
+    return Cloud(settings, SCENARIOS[settings.scenario], clock)

@@ -1,7 +1,8 @@
 """Work that takes time: started now, done later, its effect applied once when it is due.
 
-How an operation looks on the wire is each API's business; here it is a duration, steps of progress
-and an effect.
+An effect sees the instant at which it is due as the present, however late somebody looks. How an
+operation looks on the wire is each API's business; here it is a duration, steps of progress and an
+effect.
 """
 
 from __future__ import annotations
@@ -10,13 +11,43 @@ import heapq
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.clock import Clock
+from emulator.turns import Turns
 
 _LOG = logging.getLogger("emulator")
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What is to go wrong with the operations that a call begins.
+
+    Attributes:
+        rule: id of the rule that wants it.
+        error: (code, message) with which they end; None: they do not end while the rule stands. An
+            empty message leaves the words to the API.
+    """
+
+    rule: str
+    error: tuple[str, str] | None = None
+
+
+_DISTURBANCE: ContextVar[Disturbance | None] = ContextVar("disturbance", default=None)
+
+
+@contextmanager
+def disturbed(disturbance: Disturbance | None) -> Iterator[None]:
+    """Have the operations that begin meanwhile, in this thread, go wrong."""
+    token = _DISTURBANCE.set(disturbance)
+    try:
+        yield
+    finally:
+        _DISTURBANCE.reset(token)
 
 
 @dataclass(slots=True)
@@ -31,6 +62,8 @@ class Job:
         pending_s: wall seconds at the beginning during which it waits.
         data: what the API keeps with it.
         error: (code, message) once it failed or was cancelled.
+        undo: takes back what was begun when it fails; may give the words for the failure.
+        disturbance: what is to go wrong with it.
     """
 
     name: str
@@ -43,6 +76,8 @@ class Job:
     data: dict[str, Any] = field(default_factory=dict)
     ended_at: float | None = None
     error: tuple[str, str] | None = None
+    undo: Callable[[], str | None] | None = None
+    disturbance: Disturbance | None = None
 
     @property
     def done(self) -> bool:
@@ -72,8 +107,10 @@ class Operations:
     other for ever.
     """
 
-    def __init__(self, clock: Clock, lock: threading.RLock) -> None:
+    def __init__(self, clock: Clock, lock: threading.RLock, turns: Turns) -> None:
         self._clock = clock
+        self._turns = turns
+        turns.settles(self._settle)
         self._jobs: dict[str, Job] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
@@ -92,15 +129,18 @@ class Operations:
         effect: Callable[[], None],
         data: dict[str, Any] | None = None,
         steps: tuple[tuple[float, Callable[[], None]], ...] = (),
+        undo: Callable[[], str | None] | None = None,
     ) -> Job:
         """Begin an operation of `duration_s` simulated seconds.
 
         `effect` runs once, when it is due; `steps` are (fraction of the duration, effect) on the
-        way there. The first tenth of the time it is PENDING.
+        way there. The first tenth of the time it is PENDING. `undo` runs instead of the effect
+        when a fault rule makes it fail.
         """
         now = self._clock.now()
         wall = self._clock.wall_s(duration_s)
         job = Job(name, service, target, now, now + wall, wall * 0.1, effect, data or {})
+        job.undo, job.disturbance = undo, self._disturbance()
         with self._changed:
             self._jobs[name] = job
             for fraction, step in steps:
@@ -109,20 +149,36 @@ class Operations:
             self._changed.notify()
         return job
 
+    def _disturbance(self) -> Disturbance | None:
+        """What is to go wrong with an operation that begins now; the same when it begins again."""
+        wanted = _DISTURBANCE.get()
+        if wanted is None and not self._turns.replaying:
+            return None
+        kept = self._turns.decided(
+            "disturbance", lambda: [wanted.rule, *(wanted.error or ())] if wanted else None
+        )
+        return Disturbance(kept[0], tuple(kept[1:]) or None) if kept else None
+
     def _push(self, at: float, action: Callable[[], None]) -> None:
         self._sequence += 1
         heapq.heappush(self._due, (at, self._sequence, action))
         self._next_due = self._due[0][0]
 
-    def settle(self) -> None:
-        """Apply every effect that is due. Cheap when none is."""
-        if self._next_due > self._clock.now():
-            return
+    def settle(self, *, wait: bool = False) -> None:
+        """Apply every effect that is due, each at its instant. Cheap when none is.
+
+        While somebody makes a change nothing happens, unless `wait`: it has settled them itself.
+        """
+        if self._next_due <= self._clock.now():
+            self._turns.try_settle(wait=wait)
+
+    def _settle(self, now: float) -> None:
         with self._lock:
-            while self._due and self._due[0][0] <= self._clock.now():
-                action = heapq.heappop(self._due)[2]
+            while self._due and self._due[0][0] <= now:
+                at, _, action = heapq.heappop(self._due)
                 self._next_due = self._due[0][0] if self._due else math.inf
-                action()
+                with self._clock.at(at):
+                    action()
 
     def get(self, name: str) -> Job | None:
         """The operation of that name."""
@@ -151,6 +207,24 @@ class Operations:
             job.error = ("CANCELLED", "Operation was cancelled.")
             return True
 
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Have something done at a Unix time that is no operation."""
+        with self._changed:
+            self._push(when, action)
+            self._changed.notify()
+
+    def release(self, rule: str) -> None:
+        """Let the operations go on that a rule holds."""
+        with self._changed:
+            for job in self._jobs.values():
+                if job.done or job.disturbance is None or job.disturbance.rule != rule:
+                    continue
+                job.disturbance = None
+                if job.due_at <= self._clock.now():
+                    job.due_at = self._clock.now()
+                    self._push(job.due_at, _finish(job))
+            self._changed.notify()
+
     def forget(self, name: str) -> None:
         """Drop a finished operation."""
         with self._lock:
@@ -178,12 +252,13 @@ class Operations:
                 if wait > 0:
                     self._changed.wait(None if wait == math.inf else wait)
                     continue
-            self.settle()
+            self.settle(wait=True)
 
 
 def _step(job: Job, effect: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
-        if not job.done:
+        failing = job.disturbance is not None and job.disturbance.error is not None
+        if not job.done and not failing:
             effect()
 
     return run
@@ -191,13 +266,26 @@ def _step(job: Job, effect: Callable[[], None]) -> Callable[[], None]:
 
 def _finish(job: Job) -> Callable[[], None]:
     def run() -> None:
-        if job.done:
+        if job.done or _held(job):
             return
         try:
-            job.effect()
+            if job.disturbance is None:
+                job.effect()
+            else:
+                job.error = _failure(job, job.disturbance)
         except Exception:  # noqa: BLE001 - a faulty effect fails its operation, not a bystander
             _LOG.exception("effect of %s failed", job.name)
             job.error = ("INTERNAL", "Internal error encountered.")
         job.ended_at = job.due_at
 
     return run
+
+
+def _held(job: Job) -> bool:
+    return job.disturbance is not None and job.disturbance.error is None
+
+
+def _failure(job: Job, disturbance: Disturbance) -> tuple[str, str]:
+    told = job.undo() if job.undo else None
+    code, text = disturbance.error or ("INTERNAL", "")
+    return code, text or told or "Internal error encountered."

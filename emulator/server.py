@@ -20,6 +20,7 @@ from starlette.responses import Response
 import emulator.apis
 from emulator.context import Cloud, make_cloud
 from emulator.exchanges import Exchanges, Recorded
+from emulator.journal.start import Kept, go_on, open_state
 from emulator.scenario import SCENARIOS
 from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, Settings
 from emulator.wire.grpc_wire import build_server
@@ -38,10 +39,11 @@ class PortInUse(Exception):
 def load_apis(cloud: Cloud) -> list[Mount | RouterMount]:
     """What every folder of `emulator.apis` mounts, in the folders' order."""
     mounts: list[Mount | RouterMount] = []
-    for module in sorted(pkgutil.iter_modules(emulator.apis.__path__), key=lambda m: m.name):
-        if module.ispkg:
-            package = importlib.import_module(f"emulator.apis.{module.name}")
-            mounts.extend(package.build(cloud))
+    with cloud.clock.at(cloud.clock.started_at):
+        for module in sorted(pkgutil.iter_modules(emulator.apis.__path__), key=lambda m: m.name):
+            if module.ispkg:
+                package = importlib.import_module(f"emulator.apis.{module.name}")
+                mounts.extend(package.build(cloud))
     return mounts
 
 
@@ -50,16 +52,23 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     Raises:
         PortInUse: a port is taken.
+        StateError: the state directory cannot be used.
     """
     skip_package_imports()
-    cloud = make_cloud(settings)
+    folder = open_state(settings)
+    cloud = make_cloud(settings, folder.head.started_at if folder else None)
+    cloud.scratch_dir = folder.scratch if folder else None
     listener = _listen(settings)
     mounts = load_apis(cloud)
     grpc_server = build_server(cloud, [m for m in mounts if isinstance(m, Mount)])
     grpc_port = _bind_grpc(grpc_server, settings)
     cloud.endpoints.rest_url = f"http://{settings.host}:{listener.getsockname()[1]}"
     cloud.endpoints.grpc_target = f"{settings.host}:{grpc_port}"
-    app = RestApp(cloud, mounts, {"/healthz": _Health(cloud), "/metrics": _Metrics(cloud)})
+    health = _Health(cloud)
+    app = RestApp(cloud, mounts, {"/healthz": health, "/metrics": _Metrics(cloud)})
+    if folder is not None:
+        served = [m for m in mounts if isinstance(m, Mount)]
+        health.kept = go_on(cloud, folder, served, app.changing)
     recorded: Asgi = app
     if settings.record is not None:
         cloud.exchanges = Exchanges(settings.record)
@@ -142,6 +151,7 @@ class _Health:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._began = time.monotonic()
+        self.kept: Kept | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer with who and how long."""
@@ -161,6 +171,7 @@ class _Health:
             "project": cloud.project.id,
             "rest_url": cloud.endpoints.rest_url,
             "grpc_target": cloud.endpoints.grpc_target,
+            "state": self.kept.body() if self.kept else None,
         }
         await json_response(body)(scope, receive, send)
 

@@ -14,6 +14,7 @@ PORT_VARIABLE = "HEARTWOOD_EMULATOR_PORT"
 GRPC_PORT_VARIABLE = "HEARTWOOD_EMULATOR_GRPC_PORT"
 HOST_VARIABLE = "HEARTWOOD_EMULATOR_HOST"
 SERVING_PORT_VARIABLE = "HEARTWOOD_SERVING_PORT"
+STATE_DIR_VARIABLE = "HEARTWOOD_EMULATOR_STATE_DIR"
 
 _EPILOG = f"""\
 environment:
@@ -21,6 +22,7 @@ environment:
   {GRPC_PORT_VARIABLE}  gRPC port (9081; 0 picks a free one)
   {HOST_VARIABLE}       address to bind (127.0.0.1)
   {SERVING_PORT_VARIABLE}        port of the inference server whose metrics it collects (8080)
+  {STATE_DIR_VARIABLE}  as --state-dir
 
 other commands:
   python -m emulator env        print the shell lines that point gcloud, kubectl and bq at it
@@ -33,7 +35,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One emulator's settings."""
+    """One emulator's settings; without a `state_dir` nothing outlives the process."""
 
     scenario: str = "normal"
     speed: float = 1.0
@@ -42,6 +44,8 @@ class Settings:
     rest_port: int = 9080
     grpc_port: int = 9081
     serving_port: int = 8080
+    state_dir: Path | None = None
+    fresh: bool = False
     record: Path | None = None
 
 
@@ -70,7 +74,17 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="append every request and its answer to FILE"
     )
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="DIR",
+        help="keep accepted changes there, so that a restart goes on with them (default: nowhere)",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin anew: drop what the state directory holds"
+    )
     chosen = parser.parse_args(arguments)
+    state_dir = chosen.state_dir or environment.get(STATE_DIR_VARIABLE, "").strip()
     return Settings(
         scenario=chosen.scenario,
         speed=chosen.speed,
@@ -79,6 +93,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         rest_port=_port(environment, PORT_VARIABLE, 9080),
         grpc_port=_port(environment, GRPC_PORT_VARIABLE, 9081),
         serving_port=_port(environment, SERVING_PORT_VARIABLE, 8080),
+        state_dir=Path(state_dir).expanduser().resolve() if state_dir else None,
+        fresh=chosen.fresh,
         record=chosen.record,
     )
 

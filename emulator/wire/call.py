@@ -62,7 +62,7 @@ def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
         function = getattr(handler, method.name, None)
         if function is None:
             raise unimplemented(method.rpc)
-        return function(request, call)
+        return cloud.changes.call(function, handler, request, call)
     except ApiError as error:
         outcome = error.code.name
         raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from emulator.journal.http import ChangingApps
 from emulator.wire.call import Call, check_enabled, invoke
 from emulator.wire.codec import decode_request, encode_response
 from emulator.wire.errors import ApiError, to_envelope
@@ -112,8 +113,8 @@ def json_response(body: Any, status: int = 200) -> Response:
 class _Enabled:
     """A router's application, refused while the project has disabled its service."""
 
-    def __init__(self, cloud: Cloud, mount: RouterMount) -> None:
-        self._cloud, self._mount = cloud, mount
+    def __init__(self, cloud: Cloud, mount: RouterMount, app: Asgi) -> None:
+        self._cloud, self._mount, self._app = cloud, mount, app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -122,20 +123,27 @@ class _Enabled:
             refusal = json_response(to_envelope(error, legacy=True), error.http_status)
             await refusal(scope, receive, send)
             return
-        await self._mount.app(scope, receive, send)
+        await self._app(scope, receive, send)
 
 
 class RestApp:
-    """Gives a request to the service, router or page whose prefix is the longest that fits."""
+    """Gives a request to the service, router or page whose prefix is the longest that fits.
+
+    Attributes:
+        changing: the routers' applications, by which their changes are made.
+    """
 
     def __init__(
         self, cloud: Cloud, mounts: Iterable[Mount | RouterMount], pages: Mapping[str, Asgi]
     ) -> None:
         grouped: dict[str, list[Mount]] = {}
         self._apps: dict[str, Asgi] = dict(pages)
+        self.changing = ChangingApps(cloud.changes)
         for mount in mounts:
             if isinstance(mount, RouterMount):
-                self._apps[mount.prefix] = _Enabled(cloud, mount) if mount.service else mount.app
+                inner = self.changing.app(mount)
+                inner = _Enabled(cloud, mount, inner) if mount.service else inner
+                self._apps[mount.prefix] = inner
                 continue
             grouped.setdefault(mount.prefix, []).append(mount)
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rest")

@@ -1,6 +1,6 @@
 """Contents of objects as files in a folder, hashed while they are written.
 
-The folder lies in the system's temporary place and goes when the emulator stops.
+The folder goes when the emulator stops; the journal, if there is one, makes it again.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ class Draft:
 class Disk:
     """The folder; `remove()` deletes it."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="heartwood-storage-"))
+    def __init__(self, parent: Path | None = None) -> None:
+        """In `parent`, or in the system's temporary place."""
+        self.folder = Path(tempfile.mkdtemp(prefix="heartwood-storage-", dir=parent))
         # Also where no emulator runs and stops, as in a test that only loads the APIs.
         self.remove = weakref.finalize(self, shutil.rmtree, self.folder, True)
         self._numbers = itertools.count(1)

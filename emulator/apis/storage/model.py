@@ -188,7 +188,7 @@ def storage_state(cloud: Cloud) -> StorageState:
 
 def _initial(cloud: Cloud) -> StorageState:
     """Nothing, or where tiers run: a bucket with a card for each model that they serve."""
-    state = StorageState(cloud, Disk())
+    state = StorageState(cloud, Disk(cloud.scratch_dir))
     cloud.on_stop(state.disk.remove)
     models = {t.model.name: t.model for t in cloud.scenario.tiers}
     if models:

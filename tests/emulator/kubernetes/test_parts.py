@@ -140,7 +140,7 @@ def test_changes_since_a_version_lead_to_the_present(history: list[dict[str, int
         assert known == history[-1]
 
 
-@dataclass(frozen=True)
+@dataclass
 class SetClock(Clock):
     """A clock that stands at a time of its own."""
 
