@@ -1,4 +1,4 @@
-"""The Kubernetes API of every GKE cluster, under /k8s/PROJECT/LOCATION/CLUSTER; read-only.
+"""The Kubernetes API of every GKE cluster, under /k8s/PROJECT/LOCATION/CLUSTER.
 
 The package kmock was looked at first: it keeps and watches objects that a test puts into it, but
 knows neither Tables (`kubectl get` would print no columns), nor limit/continue, nor selectors, and
@@ -18,6 +18,7 @@ def build(cloud: Cloud) -> list[RouterMount]:
     api = KubernetesApi(cloud)
     files = KeptFiles(cloud, client_files())
     cloud.on_start(files.start)
-    cloud.on_start(api.warm)
+    cloud.on_start(api.start)
+    cloud.on_stop(api.stop)
     cloud.on_stop(files.stop)
     return [RouterMount(KUBERNETES_PREFIX, api.app())]

@@ -1,6 +1,7 @@
 """The HTTP side of every cluster's API: discovery, get, list, watch; JSON and Tables.
 
-Which objects there are is model.py's, a watch's stream is watch.py's.
+Which objects there are is model.py's, a watch's stream is watch.py's; what a write asks for and
+does is asks.py's and writes.py's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from emulator.apis.kubernetes import discovery
+from emulator.apis.kubernetes import deletes, discovery, scaling, subresources, writes
+from emulator.apis.kubernetes.asks import Ask, Outcome, read_ask
 from emulator.apis.kubernetes.model import ClusterObjects
 from emulator.apis.kubernetes.nodes import HEARTBEAT
 from emulator.apis.kubernetes.requests import (
@@ -28,6 +30,7 @@ from emulator.apis.kubernetes.requests import (
     read_token,
     wants_table,
 )
+from emulator.apis.kubernetes.resources import Kinds
 from emulator.apis.kubernetes.status import (
     StatusError,
     expired,
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 
 _JSON: Final = "application/json"
 _BEAT_S: Final = 300  # a kubelet whose node does not change reports it every five minutes
+_TICK_S: Final = 0.25  # how often what is due is looked for while nobody asks
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 class KubernetesApi:
@@ -55,6 +60,7 @@ class KubernetesApi:
         self._cloud = cloud
         self._clusters: dict[str, ClusterObjects] = {}
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
 
     def app(self) -> Starlette:
         """The ASGI application; paths start with /PROJECT/LOCATION/CLUSTER."""
@@ -62,35 +68,54 @@ class KubernetesApi:
         path = "/{project}/{location}/{cluster}{rest:path}"
         return Starlette(routes=[Route(path, self._serve, methods=methods)])
 
-    def warm(self) -> None:
-        """Make every cluster's objects in the background, so that the first list is quick."""
+    def start(self) -> None:
+        """Make every cluster's objects in the background, so that the first list is quick; from
+        then on let controllers do what comes due, since load balancers follow the pods.
+        """
         for cluster in list(self._cloud.fleet.clusters.values()):
             objects = self._cluster_objects(cluster)
             threading.Thread(target=objects.store.refresh, name="kubernetes", daemon=True).start()
+        threading.Thread(target=self._tick, name="kubernetes-controllers", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread that the controllers run in."""
+        self._stopping.set()
+
+    def _tick(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            for objects in list(self._clusters.values()):
+                if objects.store.stored():
+                    objects.store.refresh()
 
     async def _serve(self, request: Request) -> Response:
-        label, code = "unknown", "OK"
+        counted, code = ["unknown"], "OK"
         try:
-            segments = [s for s in request.path_params["rest"].split("/") if s]
-            label = _label(segments, request.query_params.get("watch", ""))
-            return await run_in_threadpool(self._answer, request, segments)
+            raw = await request.body() if request.method not in ("GET", "HEAD") else b""
+            return await run_in_threadpool(self._answer, request, raw, counted)
         except StatusError as error:
             code = error.reason
             return _json(error.body(), error.code)
         finally:
-            self._cloud.calls.count("kubernetes", label, "rest", code)
+            self._cloud.calls.count("kubernetes", counted[0], "rest", code)
 
-    def _answer(self, request: Request, segments: list[str]) -> Response:
+    def _answer(self, request: Request, raw: bytes, counted: list[str]) -> Response:
+        segments = [s for s in request.path_params["rest"].split("/") if s]
+        counted[0] = "discovery"
         objects = self._objects(request.path_params)
-        if request.method not in ("GET", "HEAD"):
-            raise method_not_allowed(request.method)
+        reads = request.method in ("GET", "HEAD")
         if segments in (["healthz"], ["readyz"], ["livez"]):
             return PlainTextResponse("ok")
         accept = request.headers.get("accept", "")
-        if found := self._discover(segments, accept, request.url.netloc):
+        if reads and (found := self._discover(segments, accept, request.url.netloc, objects.kinds)):
             return found
-        target = parse_target(segments)
-        options = parse_options(dict(request.query_params), target)
+        target = parse_target(segments, objects.kinds)
+        query = dict(request.query_params)
+        counted[0] = _label(request.method, target, query.get("watch", ""))
+        if not reads:
+            return self._write(request, objects, target, raw)
+        if "get" not in target.kind.verbs:
+            raise method_not_allowed(request.method)
+        options = parse_options(query, target)
         table = wants_table(accept)
         if options.watch:
             lines = watch_lines(objects.store, target.kind, options, table, self._cloud.clock.now)
@@ -98,6 +123,51 @@ class KubernetesApi:
         if target.name:
             return self._get(objects, target, options, table)
         return self._list(objects, target, options, table)
+
+    def _write(
+        self, request: Request, objects: ClusterObjects, target: Target, raw: bytes
+    ) -> Response:
+        form, agent = request.headers.get("content-type", ""), request.headers.get("user-agent", "")
+        query = dict(request.query_params)
+        ask = read_ask(target, query, form, raw, agent)
+        with self._cloud.lock:
+            objects.store.refresh()
+            outcome = self._written(objects, request.method, ask, query)
+            objects.store.refresh()
+        headers = {}
+        if outcome.warnings:
+            shown = (text.replace("\\", "\\\\").replace('"', '\\"') for text in outcome.warnings)
+            headers["warning"] = ", ".join(f'299 - "{text}"' for text in shown)
+        answer = _json(outcome.body, outcome.code, headers)
+        return self._bytes(bytes(answer.body), outcome.code, headers)
+
+    def _written(
+        self, objects: ClusterObjects, method: str, ask: Ask, query: dict[str, str]
+    ) -> Outcome:
+        target, state = ask.target, objects.state
+        verb = _VERBS[method]
+        if method == "DELETE" and not target.name:
+            verb = "deletecollection"
+        if not target.sub and verb not in target.kind.verbs:
+            raise method_not_allowed(method)
+        match method:
+            case "POST" if target.name:
+                return subresources.post(state, ask)
+            case "POST":
+                return writes.create(state, ask)
+            case "PUT" if target.name:
+                return writes.update(state, ask)
+            case "PATCH" if target.name:
+                return writes.patch(state, ask)
+            case "DELETE" if target.name and not target.sub:
+                return deletes.delete(state, ask)
+            case "DELETE" if not target.name:
+                options = parse_options(query, target)
+                listing = objects.store.peek(target.kind).values()
+                chosen = [item for item in listing if options.matches(item)]
+                return deletes.delete_all(state, ask, chosen)
+            case _:
+                raise method_not_allowed(method)
 
     def _objects(self, where: dict[str, str]) -> ClusterObjects:
         cluster = self._cloud.fleet.clusters.get(where["cluster"])
@@ -108,28 +178,32 @@ class KubernetesApi:
 
     def _cluster_objects(self, cluster: Cluster) -> ClusterObjects:
         with self._lock:
-            if cluster.name not in self._clusters:
-                self._clusters[cluster.name] = ClusterObjects(self._cloud, cluster)
-            return self._clusters[cluster.name]
+            found = self._clusters.get(cluster.name)
+            # One that was deleted and made again begins empty.
+            if found is None or found.cluster is not cluster:
+                found = self._clusters[cluster.name] = ClusterObjects(self._cloud, cluster)
+            return found
 
-    def _discover(self, segments: Sequence[str], accept: str, host: str) -> Response | None:
+    def _discover(
+        self, segments: Sequence[str], accept: str, host: str, kinds: Kinds
+    ) -> Response | None:
         newer = "as=APIGroupDiscoveryList" in accept and "v=v2;" in f"{accept};".replace(",", ";")
         match segments:
             case ["version"]:
                 return _json(discovery.version_info(self._cloud.project.cluster_version))
             case ["api"] | ["apis"] if newer:
-                body = json.dumps(discovery.aggregated(core=segments[0] == "api"))
+                body = json.dumps(discovery.aggregated(segments[0] == "api", kinds))
                 return Response(body, media_type=discovery.AGGREGATED)
             case ["api"]:
                 return _json(discovery.core_versions(host))
             case ["apis"]:
-                return _json(discovery.group_list())
+                return _json(discovery.group_list(kinds))
             case ["apis", group]:
-                found = discovery.group_info(group)
+                found = discovery.group_info(group, kinds)
             case ["api", version]:
-                found = discovery.resource_list("", version)
+                found = discovery.resource_list("", version, kinds)
             case ["apis", group, version]:
-                found = discovery.resource_list(group, version)
+                found = discovery.resource_list(group, version, kinds)
             case _:
                 return None
         if found is None:
@@ -143,6 +217,10 @@ class KubernetesApi:
         item = found[1].get((target.namespace, target.name)) if found else None
         if item is None:
             raise no_such_object(target.kind, target.name)
+        if target.sub == "scale":
+            return _json(scaling.scale_of(item))
+        if target.sub not in ("", "status"):
+            raise method_not_allowed("GET")
         if table:
             return self._table(target, [item], {}, options)
         return self._bytes(item.encoded)
@@ -168,7 +246,7 @@ class KubernetesApi:
         if table:
             return self._table(target, items, meta, options)
         head = {
-            "kind": f"{target.kind.name}List",
+            "kind": target.kind.list_kind,
             "apiVersion": target.kind.api_version,
             "metadata": meta,
         }
@@ -187,8 +265,11 @@ class KubernetesApi:
         }
         return self._bytes(json.dumps(body, separators=(",", ":")).encode())
 
-    def _bytes(self, body: bytes) -> Response:
-        return Response(body.replace(HEARTBEAT.encode(), self._beat()), media_type=_JSON)
+    def _bytes(
+        self, body: bytes, code: int = 200, headers: dict[str, str] | None = None
+    ) -> Response:
+        body = body.replace(HEARTBEAT.encode(), self._beat())
+        return Response(body, code, headers, media_type=_JSON)
 
     async def _beating(self, lines: Any) -> Any:
         async for line in lines:
@@ -199,15 +280,14 @@ class KubernetesApi:
         return rfc3339(self._cloud.clock.now() // _BEAT_S * _BEAT_S).encode()
 
 
-def _label(segments: list[str], watch: str) -> str:
+def _label(method: str, target: Target, watch: str) -> str:
     """Verb and kind, for the count of calls: names of objects would make it endless."""
-    try:
-        target = parse_target(segments)
-    except StatusError:
-        return "discovery"
-    verb = "watch" if watch in ("1", "true") else "get" if target.name else "list"
-    return f"{verb} {target.kind.qualified}"
+    verb = _VERBS.get(method) or (
+        "watch" if watch in ("1", "true") else "get" if target.name else "list"
+    )
+    sub = f"/{target.sub}" if target.sub else ""
+    return f"{verb} {target.kind.qualified}{sub}"
 
 
-def _json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(json.dumps(body), status, media_type=_JSON)
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(body), status, headers, media_type=_JSON)

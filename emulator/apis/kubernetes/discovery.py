@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from emulator.apis.kubernetes.resources import KINDS, Kind
+from emulator.apis.kubernetes.resources import Kind, Kinds
 
-_VERBS: Final = ["get", "list", "watch"]
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -36,70 +35,101 @@ def core_versions(server: str) -> dict[str, Any]:
     }
 
 
-def groups() -> list[str]:
+def groups(kinds: Kinds) -> list[str]:
     """Named groups, each once."""
-    return list(dict.fromkeys(kind.group for kind in KINDS if kind.group))
+    return list(dict.fromkeys(kind.group for kind in kinds if kind.group))
 
 
-def group_list() -> dict[str, Any]:
+def group_list(kinds: Kinds) -> dict[str, Any]:
     """The body of /apis."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in groups()]}
+    found = [_group(group, kinds) for group in groups(kinds)]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
-def group_info(group: str) -> dict[str, Any] | None:
+def group_info(group: str, kinds: Kinds) -> dict[str, Any] | None:
     """The body of /apis/<group>; None when there is no such group."""
-    if group not in groups():
+    if group not in groups(kinds):
         return None
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, kinds)}
 
 
-def _group(group: str) -> dict[str, Any]:
-    versions = dict.fromkeys(kind.version for kind in KINDS if kind.group == group)
+def _group(group: str, kinds: Kinds) -> dict[str, Any]:
+    versions = dict.fromkeys(kind.version for kind in kinds if kind.group == group)
     listed = [{"groupVersion": f"{group}/{v}", "version": v} for v in versions]
     return {"name": group, "versions": listed, "preferredVersion": listed[0]}
 
 
-def resource_list(group: str, version: str) -> dict[str, Any] | None:
+def resource_list(group: str, version: str, kinds: Kinds) -> dict[str, Any] | None:
     """The body of /api/v1 or /apis/<group>/<version>; None when there is no such version."""
-    found = [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
+    found = [kind for kind in kinds if (kind.group, kind.version) == (group, version)]
     if not found:
         return None
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": found[0].api_version,
-        "resources": [_resource(kind) for kind in found],
+        "resources": [entry for kind in found for entry in _resources(kind)],
     }
 
 
-def _resource(kind: Kind) -> dict[str, Any]:
+def _resources(kind: Kind) -> list[dict[str, Any]]:
     built: dict[str, Any] = {
         "name": kind.plural,
-        "singularName": kind.name.lower(),
+        "singularName": kind.singular_name,
         "namespaced": kind.namespaced,
         "kind": kind.name,
-        "verbs": _VERBS,
+        "verbs": list(kind.verbs),
     }
     if kind.short:
         built["shortNames"] = list(kind.short)
     if kind.categories:
         built["categories"] = list(kind.categories)
+    return [built, *(_subresource(kind, name) for name in kind.subresources)]
+
+
+# Subresources whose objects are of another kind; verbs that they have instead of the usual three.
+_OTHER: Final = {
+    "scale": ("autoscaling", "v1", "Scale"),
+    "binding": ("", "v1", "Binding"),
+    "eviction": ("policy", "v1", "Eviction"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+}
+_OTHER_VERBS: Final = {
+    "log": ["get"],
+    "binding": ["create"],
+    "eviction": ["create"],
+    "token": ["create"],
+    "finalize": ["update"],
+}
+_USUAL_VERBS: Final = ["get", "patch", "update"]
+
+
+def _subresource(kind: Kind, name: str) -> dict[str, Any]:
+    built: dict[str, Any] = {
+        "name": f"{kind.plural}/{name}",
+        "singularName": "",
+        "namespaced": kind.namespaced,
+        "kind": kind.name,
+        "verbs": _OTHER_VERBS.get(name, _USUAL_VERBS),
+    }
+    if other := _OTHER.get(name):
+        built |= {"group": other[0], "version": other[1], "kind": other[2]}
     return built
 
 
-def aggregated(core: bool) -> dict[str, Any]:
+def aggregated(core: bool, kinds: Kinds) -> dict[str, Any]:
     """/api or /apis with all kinds in one answer, which newer clients ask for first."""
-    names = [""] if core else groups()
+    names = [""] if core else groups(kinds)
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": "apidiscovery.k8s.io/v2",
         "metadata": {},
-        "items": [_group_discovery(name) for name in names],
+        "items": [_group_discovery(name, kinds) for name in names],
     }
 
 
-def _group_discovery(group: str) -> dict[str, Any]:
-    versions = dict.fromkeys(kind.version for kind in KINDS if kind.group == group)
+def _group_discovery(group: str, kinds: Kinds) -> dict[str, Any]:
+    versions = dict.fromkeys(kind.version for kind in kinds if kind.group == group)
     return {
         "metadata": {"name": group} if group else {},
         "versions": [
@@ -107,7 +137,7 @@ def _group_discovery(group: str) -> dict[str, Any]:
                 "version": version,
                 "freshness": "Current",
                 "resources": _discovered(
-                    kind for kind in KINDS if (kind.group, kind.version) == (group, version)
+                    kind for kind in kinds if (kind.group, kind.version) == (group, version)
                 ),
             }
             for version in versions
@@ -121,10 +151,20 @@ def _discovered(kinds: Iterable[Kind]) -> list[dict[str, Any]]:
             "resource": kind.plural,
             "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.name},
             "scope": "Namespaced" if kind.namespaced else "Cluster",
-            "singularResource": kind.name.lower(),
-            "verbs": _VERBS,
+            "singularResource": kind.singular_name,
+            "verbs": list(kind.verbs),
             "shortNames": list(kind.short),
             "categories": list(kind.categories),
+            "subresources": [_discovered_subresource(kind, name) for name in kind.subresources],
         }
         for kind in kinds
     ]
+
+
+def _discovered_subresource(kind: Kind, name: str) -> dict[str, Any]:
+    group, version, called = _OTHER.get(name, (kind.group, kind.version, kind.name))
+    return {
+        "subresource": name,
+        "responseKind": {"group": group, "version": version, "kind": called},
+        "verbs": _OTHER_VERBS.get(name, _USUAL_VERBS),
+    }

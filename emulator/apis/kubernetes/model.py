@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes import nodes, workloads
+from emulator.apis.kubernetes.cluster_state import ClusterState
+from emulator.apis.kubernetes.controllers import reconcile
 from emulator.apis.kubernetes.drafts import Draft
 from emulator.apis.kubernetes.events import event_drafts
 from emulator.apis.kubernetes.happenings import HOST_STATES, KEPT_S, Hit, happenings
+from emulator.apis.kubernetes.overlays import Overlays
 from emulator.apis.kubernetes.pods import ServerPod, pod_draft, server_pod
+from emulator.apis.kubernetes.resources import Kinds
 from emulator.apis.kubernetes.store import Derived, ObjectStore
 from emulator.world.world import World
 
@@ -24,19 +28,30 @@ _LOOK_AGAIN_S: Final = 60.0  # events grow old and incidents begin without anybo
 
 
 class ClusterObjects:
-    """All objects of one cluster."""
+    """All objects of one cluster.
+
+    Attributes:
+        store: what there is, with versions. state: the same as controllers and writes see it.
+        kinds: what may be there. cluster: GKE's view of it.
+    """
 
     def __init__(self, cloud: Cloud, cluster: Cluster) -> None:
-        self._cloud, self._cluster = cloud, cluster
+        self._cloud, self._cluster, self.cluster = cloud, cluster, cluster
+        self.kinds, self._overlays = Kinds(), Overlays()
+        self.state = ClusterState(cloud, cluster, self.kinds, self._overlays, reconcile)
         self._world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
         # Milliseconds leave room for versions of one process below those of the next.
         first = int(cloud.clock.started_at * 1000)
-        self.store = ObjectStore(self._derive, self._mark, cloud.clock.now, first)
+        self.store = ObjectStore(
+            self._derive, self._mark, cloud.clock.now, first, cloud.lock, self.state.settle
+        )
+        self.state.store = self.store
 
     def _mark(self) -> Hashable:
         self._cloud.operations.settle()
         jobs = self._cloud.operations.of("container")
-        return self._cloud.fleet.version, self._cloud.log.version, len(jobs)
+        fleet, log = self._cloud.fleet.version, self._cloud.log.version
+        return fleet, log, len(jobs), self._overlays.version
 
     def _derive(self) -> Derived:
         cloud, cluster = self._cloud, self._cluster
@@ -44,7 +59,8 @@ class ClusterObjects:
         with cloud.lock:
             hits = self._hits(now)
             states = {h.name: hit.state for hit in hits if _goes_on(hit, now) for h in hit.hosts}
-            seeds = [s for s in cloud.scenario.tiers if workloads.runs_in_gke(s)]
+            own = cluster.name == cloud.project.cluster
+            seeds = [s for s in cloud.scenario.tiers if own and workloads.runs_in_gke(s)]
             pods = {seed.name: self._pods(seed, states, now) for seed in seeds}
             drafts = [
                 *self._nodes(states),
@@ -57,7 +73,8 @@ class ClusterObjects:
             for happening in happenings(cloud, cluster, hits, now):
                 drafts += event_drafts(happening)
         due = [pod.next_at for found in pods.values() for pod, _ in found if pod.next_at]
-        return Derived(drafts, min([now + _LOOK_AGAIN_S, *due]))
+        shown = list(self._overlays.laid_over(drafts))
+        return Derived(shown, min([now + _LOOK_AGAIN_S, *due]))
 
     def _pools(self, tier: str) -> list[NodePool]:
         return [p for p in self._cluster.pools.values() if p.tier == tier]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.apis.kubernetes.resources import NAMESPACES, Kind, find_kind
+from emulator.apis.kubernetes.resources import NAMESPACES, Kind, Kinds
 from emulator.apis.kubernetes.selectors import field_selector, label_selector
 from emulator.apis.kubernetes.status import bad_request, expired, no_such_path
 from emulator.apis.kubernetes.store import Item
@@ -17,14 +17,15 @@ from emulator.apis.kubernetes.store import Item
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A kind, in one namespace or all (""), and an object's name ("" for the list)."""
+    """A kind, in one namespace or all (""), an object's name ("" for the list), a subresource."""
 
     kind: Kind
     namespace: str
     name: str
+    sub: str = ""
 
 
-def parse_target(segments: list[str]) -> Target:
+def parse_target(segments: list[str], kinds: Kinds) -> Target:
     """The target of a path below the cluster, split at its slashes.
 
     Raises:
@@ -38,20 +39,20 @@ def parse_target(segments: list[str]) -> Target:
         case _:
             raise no_such_path()
     namespace = ""
-    # /namespaces/x/pods is pods in x, but /namespaces/x is the namespace itself.
-    if len(rest) >= 3 and rest[0] == "namespaces":
+    # /namespaces/x/pods is pods in x, but /namespaces/x and its status are the namespace itself.
+    own = len(rest) == 3 and rest[2] in NAMESPACES.subresources
+    if len(rest) >= 3 and rest[0] == "namespaces" and not own:
         namespace, rest = rest[1], rest[2:]
-    if rest and rest[-1] == "status" and len(rest) == 3:
-        rest = rest[:2]
-    if len(rest) not in (1, 2):
+    if len(rest) not in (1, 2, 3):
         raise no_such_path()
-    kind = find_kind(group, version, rest[0])
+    kind = kinds.find(group, version, rest[0])
     if kind is None or (bool(namespace) and not kind.namespaced and kind is not NAMESPACES):
         raise no_such_path()
-    name = rest[1] if len(rest) == 2 else ""
-    if name and kind.namespaced and not namespace:
+    name = rest[1] if len(rest) > 1 else ""
+    sub = rest[2] if len(rest) == 3 else ""
+    if (name and kind.namespaced and not namespace) or (sub and sub not in kind.subresources):
         raise no_such_path()
-    return Target(kind, namespace, name)
+    return Target(kind, namespace, name, sub)
 
 
 @dataclass(frozen=True, slots=True)

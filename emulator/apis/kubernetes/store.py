@@ -1,7 +1,9 @@
 """One cluster's objects with their resourceVersions: kept current, listed, watched.
 
-Objects follow from fleet, clock and world (`derive`); this keeps what they were, so that a change
-gets a new version and a watch can replay it. Nothing here knows what a node or pod is.
+Some follow from fleet, clock and world (`derive`), some were put in by callers and controllers
+(`put`, `remove`); one that was put in hides one that follows under the same name. This keeps what
+they were, so that a change gets a new version and a watch can replay it, in one stream for both.
+Nothing here knows what a node or pod is.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,15 +24,16 @@ _LISTS: Final = 32  # versions of each list that a continue token can still read
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object at one version; `encoded` is its JSON."""
+    """One object at one version; `encoded` is its JSON, `stored` whether it was put in."""
 
     kind: Kind
     namespace: str
     name: str
     version: int
     fingerprint: Hashable
-    body: Mapping[str, Any]
+    body: dict[str, Any]
     encoded: bytes
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,9 @@ class ObjectStore:
         derive: what there should be now. changed: equal as long as `derive` would say the same,
             apart from the passing of time. now: Unix seconds.
         first_version: of the first objects; greater than any of an earlier process.
+        lock: guards it all; its own if none is given.
+        settle: called once what follows is current, with whether anything of it changed; puts in
+            what controllers then make.
     """
 
     def __init__(
@@ -70,9 +76,13 @@ class ObjectStore:
         changed: Callable[[], Hashable],
         now: Callable[[], float],
         first_version: int,
+        lock: threading.RLock | None = None,
+        settle: Callable[[bool], None] | None = None,
     ) -> None:
         self._derive, self._changed, self._now = derive, changed, now
-        self._lock = threading.RLock()
+        self._settle = settle
+        self._settling = False
+        self._lock = lock or threading.RLock()
         self._version = first_version
         self._lists: dict[Kind, Listing] = {}
         self._past: dict[Kind, dict[int, Listing]] = {}
@@ -81,16 +91,88 @@ class ObjectStore:
         self._mark: Hashable = object()
         self._valid_until = 0.0
         self._started = False
+        self._put = 0
+        # What follows from the fleet, but was put in under the same name.
+        self._hidden: set[tuple[Kind, Key]] = set()
+        self._latest: dict[Kind, int] = {}
 
     def refresh(self) -> int:
         """Bring all up to date; returns the version then in force. Cheap when nothing changed."""
         with self._lock:
-            mark = self._changed()
-            if mark != self._mark or self._now() >= self._valid_until:
-                derived = self._derive()
-                self._apply(derived.drafts)
-                self._mark, self._valid_until = mark, derived.valid_until
+            if self._settling:
+                return self._version
+            self._settling = True
+            try:
+                changed = self._follow()
+                if self._settle is not None:
+                    self._settle(changed)
+                    self._follow()
+            finally:
+                self._settling = False
             return self._version
+
+    def _follow(self) -> bool:
+        """Derive anew if that may say something new; whether it did."""
+        mark, before = self._changed(), self._version
+        if mark != self._mark or self._now() >= self._valid_until:
+            derived = self._derive()
+            self._apply(derived.drafts)
+            self._mark, self._valid_until = mark, derived.valid_until
+        return self._version != before
+
+    @property
+    def version(self) -> int:
+        """Of the last change, without looking for newer ones."""
+        return self._version
+
+    def peek(self, kind: Kind) -> Listing:
+        """Objects of a kind as they were last seen; not to be changed."""
+        return self._lists.get(kind, {})
+
+    def stored(self) -> bool:
+        """Whether anything was put in."""
+        return self._put > 0
+
+    def put(self, kind: Kind, namespace: str, name: str, body: dict[str, Any]) -> Item:
+        """Add an object, or take it in another's place; sets its resourceVersion."""
+        with self._lock:
+            key = (namespace, name)
+            listing = self._lists.get(kind, {})
+            old = listing.get(key)
+            draft = Draft(kind, namespace, name, None, lambda: body)
+            item = self._make(draft, stored=True)
+            fresh = {**listing, key: item}
+            if old is None:
+                fresh = dict(sorted(fresh.items()))
+            self._lists = {**self._lists, kind: fresh}
+            if old is None or not old.stored:
+                self._put += 1
+            if old is not None and not old.stored:
+                self._hidden.add((kind, key))
+            self._note("ADDED" if old is None else "MODIFIED", item, old)
+            return item
+
+    def remove(self, kind: Kind, namespace: str, name: str) -> Item | None:
+        """Take out what was put in; what follows under its name shows again."""
+        with self._lock:
+            listing = self._lists.get(kind, {})
+            old = listing.get((namespace, name))
+            if old is None or not old.stored:
+                return None
+            fresh = {key: item for key, item in listing.items() if key != (namespace, name)}
+            self._lists = {**self._lists, kind: fresh}
+            self._put -= 1
+            self._version += 1
+            gone = _at(old, self._version)
+            self._note("DELETED", gone, old)
+            if (kind, (namespace, name)) in self._hidden:
+                self._hidden.discard((kind, (namespace, name)))
+                self.forget()
+            return gone
+
+    def forget(self) -> None:
+        """Derive anew at the next look, whatever the marks say."""
+        self._mark = object()
 
     def list(self, kind: Kind, version: int | None = None) -> tuple[int, Listing] | None:
         """(version, objects) now or at an earlier version; None when that is forgotten."""
@@ -108,6 +190,8 @@ class ObjectStore:
             self.refresh()
             if version < self._oldest:
                 return None
+            if self._latest.get(kind, 0) <= version:
+                return []
             return [c for c in self._history if c.version > version and c.item.kind is kind]
 
     def _keep(self, kind: Kind, version: int) -> None:
@@ -118,15 +202,22 @@ class ObjectStore:
 
     def _apply(self, drafts: Iterable[Draft]) -> None:
         first, self._started = not self._started, True
-        fresh: dict[Kind, Listing] = {}
+        fresh = self._stored_lists()
         for draft in drafts:
             key = (draft.namespace, draft.name)
             old = self._lists.get(draft.kind, {}).get(key)
+            if old is not None and old.stored:
+                self._hidden.add((draft.kind, key))
+                continue
             if old is not None and old.fingerprint == draft.fingerprint:
                 fresh.setdefault(draft.kind, {})[key] = old
                 continue
             item = self._make(draft)
             fresh.setdefault(draft.kind, {})[key] = item
+            if not first and old is not None and _uid(old) != _uid(item):
+                self._note("DELETED", _at(old, self._version), old)
+                item, old = self._make(draft), None
+                fresh[draft.kind][key] = item
             if not first:
                 self._note("ADDED" if old is None else "MODIFIED", item, old)
         for kind, listing in self._lists.items():
@@ -138,21 +229,36 @@ class ObjectStore:
         if first:
             self._oldest = self._version
 
-    def _make(self, draft: Draft) -> Item:
+    def _stored_lists(self) -> dict[Kind, Listing]:
+        if not self._put:
+            return {}
+        return {
+            kind: found
+            for kind, listing in self._lists.items()
+            if (found := {key: item for key, item in listing.items() if item.stored})
+        }
+
+    def _make(self, draft: Draft, stored: bool = False) -> Item:
         self._version += 1
-        body = draft.make()
-        return _encode(draft, body, self._version)
+        return _encode(draft, draft.make(), self._version, stored)
 
     def _note(self, change: str, item: Item, before: Item | None) -> None:
         if len(self._history) == self._history.maxlen:
             self._oldest = self._history[0].version
+        self._latest[item.kind] = item.version
         self._history.append(Change(item.version, change, item, before))
 
 
-def _encode(draft: Draft, body: dict[str, Any], version: int) -> Item:
+def _encode(draft: Draft, body: dict[str, Any], version: int, stored: bool) -> Item:
     body["metadata"]["resourceVersion"] = str(version)
     encoded = json.dumps(body, separators=(",", ":")).encode()
-    return Item(draft.kind, draft.namespace, draft.name, version, draft.fingerprint, body, encoded)
+    return Item(
+        draft.kind, draft.namespace, draft.name, version, draft.fingerprint, body, encoded, stored
+    )
+
+
+def _uid(item: Item) -> object:
+    return item.body["metadata"].get("uid")
 
 
 def _at(item: Item, version: int) -> Item:

@@ -42,7 +42,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 def table_rows(kind: Kind, items: Iterable[Item], now: float, include: str) -> list[dict[str, Any]]:
     """Rows; `include` says what of the object comes along: Metadata, Object or None."""
-    cells = _CELLS[kind]
+    cells = _CELLS.get(kind, _plain)
     rows: list[dict[str, Any]] = []
     for item in items:
         row: dict[str, Any] = {"cells": cells(item.body, now)}
