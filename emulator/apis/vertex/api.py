@@ -1,6 +1,7 @@
 """Handlers of google.cloud.aiplatform.v1's EndpointService and ModelService: the reads.
 
-Writes stand in model_writes.py, endpoint_writes.py and deployments.py.
+Writes stand in model_writes.py, versions.py, endpoint_writes.py and deployments.py; predictions in
+prediction.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from google.cloud.aiplatform_v1.types import (
 
 from emulator.apis.vertex import messages
 from emulator.apis.vertex.deployments import Deployments
-from emulator.apis.vertex.model_writes import ModelWrites
+from emulator.apis.vertex.versions import Versions
 from emulator.wire.call import Call
 
 
@@ -35,7 +36,7 @@ class EndpointService(Deployments):
         return messages.endpoint_message(self._cloud.project, self.endpoint(request.name))
 
 
-class ModelService(ModelWrites):
+class ModelService(Versions):
     """The model registry."""
 
     def list_models(
@@ -43,11 +44,12 @@ class ModelService(ModelWrites):
     ) -> model_service.ListModelsResponse:
         project = self._cloud.project
         found = [
-            messages.model_message(project, self._state, m) for m in self._state.models.values()
+            messages.model_message(project, self._state, m, m.default)
+            for m in self._state.models.values()
         ]
         shown, token = self.select(request, found)
         return model_service.ListModelsResponse(models=shown, next_page_token=token)
 
     def get_model(self, request: model_service.GetModelRequest, call: Call) -> model.Model:
-        found = self.model(request.name)
-        return messages.model_message(self._cloud.project, self._state, found)
+        found, version = self.version(request.name)
+        return messages.model_message(self._cloud.project, self._state, found, version)

@@ -11,6 +11,7 @@ from google.cloud.aiplatform_v1.types import endpoint, endpoint_service
 from google.longrunning import operations_pb2
 
 from core import tpu
+from emulator.apis.compute.catalogue import region_of
 from emulator.apis.gke.lifecycle import machine
 from emulator.apis.vertex import messages
 from emulator.apis.vertex.endpoint_writes import EndpointWrites, check_split, touch
@@ -36,7 +37,7 @@ class Deployments(EndpointWrites):
         with self._cloud.lock:
             kept = self.endpoint(request.endpoint)
             path = self._idle(kept)
-            made = self._new(request.deployed_model)
+            made = self._new(kept, request.deployed_model)
             if made.id in kept.deployments:
                 raise ApiError("ALREADY_EXISTS", f"DeployedModel '{made.id}' already exists.")
             given = dict(request.traffic_split)
@@ -60,7 +61,7 @@ class Deployments(EndpointWrites):
             return self.begin(
                 path, DEPLOY_S, effect, told,
                 lambda: endpoint_service.DeployModelResponse(
-                    deployed_model=messages.deployed_message(self._cloud.project, made)
+                    deployed_model=messages.deployed_message(self._cloud.project, kept.region, made)
                 ),
             )  # fmt: skip
 
@@ -117,7 +118,7 @@ class Deployments(EndpointWrites):
             least = asked.min_replica_count if "min_replica_count" in mask else now.replicas
             most = asked.max_replica_count if "max_replica_count" in mask else now.most
             most = max(most, least) if "max_replica_count" not in mask else most
-            self._check_replicas(least, most or least, now.machine_type, now)
+            self._check_replicas(kept.region, least, most or least, now.machine_type, now)
 
             def effect() -> None:
                 before, now.replicas, now.most = now.replicas, least, most
@@ -132,31 +133,40 @@ class Deployments(EndpointWrites):
             return self.begin(
                 path, MUTATE_S, effect, told,
                 lambda: endpoint_service.MutateDeployedModelResponse(
-                    deployed_model=messages.deployed_message(self._cloud.project, now)
+                    deployed_model=messages.deployed_message(self._cloud.project, kept.region, now)
                 ),
             )  # fmt: skip
 
-    def _new(self, asked: endpoint.DeployedModel) -> Deployment:
+    def _new(self, kept: VertexEndpoint, asked: endpoint.DeployedModel) -> Deployment:
         """The deployment that a request describes."""
-        uploaded = self.model(asked.model)
+        uploaded, version = self.version(asked.model, "deployed_model.model")
+        if uploaded.region != kept.region:
+            raise invalid(
+                f"Model '{asked.model}' is not in {kept.region}, the endpoint's region; copy it "
+                "there first.",
+                field="deployed_model.model",
+            )
         if "dedicated_resources" not in asked:
             raise invalid(
                 "'dedicated_resources' must be set for a model with a custom container.",
                 field="deployed_model.dedicated_resources",
             )
         resources = asked.dedicated_resources
-        name, topology = check_machine(resources.machine_spec)
+        name, topology = check_machine(resources.machine_spec, kept.region)
         most = resources.max_replica_count or resources.min_replica_count
-        self._check_replicas(resources.min_replica_count, most, name, None)
+        self._check_replicas(kept.region, resources.min_replica_count, most, name, None)
         number = asked.id or self.new_id("deployment")
         if asked.id and not (asked.id.isascii() and asked.id.isdigit() and len(asked.id) <= 10):
             raise invalid(f"Invalid deployed model ID '{asked.id}'.", field="deployed_model.id")
         return Deployment(
-            number, uploaded.id, asked.display_name or uploaded.display_name, name, topology,
+            number, uploaded.id, asked.display_name or version.display_name, name, topology,
             resources.min_replica_count, self._cloud.clock.now(), most, given=asked,
+            version=version.id,
         )  # fmt: skip
 
-    def _check_replicas(self, least: int, most: int, name: str, own: Deployment | None) -> None:
+    def _check_replicas(
+        self, region: str, least: int, most: int, name: str, own: Deployment | None
+    ) -> None:
         if least < 1:
             raise invalid("min_replica_count must be at least 1.", field="min_replica_count")
         if most < least:
@@ -168,7 +178,7 @@ class Deployments(EndpointWrites):
             d.replicas
             for e in self._state.endpoints.values()
             for d in e.deployments.values()
-            if d.machine_type == name and d is not own
+            if e.region == region and d.machine_type == name and d is not own
         )
         if used + most > QUOTA_REPLICAS:
             raise ApiError(
@@ -194,7 +204,7 @@ class Deployments(EndpointWrites):
         return path
 
 
-def check_machine(spec: Any) -> tuple[str, str]:
+def check_machine(spec: Any, region: str) -> tuple[str, str]:
     """(machine type, topology) of a legal machine; TPUs are single-host, GPUs are not emulated.
 
     Raises:
@@ -215,6 +225,8 @@ def check_machine(spec: Any) -> tuple[str, str]:
             return name, ""
         raise invalid(f"Machine type '{name}' is not supported.", field=field)
     generation, chips = found
+    if not any(region_of(zone) == region for zone in generation.zones):
+        raise invalid(f"Machine type '{name}' is not available in {region}.", field=field)
     own = next(t for t in tpu.legal_topologies(generation) if tpu.chips(t) == chips)
     topology = spec.tpu_topology
     if topology != own:

@@ -49,11 +49,11 @@ class EndpointWrites(Registry):
                 self._cloud.clock.now(), given=asked,
             )  # fmt: skip
             path = messages.endpoint_path(self._cloud.project, made)
-            if number in self._state.endpoints:
+            if (region, number) in self._state.endpoints:
                 raise ApiError("ALREADY_EXISTS", f"The Endpoint '{path}' already exists.")
 
             def effect() -> None:
-                self._state.endpoints[number] = made
+                self._state.endpoints[region, number] = made
                 self._cloud.changed("endpoint.created", path, made.tier)
 
             told = endpoint_service.CreateEndpointOperationMetadata(generic_metadata=self.told())
@@ -95,7 +95,7 @@ class EndpointWrites(Registry):
                 raise failed_precondition(f"Endpoint {path} has an operation that still runs.")
 
             def effect() -> None:
-                self._state.endpoints.pop(kept.id, None)
+                self._state.endpoints.pop((kept.region, kept.id), None)
                 self._cloud.changed("endpoint.deleted", path, kept.tier)
 
             return self.begin(path, CREATE_S, effect, deletion(self.told()), None)

@@ -10,7 +10,11 @@ from google.cloud.aiplatform_v1.types import operation as operation_types
 from google.longrunning import operations_pb2
 from google.protobuf import json_format
 
+from emulator.apis.compute.model import state_of
+from emulator.apis.vertex import messages
 from emulator.apis.vertex.model import (
+    Deployment,
+    ModelVersion,
     UploadedModel,
     VertexEndpoint,
     VertexState,
@@ -19,7 +23,7 @@ from emulator.apis.vertex.model import (
 )
 from emulator.context import Cloud
 from emulator.wire.codec import plain
-from emulator.wire.errors import ApiError
+from emulator.wire.errors import ApiError, invalid
 from emulator.wire.filters import compile_filter
 from emulator.wire.longrunning import LongRunning, operation_message
 from emulator.wire.masks import show
@@ -46,10 +50,13 @@ class Registry(LongRunning):
         return parts
 
     def select(self, request: Any, items: Sequence[M]) -> tuple[list[M], str]:
+        """One page of the items that are in the request's region and pass its filter."""
+        region = self.parts(PARENT, request.parent, "parent")["location"]
+        here = [i for i in items if region in ("-", getattr(i, "name", "").split("/")[3])]
+        return self.chosen(request, request.parent, here)
+
+    def chosen(self, request: Any, scope: str, items: Sequence[M]) -> tuple[list[M], str]:
         """One page of the items that pass the request's filter, in its order, masked."""
-        parts = self.parts(PARENT, request.parent, "parent")
-        if parts["location"] not in (self._cloud.project.region, "-"):
-            return [], ""
         accept = compile_filter(request.filter)
         kept = [i for i in items if accept(_as_dict(i))]
         key, _, direction = request.order_by.partition(" ")
@@ -58,35 +65,58 @@ class Registry(LongRunning):
             kept.sort(key=lambda i: str(_as_dict(i).get(name, "")), reverse=direction == "desc")
         shown, token = page(
             kept, request.page_size, request.page_token,
-            scope=f"{request.parent}|{request.filter}|{request.order_by}", default=100, most=1000,
+            scope=f"{scope}|{request.filter}|{request.order_by}", default=100, most=1000,
         )  # fmt: skip
         mask = type(request).pb(request).read_mask
         return [show(i, mask) for i in shown], token
 
-    def endpoint(self, name: str) -> VertexEndpoint:
+    def endpoint(self, name: str, field: str = "name") -> VertexEndpoint:
         """The endpoint of that name; NOT_FOUND without."""
-        parts = self.parts(f"{PARENT}/endpoints/{{endpoint}}", name)
-        found = self._state.endpoints.get(parts["endpoint"])
-        if found is None or found.region != parts["location"]:
+        parts = self.parts(f"{PARENT}/endpoints/{{endpoint}}", name, field)
+        found = self._state.endpoints.get((parts["location"], parts["endpoint"]))
+        if found is None:
             raise missing("Endpoint", name)
         return found
 
-    def model(self, name: str) -> UploadedModel:
-        """The model of that name, with or without a version; NOT_FOUND without."""
-        parts = self.parts(f"{PARENT}/models/{{model}}", name)
-        found = self._state.models.get(parts["model"].partition("@")[0])
-        if found is None or parts["location"] != self._cloud.project.region:
+    def version(self, name: str, field: str = "name") -> tuple[UploadedModel, ModelVersion]:
+        """The model of that name and the version: @number, @alias, else the default.
+
+        Raises:
+            ApiError: NOT_FOUND: there is no such model or version.
+        """
+        parts = self.parts(f"{PARENT}/models/{{model}}", name, field)
+        number, _, wanted = parts["model"].partition("@")
+        found = self._state.models.get((parts["location"], number))
+        if found is None:
             raise missing("Model", name)
-        return found
+        if not wanted:
+            return found, found.default
+        for version in found.versions.values():
+            if wanted == version.id or wanted in version.aliases:
+                return found, version
+        raise missing("Model version", name)
+
+    def container(self, endpoint: VertexEndpoint, deployed: Deployment) -> Any:
+        """The serving container of a deployed model."""
+        kept = self._state.models.get((endpoint.region, deployed.model))
+        version = kept.versions.get(deployed.version) if kept else None
+        if version is None or version.given is None:
+            return messages.model_container_spec(self._cloud.project)
+        return version.given.container_spec
+
+    def name_of(self, endpoint: VertexEndpoint, deployed: Deployment) -> str:
+        """The display name of the model that is deployed."""
+        kept = self._state.models.get((endpoint.region, deployed.model))
+        version = kept.versions.get(deployed.version) if kept else None
+        return version.display_name if version else deployed.display_name
 
     def begin(
         self, target: str, seconds: float, effect: Callable[[], None], metadata: Any, response: Any
     ) -> operations_pb2.Operation:
         """Begin an operation on a resource, named as Vertex names them."""
-        count = len(self._cloud.operations.of("aiplatform"))
-        number = numeric_id("operation", str(self._cloud.seed), target, str(count))
-        project = self._cloud.project
-        name = f"projects/{project.number}/locations/{project.region}/operations/{number}"
+        number = self.new_id("operation")
+        region = target.split("/")[3]
+        name = f"projects/{self._cloud.project.number}/locations/{region}/operations/{number}"
         data: dict[str, Any] = {"metadata": metadata}
         if response is not None:
             data["response"] = response
@@ -102,11 +132,8 @@ class Registry(LongRunning):
     def region(self, parent: str) -> str:
         """The region of a parent in which something is to be made."""
         region = self.parts(PARENT, parent, "parent")["location"]
-        if region != self._cloud.project.region:
-            raise ApiError(
-                "UNIMPLEMENTED",
-                f"The emulator's Vertex AI serves {self._cloud.project.region}, not {region}.",
-            )
+        if region not in state_of(self._cloud).of("regions", "global"):
+            raise invalid(f"Location {region} is not supported.", field="parent")
         return region
 
     def new_id(self, kind: str) -> str:

@@ -8,7 +8,13 @@ from typing import Any, Final
 from google.cloud.aiplatform_v1.types import endpoint as endpoint_types
 from google.cloud.aiplatform_v1.types import machine_resources, model
 
-from emulator.apis.vertex.model import Deployment, UploadedModel, VertexEndpoint, VertexState
+from emulator.apis.vertex.model import (
+    Deployment,
+    ModelVersion,
+    UploadedModel,
+    VertexEndpoint,
+    VertexState,
+)
 from emulator.scenario import TIER_LABEL, Project
 from emulator.wire.etags import etag_of
 
@@ -27,9 +33,9 @@ def endpoint_path(project: Project, endpoint: VertexEndpoint) -> str:
     return f"projects/{project.number}/locations/{endpoint.region}/endpoints/{endpoint.id}"
 
 
-def model_path(project: Project, model_id: str) -> str:
+def model_path(project: Project, region: str, model_id: str) -> str:
     """A model's name."""
-    return f"projects/{project.number}/locations/{project.region}/models/{model_id}"
+    return f"projects/{project.number}/locations/{region}/models/{model_id}"
 
 
 def endpoint_message(project: Project, endpoint: VertexEndpoint) -> endpoint_types.Endpoint:
@@ -41,7 +47,9 @@ def endpoint_message(project: Project, endpoint: VertexEndpoint) -> endpoint_typ
         **extra,
         name=endpoint_path(project, endpoint),
         display_name=endpoint.display_name,
-        deployed_models=[deployed_message(project, d) for d in endpoint.deployments.values()],
+        deployed_models=[
+            deployed_message(project, endpoint.region, d) for d in endpoint.deployments.values()
+        ],
         traffic_split=endpoint.traffic,
         etag=etag_of(endpoint.id, endpoint.revision),
         labels=labels if given is None else dict(given.labels),
@@ -61,14 +69,16 @@ def _chosen(given: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {n: getattr(given, n) for n in names if n in given and getattr(given, n)}
 
 
-def deployed_message(project: Project, deployment: Deployment) -> endpoint_types.DeployedModel:
+def deployed_message(
+    project: Project, region: str, deployment: Deployment
+) -> endpoint_types.DeployedModel:
     """A deployed model with its replicas."""
     given = deployment.given
     account = f"hw-nodes@{project.id}.iam.gserviceaccount.com"
     return endpoint_types.DeployedModel(
         id=deployment.id,
-        model=model_path(project, deployment.model),
-        model_version_id="1",
+        model=model_path(project, region, deployment.model),
+        model_version_id=deployment.version,
         display_name=deployment.display_name,
         create_time=_time(deployment.created_at),
         dedicated_resources=machine_resources.DedicatedResources(
@@ -86,27 +96,29 @@ def deployed_message(project: Project, deployment: Deployment) -> endpoint_types
     )
 
 
-def model_message(project: Project, state: VertexState, uploaded: UploadedModel) -> model.Model:
-    """A model of the registry with references to where it is deployed."""
-    given = uploaded.given
+def model_message(
+    project: Project, state: VertexState, uploaded: UploadedModel, version: ModelVersion
+) -> model.Model:
+    """A version of a model with references to where it is deployed."""
+    given = version.given
     if given is None:
         chosen: dict[str, Any] = {
             "container_spec": model_container_spec(project),
-            "artifact_uri": f"gs://{project.id}-weights/{uploaded.display_name.lower()}",
+            "artifact_uri": f"gs://{project.id}-weights/{version.display_name.lower()}",
             "labels": {TIER_LABEL: uploaded.tier} if uploaded.tier else {},
         }
     else:
         chosen = _chosen(given, _MODEL_FIELDS)
     return model.Model(
         **chosen,
-        name=model_path(project, uploaded.id),
-        version_id="1",
-        version_aliases=["default"],
-        display_name=uploaded.display_name,
+        name=model_path(project, uploaded.region, uploaded.id),
+        version_id=version.id,
+        version_aliases=version.aliases,
+        display_name=version.display_name,
         create_time=_time(uploaded.created_at),
-        update_time=_time(uploaded.updated_at or uploaded.created_at),
-        version_create_time=_time(uploaded.created_at),
-        version_update_time=_time(uploaded.created_at),
+        update_time=_time(version.updated_at or version.created_at),
+        version_create_time=_time(version.created_at),
+        version_update_time=_time(version.updated_at or version.created_at),
         supported_deployment_resources_types=[
             model.Model.DeploymentResourcesType.DEDICATED_RESOURCES
         ],
@@ -114,9 +126,9 @@ def model_message(project: Project, state: VertexState, uploaded: UploadedModel)
             {"endpoint": endpoint_path(project, e), "deployed_model_id": d.id}
             for e in state.endpoints.values()
             for d in e.deployments.values()
-            if d.model == uploaded.id
+            if (e.region, d.model, d.version) == (uploaded.region, uploaded.id, version.id)
         ],
-        etag=etag_of(uploaded.id, uploaded.revision) if given else etag_of(uploaded.id),
+        etag=etag_of(uploaded.id, version.id, version.revision),
     )
 
 
@@ -125,7 +137,7 @@ def model_container_spec(project: Project) -> model.ModelContainerSpec:
     return model.ModelContainerSpec(
         image_uri=_IMAGE.format(project=project.id),
         ports=[model.Port(container_port=8080)],
-        predict_route="/generate",
+        predict_route="/v1/predict",
         health_route="/health",
     )
 

@@ -1,4 +1,4 @@
-"""Vertex's state: models, endpoints, and the replicas of each deployed model.
+"""Vertex's state: models with versions, endpoints, and the replicas of each deployed model.
 
 Vertex makes its own nodes for them; they are in no GKE pool and on no TPU node list.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from core import tpu
 from emulator.context import Cloud
 from emulator.scenario import TierSeed
+
+DEFAULT_ALIAS: Final = "default"
+Key = tuple[str, str]
 
 
 def numeric_id(*parts: str) -> str:
@@ -21,20 +24,47 @@ def numeric_id(*parts: str) -> str:
 
 
 @dataclass(slots=True)
-class UploadedModel:
-    """One model of the registry.
+class ModelVersion:
+    """One version of a model.
 
     Attributes:
         given: the Model of a caller's request; None for the scenario's.
+        aliases: names for it beside its number; one version of a model is "default".
     """
 
     id: str
     display_name: str
-    tier: str
     created_at: float
     given: Any = None
     updated_at: float = 0.0
     revision: int = 0
+    aliases: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class UploadedModel:
+    """One model of a region's registry with its versions by number."""
+
+    id: str
+    region: str
+    tier: str
+    created_at: float
+    versions: dict[str, ModelVersion] = field(default_factory=dict)
+    newest: int = 0
+
+    @property
+    def default(self) -> ModelVersion:
+        """The version that the model's bare name means."""
+        return next(v for v in self.versions.values() if DEFAULT_ALIAS in v.aliases)
+
+    def add(self, made: ModelVersion) -> ModelVersion:
+        """Keep a version; its aliases are no other's any more, and the first is the default."""
+        if not self.versions and DEFAULT_ALIAS not in made.aliases:
+            made.aliases.insert(0, DEFAULT_ALIAS)
+        for other in self.versions.values():
+            other.aliases = [a for a in other.aliases if a not in made.aliases]
+        self.versions[made.id] = made
+        return made
 
 
 @dataclass(slots=True)
@@ -50,6 +80,7 @@ class Deployment:
     created_at: float
     most: int = 0
     given: Any = None
+    version: str = "1"
 
 
 @dataclass(slots=True)
@@ -74,11 +105,11 @@ class VertexEndpoint:
 
 @dataclass
 class VertexState:
-    """All of it, by id; `serial` counts what callers made, ids follow from it."""
+    """All of it, by region and id; `serial` counts what callers made, ids follow from it."""
 
     serial: int = 0
-    models: dict[str, UploadedModel] = field(default_factory=dict)
-    endpoints: dict[str, VertexEndpoint] = field(default_factory=dict)
+    models: dict[Key, UploadedModel] = field(default_factory=dict)
+    endpoints: dict[Key, VertexEndpoint] = field(default_factory=dict)
 
 
 def initial_state(cloud: Cloud) -> VertexState:
@@ -91,7 +122,8 @@ def initial_state(cloud: Cloud) -> VertexState:
 
 
 def _add(state: VertexState, seed: TierSeed, region: str, created: float) -> None:
-    model = UploadedModel(numeric_id("model", seed.name), seed.model.name, seed.name, created)
+    model = UploadedModel(numeric_id("model", seed.name), region, seed.name, created, newest=1)
+    model.add(ModelVersion("1", seed.model.name, created))
     deployment = Deployment(
         id=numeric_id("deployment", seed.name),
         model=model.id,
@@ -110,5 +142,5 @@ def _add(state: VertexState, seed: TierSeed, region: str, created: float) -> Non
         deployments={deployment.id: deployment},
         traffic={deployment.id: 100},
     )
-    state.models[model.id] = model
-    state.endpoints[endpoint.id] = endpoint
+    state.models[region, model.id] = model
+    state.endpoints[region, endpoint.id] = endpoint

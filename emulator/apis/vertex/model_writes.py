@@ -1,4 +1,4 @@
-"""Models of the registry uploaded, changed and deleted."""
+"""Models of the registry uploaded, copied, changed and deleted; versions.py has their versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from google.longrunning import operations_pb2
 
 from emulator.apis.vertex import messages
 from emulator.apis.vertex.lookup import Registry
-from emulator.apis.vertex.model import UploadedModel
+from emulator.apis.vertex.model import DEFAULT_ALIAS, ModelVersion, UploadedModel
 from emulator.scenario import TIER_LABEL
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, failed_precondition, invalid
@@ -19,8 +19,10 @@ from emulator.wire.etags import check_etag
 from emulator.wire.masks import merge
 
 UPLOAD_S: Final = 60.0
+COPY_S: Final = 180.0
 DELETE_S: Final = 20.0
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+ALIAS: Final = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _CHANGEABLE: Final = {"display_name", "description", "version_description", "labels"}
 
 
@@ -30,12 +32,10 @@ class ModelWrites(Registry):
     def upload_model(
         self, request: model_service.UploadModelRequest, call: Call
     ) -> operations_pb2.Operation:
-        """Begin to enter a model."""
+        """Begin to enter a model, or with parent_model another version of one."""
         asked = request.model
         with self._cloud.lock:
-            self.region(request.parent)
-            if request.parent_model:
-                raise ApiError("UNIMPLEMENTED", "The emulator keeps one version of each model.")
+            region = self.region(request.parent)
             check_display_name(asked.display_name, "model")
             if not asked.container_spec.image_uri:
                 raise invalid("container_spec.image_uri must be set.", field="model.container_spec")
@@ -44,68 +44,125 @@ class ModelWrites(Registry):
                     f"Invalid Google Cloud Storage URI '{asked.artifact_uri}'.",
                     field="model.artifact_uri",
                 )
-            number = request.model_id or self.new_id("model")
+            aliases = list(asked.version_aliases)
+            check_aliases(aliases)
+            home = self._home(
+                region, request.parent_model, request.model_id, dict(asked.labels).get(TIER_LABEL)
+            )
+            made = ModelVersion(
+                str(home.newest), asked.display_name, self._cloud.clock.now(), given=asked,
+                aliases=aliases,
+            )  # fmt: skip
+            path = messages.model_path(self._cloud.project, region, home.id)
+            told = model_service.UploadModelOperationMetadata(generic_metadata=self.told())
+            answer = model_service.UploadModelResponse(model=path, model_version_id=made.id)
+            return self.begin(path, UPLOAD_S, self._entry(home, made, path), told, answer)
+
+    def copy_model(
+        self, request: model_service.CopyModelRequest, call: Call
+    ) -> operations_pb2.Operation:
+        """Begin to copy a version into a region, as a new model or a version of one there."""
+        with self._cloud.lock:
+            region = self.region(request.parent)
+            source, version = self.version(request.source_model, "source_model")
+            if request.model_id and request.parent_model:
+                raise invalid("model_id and parent_model exclude each other.", field="model_id")
+            home = self._home(region, request.parent_model, request.model_id, source.tier)
+            made = ModelVersion(
+                str(home.newest), version.display_name, self._cloud.clock.now(),
+                given=messages.model_message(
+                    self._cloud.project, self._state, source, version
+                ),
+            )  # fmt: skip
+            path = messages.model_path(self._cloud.project, region, home.id)
+            told = model_service.CopyModelOperationMetadata(generic_metadata=self.told())
+            answer = model_service.CopyModelResponse(model=path, model_version_id=made.id)
+            return self.begin(path, COPY_S, self._entry(home, made, path), told, answer)
+
+    def _home(self, region: str, parent: str, number: str, tier: str | None) -> UploadedModel:
+        """The model that a new version belongs to: the parent's, or a new one; its number taken."""
+        if parent:
+            home, _ = self.version(parent, "parent_model")
+            if home.region != region:
+                raise invalid(f"Model '{parent}' is not in {region}.", field="parent_model")
+        else:
+            number = number or self.new_id("model")
             if not _ID.fullmatch(number):
                 raise invalid(f"Invalid model ID '{number}'.", field="model_id")
-            if number in self._state.models:
-                path = messages.model_path(self._cloud.project, number)
+            path = messages.model_path(self._cloud.project, region, number)
+            coming = self._cloud.operations.running_on("aiplatform", path)
+            if coming or (region, number) in self._state.models:
                 raise ApiError("ALREADY_EXISTS", f"The Model '{path}' already exists.")
-            labels = dict(asked.labels)
-            made = UploadedModel(
-                number, asked.display_name, labels.get(TIER_LABEL, ""), self._cloud.clock.now(),
-                given=asked,
-            )  # fmt: skip
-            return self._enter(made)
+            home = UploadedModel(number, region, tier or "", self._cloud.clock.now())
+        home.newest += 1
+        return home
 
-    def _enter(self, made: UploadedModel) -> operations_pb2.Operation:
-        path = messages.model_path(self._cloud.project, made.id)
-
+    def _entry(self, home: UploadedModel, made: ModelVersion, path: str) -> Any:
         def effect() -> None:
-            self._state.models[made.id] = made
-            self._cloud.changed("registry.model.uploaded", path, made.tier)
+            kept = self._state.models.setdefault((home.region, home.id), home)
+            kept.add(made)
+            self._cloud.changed("registry.model.uploaded", path, home.tier)
 
-        told = model_service.UploadModelOperationMetadata(generic_metadata=self.told())
-        answer = model_service.UploadModelResponse(model=path, model_version_id="1")
-        return self.begin(path, UPLOAD_S, effect, told, answer)
+        return effect
 
     def update_model(self, request: model_service.UpdateModelRequest, call: Call) -> model.Model:
-        """Change name, description or labels, at once."""
+        """Change a version's name, description or labels, at once."""
         with self._cloud.lock:
-            kept = self.model(request.model.name)
-            current = messages.model_message(self._cloud.project, self._state, kept)
+            kept, version = self.version(request.model.name)
+            current = messages.model_message(self._cloud.project, self._state, kept, version)
             check_etag(request.model.etag, current.etag)
             mask = model_service.UpdateModelRequest.pb(request).update_mask
             after = merge(request.model, mask, current)
             refuse_others(list(mask.paths), _CHANGEABLE)
             check_display_name(after.display_name, "model")
-            kept.given, kept.display_name = after, after.display_name
-            kept.revision += 1
-            kept.updated_at = self._cloud.clock.now()
-            return messages.model_message(self._cloud.project, self._state, kept)
+            version.given, version.display_name = after, after.display_name
+            version.revision += 1
+            version.updated_at = self._cloud.clock.now()
+            return messages.model_message(self._cloud.project, self._state, kept, version)
 
     def delete_model(
         self, request: model_service.DeleteModelRequest, call: Call
     ) -> operations_pb2.Operation:
-        """Begin to delete a model that is deployed nowhere."""
+        """Begin to delete a model, with all versions, that is deployed nowhere."""
         with self._cloud.lock:
-            kept = self.model(request.name)
-            used = [
-                e for e in self._state.endpoints.values()
-                if any(d.model == kept.id for d in e.deployments.values())
-            ]  # fmt: skip
-            if used:
-                path = messages.endpoint_path(self._cloud.project, used[0])
-                raise failed_precondition(
-                    f"The Model \"{request.name}\" is deployed at the Endpoint '{path}'. Please "
-                    "undeploy it before deleting it."
+            if "@" in request.name:
+                raise invalid(
+                    f"'{request.name}' names a version; use DeleteModelVersion.", field="name"
                 )
-            path = messages.model_path(self._cloud.project, kept.id)
+            kept, _ = self.version(request.name)
+            self.check_unused(kept, None)
+            path = messages.model_path(self._cloud.project, kept.region, kept.id)
 
             def effect() -> None:
-                self._state.models.pop(kept.id, None)
+                self._state.models.pop((kept.region, kept.id), None)
                 self._cloud.changed("registry.model.deleted", path, kept.tier)
 
             return self.begin(path, DELETE_S, effect, deletion(self.told()), None)
+
+    def check_unused(self, kept: UploadedModel, version: ModelVersion | None) -> None:
+        """Pass a model, or one version of it, that is deployed on no endpoint."""
+        for endpoint in self._state.endpoints.values():
+            used = endpoint.region == kept.region and any(
+                d.model == kept.id and (version is None or d.version == version.id)
+                for d in endpoint.deployments.values()
+            )
+            if used:
+                name = messages.model_path(self._cloud.project, kept.region, kept.id)
+                path = messages.endpoint_path(self._cloud.project, endpoint)
+                raise failed_precondition(
+                    f"The Model \"{name}\" is deployed at the Endpoint '{path}'. Please "
+                    "undeploy it before deleting it."
+                )
+
+
+def check_aliases(aliases: list[str]) -> None:
+    """Pass names that a version may have."""
+    for alias in aliases:
+        if alias != DEFAULT_ALIAS and not ALIAS.fullmatch(alias):
+            raise invalid(
+                f"Invalid version alias '{alias}': it must match {ALIAS.pattern}.",
+                field="version_aliases",
+            )
 
 
 def deletion(told: Any) -> operation_types.DeleteOperationMetadata:
