@@ -6,36 +6,30 @@ One intent, one record; its states are events that are only ever added. The tabl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 from sqlalchemy.exc import IntegrityError
 
-from control.store import annotation_rows, events, gates, intents, locks, plans
+from control.audit_rows import (
+    FINAL_STATES,
+    NAMES,
+    PLAN,
+    VERDICTS,
+    entry_of,
+    event,
+    last_event,
+    tag,
+    utc_now,
+)
+from control.store import annotation_rows, events, gates, intents, locks, plans, stops
 from core.guards.context import Running
 from core.plans import AuditEntry, Plan, Progress, Verdict
 from core.series import Annotation
 
-FINAL_STATES: Final = ("succeeded", "failed", "refused", "cancelled")
-TAG_STATES: Final = {"succeeded": "applied"}
-
-_PLAN: Final = TypeAdapter(Plan)
-_VERDICTS: Final = TypeAdapter(tuple[Verdict, ...])
-_NAMES: Final = TypeAdapter(tuple[str, ...])
-
-
-def utc_now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
-
-
-def tag(action: str, state: str) -> str:
-    """The audit tag of an action's state: scale_tier, succeeded → "tier:scale:applied"."""
-    verb, _, noun = action.partition("_")
-    return f"{noun}:{verb}:{TAG_STATES.get(state, state)}"
+__all__ = ["FINAL_STATES", "Audit", "tag", "utc_now"]
 
 
 class Audit:
@@ -69,14 +63,14 @@ class Audit:
             "title": plan.title,
             "reason": reason or plan.request.reason,
             "digest": plan.digest,
-            "plan": _PLAN.dump_json(plan).decode(),
-            "verdicts": _VERDICTS.dump_json(tuple(verdicts)).decode(),
-            "consents": _NAMES.dump_json(tuple(sorted(consents))).decode(),
+            "plan": PLAN.dump_json(plan).decode(),
+            "verdicts": VERDICTS.dump_json(tuple(verdicts)).decode(),
+            "consents": NAMES.dump_json(tuple(sorted(consents))).decode(),
         }
         try:
             with self._engine.begin() as db:
                 db.execute(intents.insert().values(row))
-                db.execute(_event(intent, "confirmed", 0, f"confirmed by {actor}", at=now))
+                db.execute(event(intent, "confirmed", 0, f"confirmed by {actor}", at=now))
         except IntegrityError:
             return False
         return True
@@ -84,7 +78,7 @@ class Audit:
     def record(self, intent: str, state: str, step: int, detail: str, *, call: str = "") -> None:
         """Add one event: the intent is in that state from now on."""
         with self._engine.begin() as db:
-            db.execute(_event(intent, state, step, detail, call=call))
+            db.execute(event(intent, state, step, detail, call=call))
 
     def open_gate(self, intent: str, gate: str, detail: str = "") -> str:
         """Decide once for all whether an intent is "started" or not; what was decided.
@@ -95,15 +89,43 @@ class Audit:
             with self._engine.begin() as db:
                 db.execute(gates.insert().values(intent=intent, gate=gate, at=utc_now()))
                 if gate == "cancelled":
-                    last = str(db.execute(_last_state(intent)).scalar())
-                    if last in FINAL_STATES:
-                        return last
-                    db.execute(_event(intent, "cancelled", 0, detail))
+                    last = db.execute(last_event(intent)).mappings().one()
+                    if last["state"] in FINAL_STATES:
+                        return str(last["state"])
+                    db.execute(event(intent, "cancelled", 0, detail))
         except IntegrityError:
             with self._engine.connect() as db:
                 found = db.execute(sa.select(gates.c.gate).where(gates.c.intent == intent))
                 return str(found.scalar_one())
         return gate
+
+    def ask_to_stop(self, intent: str, actor: str, steps: int) -> bool:
+        """Ask a begun intent to leave out the steps that have not begun; asked twice is once.
+
+        False: it has ended, or the last of its `steps` has begun.
+        """
+        now = utc_now()
+        try:
+            with self._engine.begin() as db:
+                db.execute(stops.insert().values(intent=intent, actor=actor, at=now))
+                query = sa.select(intents.c.id).where(intents.c.id == intent).with_for_update()
+                db.execute(query).one()
+                last = db.execute(last_event(intent)).mappings().one()
+                if last["state"] in FINAL_STATES or last["step"] >= steps:
+                    db.rollback()
+                    return False
+                detail = f"{actor} asked to stop: steps that have not begun are left out"
+                db.execute(event(intent, last["state"], last["step"], detail, at=now))
+        except IntegrityError:  # asked before; it may have ended since
+            progress = self.progress(intent)
+            return progress is not None and progress.state in ("confirmed", "running", "cancelled")
+        return True
+
+    def stop_asked_by(self, intent: str) -> str:
+        """Who asked a begun intent to stop; "" when nobody did."""
+        with self._engine.connect() as db:
+            found = db.execute(sa.select(stops.c.actor).where(stops.c.intent == intent)).scalar()
+        return "" if found is None else str(found)
 
     def lock_tier(self, tier: str, intent: str) -> str:
         """Take the tier's lock; the intent that holds it afterwards (another one: it was taken)."""
@@ -121,14 +143,16 @@ class Audit:
         """Add the final state, its annotation and release the lock, in one transaction; once."""
         with self._engine.begin() as db:
             db.execute(locks.delete().where(locks.c.intent == intent))
-            last = db.execute(_last_state(intent)).scalar()
-            if last in FINAL_STATES:
+            query = sa.select(intents).where(intents.c.id == intent).with_for_update()
+            row = db.execute(query).mappings().one()
+            if db.execute(last_event(intent)).mappings().one()["state"] in FINAL_STATES:
                 return
-            row = db.execute(sa.select(intents).where(intents.c.id == intent)).mappings().one()
             now = utc_now()
-            db.execute(_event(intent, state, step, detail, at=now))
-            if state in ("succeeded", "failed"):
-                text = row["title"] if state == "succeeded" else f"FAILED: {row['title']}"
+            db.execute(event(intent, state, step, detail, at=now))
+            changed = state in ("succeeded", "failed") or (state == "cancelled" and step)
+            if changed:
+                word = {"failed": "FAILED: ", "cancelled": "STOPPED: "}.get(state, "")
+                text = word + row["title"]
                 db.execute(
                     annotation_rows.insert().values(
                         at=now,
@@ -160,7 +184,7 @@ class Audit:
                     digest=plan.digest,
                     saved_at=utc_now(),
                     actor=actor,
-                    body=_PLAN.dump_json(plan).decode(),
+                    body=PLAN.dump_json(plan).decode(),
                 )
             )
         return plan.digest
@@ -173,18 +197,18 @@ class Audit:
         Raises:
             KeyError: there is no such intent.
         """
-        return _PLAN.validate_json(self._one(intent)["plan"])
+        return PLAN.validate_json(self._one(intent)["plan"])
 
     def consents_of(self, intent: str) -> tuple[str, ...]:
         """What was agreed to; KeyError when there is no such intent."""
-        return _NAMES.validate_json(self._one(intent)["consents"])
+        return NAMES.validate_json(self._one(intent)["consents"])
 
     def saved_plan(self, digest: str) -> Plan | None:
         """The plan last saved under that digest."""
         query = sa.select(plans.c.body).where(plans.c.digest == digest).order_by(plans.c.id.desc())
         with self._engine.connect() as db:
             body = db.execute(query.limit(1)).scalar()
-        return None if body is None else _PLAN.validate_json(body)
+        return None if body is None else PLAN.validate_json(body)
 
     def entry(self, intent: str) -> AuditEntry | None:
         """One record; None: there is no such intent."""
@@ -216,9 +240,8 @@ class Audit:
 
     def progress(self, intent: str) -> Progress | None:
         """Where an intent stands; None: there is no such intent."""
-        query = sa.select(events).where(events.c.intent == intent).order_by(events.c.id.desc())
         with self._engine.connect() as db:
-            row = db.execute(query.limit(1)).mappings().first()
+            row = db.execute(last_event(intent)).mappings().first()
         if row is None:
             return None
         steps = len(self.plan_of(intent).steps)
@@ -288,53 +311,4 @@ class Audit:
             by_intent: dict[str, list[Any]] = {intent: [] for intent in wanted}
             for happened in found:
                 by_intent[happened["intent"]].append(happened)
-        return tuple(_entry(row, by_intent[row["id"]]) for row in rows)
-
-
-def _entry(row: Any, happened: Sequence[Any]) -> AuditEntry:
-    plan = _PLAN.validate_json(row["plan"])
-    last = happened[-1]
-    final = last["state"] in FINAL_STATES
-    states = _unique(e["state"] for e in happened)
-    return AuditEntry(
-        intent=row["id"],
-        at=row["at"],
-        actor=row["actor"],
-        origin=row["origin"],
-        action=row["action"],
-        tier=row["tier"],
-        title=row["title"],
-        reason=row["reason"],
-        digest=row["digest"],
-        state=last["state"],
-        outcome=last["detail"],
-        verdicts=_VERDICTS.validate_json(row["verdicts"]),
-        steps=plan.steps,
-        cost=plan.cost,
-        finished_at=last["at"] if final else None,
-        calls=tuple(e["call"] for e in happened if e["call"]),
-        tags=tuple(tag(row["action"], state) for state in states),
-    )
-
-
-def _unique(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
-
-
-def _event(
-    intent: str,
-    state: str,
-    step: int,
-    detail: str,
-    *,
-    call: str = "",
-    at: datetime | None = None,
-) -> sa.Insert:
-    return events.insert().values(
-        intent=intent, at=at or utc_now(), state=state, step=step, detail=detail, call=call
-    )
-
-
-def _last_state(intent: str) -> sa.Select[str]:
-    query = sa.select(events.c.state).where(events.c.intent == intent)
-    return query.order_by(events.c.id.desc()).limit(1)
+        return tuple(entry_of(row, by_intent[row["id"]]) for row in rows)

@@ -81,6 +81,15 @@ gates: Final = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
 )
 
+# Who asked a begun intent to stop. The primary key makes it once.
+stops: Final = sa.Table(
+    "intent_stops",
+    metadata,
+    sa.Column("intent", sa.String(64), sa.ForeignKey("intents.id"), primary_key=True),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+
 # One action per tier at a time, across all consoles on the same database.
 locks: Final = sa.Table(
     "tier_locks",

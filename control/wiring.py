@@ -173,8 +173,12 @@ class Console:
         return self.executor.progress(intent)
 
     def cancel(self, intent: str) -> bool:
-        """Cancel before the first change; False: too late. Raises Denied."""
+        """Cancel, or leave out what has not begun; False: too late. Raises Denied."""
         return self.executor.cancel(intent, self.actor())
+
+    def why_not_applying(self) -> str:
+        """Why this console does not apply plans now; "" when it does."""
+        return self.executor.why_not()
 
 
 _console: Console | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +65,8 @@ class Parts:
             lambda *sources: self.refreshed.extend(sources),
             self.settings.data.workflow_database_url,
             DirectoryLock(folder),
+            retry_first_s=0.05,
+            retry_max_s=0.2,
         )
 
     def snapshot(self) -> Snapshot:
@@ -95,6 +97,19 @@ class Parts:
                 return found.state
             assert time.monotonic() < end, f"{found} is not {states}"
             time.sleep(0.02)
+
+
+def details(parts: Parts, intent: str) -> str:
+    """All that was recorded of an intent."""
+    return "\n".join(p.detail for p in parts.audit.log(intent))
+
+
+def wait_for(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Until it is true."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,43 +1,21 @@
-"""Applying plans: what is refused, what is done once, what survives a kill."""
+"""Applying plans: what is refused, what is done once, how a step ends."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from control.access import Actor
 from control.appliers import ResizePool
 from control.audit import utc_now
-from core.errors import Blocked, Conflict, Denied, Expired, Unavailable, Unconfirmed
+from core.errors import Blocked, Denied, Expired, Unavailable, Unconfirmed
 from core.plans import Outcome, Request, Step, Verdict
 from core.records import Source
-from tests.control.console_parts import ACTOR, Parts
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    """A started executor with a real record on a fake GKE."""
-    built = Parts(tmp_path)
-    built.executor.start()
-    yield built
-    built.gke.clear("hang", "hold", "outage")
-    built.executor.stop()
-
-
-def details(parts: Parts, intent: str) -> str:
-    """All that was recorded of an intent."""
-    return "\n".join(p.detail for p in parts.audit.log(intent))
+from tests.control.console_parts import ACTOR, Parts, details
 
 
 def test_a_plan_is_applied_verified_and_recorded(parts: Parts) -> None:
@@ -151,35 +129,6 @@ def test_one_action_per_tier_at_a_time(parts: Parts) -> None:
     assert len(parts.gke.resizes) == 1
 
 
-def test_cancelling_after_the_first_change_is_too_late(parts: Parts) -> None:
-    """Once started it is not cancelled; an unknown or ended intent neither."""
-    parts.gke.set("hold")
-    intent = parts.submit()
-    parts.wait(intent, "running")
-    assert not parts.executor.cancel(intent, ACTOR)
-    parts.gke.clear("hold")
-    parts.wait(intent, "succeeded")
-    assert not parts.executor.cancel(intent, ACTOR)
-    assert not parts.executor.cancel("nothing", ACTOR)
-
-
-def test_cancelled_before_the_first_change_nothing_is_done(tmp_path: Path) -> None:
-    """Recorded while no executor runs, cancelled, then started: nothing happens to GKE."""
-    parts = Parts(tmp_path)
-    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
-    parts.audit.record_intent(
-        "c1", judged.plan, judged.verdicts, (), actor="ada", origin="test", reason=""
-    )
-    with pytest.raises(Denied):
-        parts.executor.cancel("c1", Actor("eve", "test", False, "read only"))
-    assert parts.executor.cancel("c1", ACTOR)
-    parts.executor.start()
-    parts.executor.stop()
-    assert parts.wait("c1", "cancelled") == "cancelled"
-    assert "cancelled by ada" in details(parts, "c1")
-    assert parts.gke.resizes == []
-
-
 def test_a_fault_of_ours_is_a_failed_intent(parts: Parts) -> None:
     """An applier that breaks: the intent ends as failed, says so, and frees the tier."""
 
@@ -189,69 +138,11 @@ def test_a_fault_of_ours_is_a_failed_intent(parts: Parts) -> None:
 
         wait = verify = start
 
-    parts.executor._appliers = {"gke.set_node_pool_size": Broken()}  # type: ignore[dict-item]
+    parts.executor._applying._appliers = {"gke.set_node_pool_size": Broken()}  # type: ignore[dict-item]
     intent = parts.submit()
     assert parts.wait(intent, "failed", "succeeded") == "failed"
     assert "ZeroDivisionError" in details(parts, intent)
     assert parts.audit.unfinished() == ()
-
-
-def test_an_intent_that_cannot_be_started_has_failed(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The person gets an error of ours, the record says so, and the tier is free at once."""
-
-    def broken(*_: object) -> None:
-        raise RuntimeError("database is locked")
-
-    with monkeypatch.context() as planted:
-        planted.setattr(parts.executor, "_launch", broken)
-        with pytest.raises(Unavailable, match="nothing changed"):
-            parts.submit(intent="x1")
-    assert parts.wait("x1", "failed") == "failed"
-    assert parts.audit.unfinished() == ()
-    plan = parts.audit.plan_of("x1")
-    parts.executor._launch("x1", plan)  # as the engine does for what it had written down already
-    time.sleep(0.5)
-    assert parts.gke.resizes == []
-    assert parts.wait(parts.submit(), "succeeded") == "succeeded"
-
-
-def test_a_start_that_fails_leaves_nothing_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither the directory's lock nor the process's one place: the next start succeeds."""
-    parts = Parts(tmp_path)
-
-    def broken() -> None:
-        raise RuntimeError("database is locked")
-
-    with monkeypatch.context() as planted:
-        planted.setattr(parts.executor, "_open_engine", broken)
-        with pytest.raises(RuntimeError, match="locked"):
-            parts.executor.start()
-    parts.executor.start()
-    assert parts.wait(parts.submit(), "succeeded") == "succeeded"
-    parts.executor.stop()
-
-
-def test_what_expired_while_it_was_interrupted_is_refused(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Prepared in time, killed, resumed an hour later: the checks of then count no more."""
-    real = parts.executor._prepare
-
-    def prepare_then_sleep(intent: str) -> str:
-        answer = real(intent)
-        later = utc_now() + timedelta(hours=1)
-        monkeypatch.setattr("control.executor.utc_now", lambda: later)
-        return answer
-
-    monkeypatch.setattr(parts.executor, "_prepare", prepare_then_sleep)
-    intent = parts.submit()
-    assert parts.wait(intent, "refused", "succeeded", "failed") == "refused"
-    assert "Expired" in details(parts, intent)
-    assert parts.gke.resizes == []
 
 
 def test_a_resize_that_runs_already_is_waited_for(parts: Parts) -> None:
@@ -276,84 +167,3 @@ def test_a_lost_answer_is_no_failure_when_gke_has_begun(parts: Parts) -> None:
     found = parts.gke.find_resize
     parts.gke.find_resize = lambda pool: found(pool) or "op-7"  # type: ignore[method-assign]
     assert applier.start(step) == "op-7"
-
-
-def test_a_second_console_on_the_directory_only_looks(parts: Parts, tmp_path: Path) -> None:
-    """It starts, sees the record, and refuses to apply with the reason."""
-    second = Parts(tmp_path)
-    second.executor.start()
-    with pytest.raises(Conflict, match="another one"):
-        second.submit()
-    assert parts.wait(parts.submit(), "succeeded") == "succeeded"
-    assert len(second.audit.entries()) == 1
-
-
-Spawn = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Spawn]:
-    """Starts executor processes over the same folder."""
-    running: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.control.console_parts", str(tmp_path), *arguments]
-        process = subprocess.Popen(command, cwd=ROOT, text=True)
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait()
-
-
-def wait_for(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    """Until it is true."""
-    end = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize(
-    ("flag", "seen"), [("hold", "started as"), ("hang", "begins")], ids=["waiting", "starting"]
-)
-def test_killed_inside_a_step_it_resumes(
-    tmp_path: Path, spawn: Spawn, flag: str, seen: str
-) -> None:
-    """kill −9 while it waits, or after GKE acted but before we knew: one resize, then success."""
-    parts = Parts(tmp_path)
-    parts.gke.set(flag)
-    child = spawn("submit", "k1")
-    wait_for(lambda: bool(parts.gke.resizes) and seen in details(parts, "k1"))
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    progress = parts.audit.progress("k1")
-    assert progress is not None
-    assert progress.state == "running"
-    parts.gke.clear(flag)
-    assert spawn().wait(timeout=60) == 0
-    entry = parts.audit.entry("k1")
-    assert entry is not None
-    assert entry.state == "succeeded"
-    assert parts.gke.resizes == [["hw-small-02", 15]]
-
-
-def test_stopped_politely_it_resumes_too(tmp_path: Path, spawn: Spawn) -> None:
-    """A stop in the middle leaves the intent running in the record; the next start ends it."""
-    parts = Parts(tmp_path)
-    parts.gke.set("hold")
-    parts.executor.start()
-    intent = parts.submit()
-    wait_for(lambda: "started as" in details(parts, intent))
-    parts.executor.stop()
-    progress = parts.audit.progress(intent)
-    assert progress is not None
-    assert progress.state == "running"
-    parts.gke.clear("hold")
-    assert spawn().wait(timeout=60) == 0
-    entry = parts.audit.entry(intent)
-    assert entry is not None
-    assert entry.state == "succeeded"
-    assert len(parts.gke.resizes) == 1
