@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import tempfile
 import threading
 import weakref
@@ -33,6 +34,8 @@ _INLINE: Final = 64 * 1024  # a larger body is a file of its own
 _CHUNK: Final = 1024 * 1024
 # Cloud Storage answers a cancelled upload so.
 _ACCEPTED: Final = frozenset({499, 500})
+# Kubernetes' versions count what a process has seen, reads included: another's are others.
+_VERSION: Final = re.compile(rb'"resourceVersion": ?"\d+"')
 
 
 @dataclass(slots=True)
@@ -137,7 +140,7 @@ class Answer:
     def made(self) -> Made:
         """As the outcome of a change."""
         accepted = self.status < 400 or self.status in _ACCEPTED
-        return Made(self, accepted, zlib.crc32(self.body, self.status))
+        return Made(self, accepted, zlib.crc32(_VERSION.sub(b"", self.body), self.status))
 
 
 class Loop:

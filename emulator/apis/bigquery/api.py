@@ -60,7 +60,7 @@ class BigQuery:
     def _endpoint(self, name: str, handler: Handler) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
             raw = await request.body()
-            return await asyncio.get_running_loop().run_in_executor(None, answer, request, raw)
+            return await asyncio.to_thread(answer, request, raw)
 
         def answer(request: Request, raw: bytes) -> Response:
             code = "OK"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,8 +72,8 @@ class Jobs:
         if query.get("useLegacySql", True) not in (False, "false"):
             raise BigQueryError("invalid", "The emulator does not know legacy SQL.")
         job = Job(
-            name or f"job_{uuid.uuid4().hex}", location or "US", dict(configuration),
-            self._cloud.clock.now(),
+            name or "job_" + self._cloud.new_id("bigquery.job"), location or "US",
+            dict(configuration), self._cloud.clock.now(),
         )  # fmt: skip
         with self._lock:
             if job.id in self._jobs:

@@ -34,7 +34,8 @@ def delete(state: ClusterState, ask: Ask) -> Outcome:
         raise no_such_object(kind, name)
     if kind is NAMESPACES and name in _PROTECTED:
         raise forbidden(kind, name, "this namespace may not be deleted")
-    _check(item, options.get("preconditions") or {})
+    if not state.cloud.replaying:  # versions are another process's, and were passed there
+        _check(item, options.get("preconditions") or {})
     if ask.dry or options.get("dryRun"):
         return Outcome(200, item.body)
     left = remove(state, item, options)

@@ -41,7 +41,7 @@ class ClusterObjects:
         self.state = ClusterState(cloud, cluster, self.kinds, self._overlays, reconcile)
         self._world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
         # Milliseconds leave room for versions of one process below those of the next.
-        first = int(cloud.clock.started_at * 1000)
+        first = int(cloud.clock.booted_at * 1000)
         self.store = ObjectStore(
             self._derive, self._mark, cloud.clock.now, first, cloud.lock, self.state.settle
         )
