@@ -204,6 +204,9 @@ def _why_not(shown: Shown, ticked: set[str]) -> str:
     actor = access.console().actor()
     if not actor.may_act:
         return actor.why_not
+    waiting = access.console().why_not_applying()
+    if waiting:
+        return waiting
     if access.now() > shown.judged.plan.expires_at:
         return "The plan has expired: plan again"
     stops = [v for v in shown.judged.verdicts if v.outcome in _STOPS]
@@ -285,3 +288,32 @@ def draw_progress(intent: str) -> None:
     st.code("\n".join(lines), language=None, wrap_lines=True)
     if not done:
         st.caption("It runs outside this page: you may leave and find it again under Audit.")
+        _stop_control(intent)
+
+
+def _stop_control(intent: str) -> None:
+    """Stops an action in progress, after asking once more."""
+    console = access.console()
+    actor = console.actor()
+    with st.popover(
+        "Stop this action",
+        icon=":material/cancel:",
+        key=f"stop_{intent}",
+        disabled=not actor.may_act,
+        help=actor.why_not or None,
+    ):
+        st.markdown(
+            "Steps that have not begun are left out. A step that has begun is finished, since "
+            "Google Cloud takes no half of it back. Your name goes to the audit."
+        )
+        if not st.button("Yes, stop it", key=f"stop_yes_{intent}", type="primary"):
+            return
+        try:
+            stopped = console.cancel(intent)
+        except HeartwoodError as error:
+            states.show_problem("It was not stopped", states.problem_of(error))
+            return
+        if stopped:
+            st.success("It stops before its next step.", icon=":material/check:")
+        else:
+            st.warning("Too late: its last step has begun, or it has ended.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from control.access import Actor
+from control.access import Actor, require
 from control.audit import Audit
 from control.history import PRESETS, Reading, preset_window
 from control.planning import Judged, Planning
@@ -55,6 +55,8 @@ class FakeConsole:
     past: FakeHistory = field(default_factory=FakeHistory)
     may_act: bool = True
     submitted: list[str] = field(default_factory=list[str])
+    cancelled: list[str] = field(default_factory=list[str])
+    not_applying: str = ""
     asked: int = 0
     notes: tuple[Annotation, ...] = ()
     burning: Mapping[str, tuple[Series, Series]] = field(
@@ -110,6 +112,16 @@ class FakeConsole:
             actor=(actor or self.actor()).name, origin="console", reason=reason,
         )  # fmt: skip
         return intent
+
+    def cancel(self, intent: str) -> bool:
+        """Cancel as the executor does what has not begun."""
+        require(self.actor())
+        self.cancelled.append(intent)
+        return self.audit.open_gate(intent, "cancelled", "cancelled by ada") == "cancelled"
+
+    def why_not_applying(self) -> str:
+        """Planted."""
+        return self.not_applying
 
     def progress(self, intent: str) -> Progress | None:
         """From the audit store."""

@@ -64,6 +64,34 @@ def test_two_clicks_are_one_intent(console: FakeConsole, open_page: Open) -> Non
     assert "confirmed" in all_text(at)
 
 
+def test_an_action_in_progress_is_stopped_after_a_second_question(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """The dialog and the Audit page offer it; only the second click stops it."""
+    at = opened(open_page)
+    at.button(key="plan_apply").click().run()
+    (intent,) = console.submitted
+    assert console.cancelled == []
+    audit = open_page("audit", intent=intent)
+    assert [b.label for b in audit.button if b.key == f"stop_yes_{intent}"] == ["Yes, stop it"]
+    audit.button(key=f"stop_yes_{intent}").click().run()
+    assert not audit.exception
+    assert console.cancelled == [intent]
+    assert console.audit.entries()[0].state == "cancelled"
+    again = open_page("audit", intent=intent)
+    assert not [b for b in again.button if b.key == f"stop_yes_{intent}"]
+
+
+def test_who_applies_plans_is_said_when_it_is_not_this_console(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """Apply is disabled, with the other process named beside it."""
+    console.not_applying = "another one on this data directory does (process 77 on box)"
+    at = opened(open_page)
+    assert at.button(key="plan_apply").disabled
+    assert "process 77 on box" in all_text(at)
+
+
 def test_cancel_does_nothing(console: FakeConsole, open_page: Open) -> None:
     """The way out leaves no trace: no intent, no dialog."""
     at = opened(open_page)
