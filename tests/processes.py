@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Where every emulator records its exchanges, for a check at the end of the session.
+RECORDINGS_VARIABLE = "HEARTWOOD_TEST_RECORDINGS"
 _READY = re.compile(r"emulator ready: .*rest (\S+), grpc (\S+)")
 
 
@@ -62,6 +64,8 @@ def start_emulator(
     # Not into the repository's own data: an emulator that somebody uses may keep its files there.
     data = tempfile.mkdtemp(prefix="heartwood-emulator-")
     env["HEARTWOOD_DATA_DIR"] = (environment or {}).get("HEARTWOOD_DATA_DIR", data)
+    if folder := os.environ.get(RECORDINGS_VARIABLE):
+        command += ["--record", os.path.join(folder, f"{os.path.basename(data)}.jsonl")]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
