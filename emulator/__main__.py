@@ -22,12 +22,13 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print(f"emulator: {error}", file=sys.stderr)
         return 2
+    from emulator.faults.rules import RuleError
     from emulator.journal.folder import StateError
     from emulator.server import PortInUse, serve
 
     try:
         serve(settings, lambda line: print(line, flush=True))
-    except (PortInUse, StateError) as error:
+    except (PortInUse, RuleError, StateError) as error:
         print(f"emulator: {error}", file=sys.stderr)
         return 2
     return 0

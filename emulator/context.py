@@ -21,6 +21,7 @@ from emulator.turns import Turns
 if TYPE_CHECKING:
     from emulator.apis.gke.model import Fleet
     from emulator.exchanges import Exchanges
+    from emulator.faults.gate import Gate
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class Cloud:
             their titles; Service Usage keeps it, the wire refuses their calls.
         scratch_dir: where APIs may keep files that the next start makes again; None: in the
             system's temporary place.
+        gate: what every call passes (identity, permissions, faults); the process sets it.
         exchanges: where requests and answers are noted, if anywhere (`--record`).
     """
 
@@ -56,6 +58,7 @@ class Cloud:
     lock: threading.RLock = field(default_factory=threading.RLock)
     disabled_services: dict[str, str] = field(default_factory=dict)
     exchanges: Exchanges | None = None
+    gate: Gate | None = None
     scratch_dir: Path | None = None
 
     def __post_init__(self) -> None:

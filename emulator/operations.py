@@ -11,7 +11,7 @@ import heapq
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ _DISTURBANCE: ContextVar[Disturbance | None] = ContextVar("disturbance", default
 
 
 @contextmanager
-def disturbed(disturbance: Disturbance | None) -> Iterator[None]:
+def disturbed(disturbance: Disturbance | None) -> Generator[None]:
     """Have the operations that begin meanwhile, in this thread, go wrong."""
     token = _DISTURBANCE.set(disturbance)
     try:

@@ -20,6 +20,8 @@ from starlette.responses import Response
 import emulator.apis
 from emulator.context import Cloud, make_cloud
 from emulator.exchanges import Exchanges, Recorded
+from emulator.faults.breaking import BreakableProtocol
+from emulator.faults.start import set_gate
 from emulator.journal.start import Kept, go_on, open_state
 from emulator.scenario import SCENARIOS
 from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, Settings
@@ -53,13 +55,14 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises:
         PortInUse: a port is taken.
         StateError: the state directory cannot be used.
+        RuleError: the file of fault rules cannot.
     """
     skip_package_imports()
     folder = open_state(settings)
     cloud = make_cloud(settings, folder.head.started_at if folder else None)
     cloud.scratch_dir = folder.scratch if folder else None
     listener = _listen(settings)
-    mounts = load_apis(cloud)
+    mounts = set_gate(cloud, load_apis(cloud))
     grpc_server = build_server(cloud, [m for m in mounts if isinstance(m, Mount)])
     grpc_port = _bind_grpc(grpc_server, settings)
     cloud.endpoints.rest_url = f"http://{settings.host}:{listener.getsockname()[1]}"
@@ -73,6 +76,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     if settings.record is not None:
         cloud.exchanges = Exchanges(settings.record)
         recorded = Recorded(app, cloud.exchanges)
+    if cloud.gate is not None:
+        cloud.gate.begin(settings.faults)
     grpc_server.start()
     cloud.started()
     try:
@@ -128,6 +133,7 @@ async def _serve_rest(
         lifespan="off",
         log_level="warning",
         access_log=False,
+        http=BreakableProtocol,
         timeout_graceful_shutdown=int(_GRACE_S),
         server_header=False,
     )

@@ -14,6 +14,7 @@ PORT_VARIABLE = "HEARTWOOD_EMULATOR_PORT"
 GRPC_PORT_VARIABLE = "HEARTWOOD_EMULATOR_GRPC_PORT"
 HOST_VARIABLE = "HEARTWOOD_EMULATOR_HOST"
 SERVING_PORT_VARIABLE = "HEARTWOOD_SERVING_PORT"
+FAULTS_VARIABLE = "HEARTWOOD_EMULATOR_FAULTS"
 STATE_DIR_VARIABLE = "HEARTWOOD_EMULATOR_STATE_DIR"
 
 _EPILOG = f"""\
@@ -23,6 +24,7 @@ environment:
   {HOST_VARIABLE}       address to bind (127.0.0.1)
   {SERVING_PORT_VARIABLE}        port of the inference server whose metrics it collects (8080)
   {STATE_DIR_VARIABLE}  as --state-dir
+  {FAULTS_VARIABLE}     as --faults
 
 other commands:
   python -m emulator env        print the shell lines that point gcloud, kubectl and bq at it
@@ -47,6 +49,7 @@ class Settings:
     state_dir: Path | None = None
     fresh: bool = False
     record: Path | None = None
+    faults: Path | None = None
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -72,6 +75,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="(default 7)")
     parser.add_argument(
+        "--faults", type=Path, metavar="FILE", help="fault rules, TOML or JSON (docs/faults.md)"
+    )
+    parser.add_argument(
         "--record", type=Path, metavar="FILE", help="append every request and its answer to FILE"
     )
     parser.add_argument(
@@ -84,6 +90,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         "--fresh", action="store_true", help="begin anew: drop what the state directory holds"
     )
     chosen = parser.parse_args(arguments)
+    faults = chosen.faults or environment.get(FAULTS_VARIABLE, "").strip()
     state_dir = chosen.state_dir or environment.get(STATE_DIR_VARIABLE, "").strip()
     return Settings(
         scenario=chosen.scenario,
@@ -96,6 +103,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         state_dir=Path(state_dir).expanduser().resolve() if state_dir else None,
         fresh=chosen.fresh,
         record=chosen.record,
+        faults=Path(faults).expanduser() if faults else None,
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emulator.wire.errors import ApiError, service_disabled, unimplemented
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from emulator.context import Cloud
 
 _LOG = logging.getLogger("emulator")
+
+
+@dataclass(slots=True)
+class Fate:
+    """What faults do to a call's answer: it waits, and may be cut ("truncate" or "reset")."""
+
+    wait_s: float = 0.0
+    cut: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Call:
         base_url: for selfLinks: scheme, host and prefix as the caller addressed them; "" on gRPC.
         query: parameters of a REST call's query.
         payload: a REST call's body as it came: a message cannot tell what null was said of.
+        path: a REST call's path below the prefix.
+        fate: what is to become of the answer; set while the call runs.
     """
 
     wire: str
@@ -35,6 +45,8 @@ class Call:
     base_url: str = ""
     query: tuple[tuple[str, str], ...] = ()
     payload: bytes = b""
+    fate: Fate = field(default_factory=Fate)
+    path: str = ""
 
 
 def check_enabled(cloud: Cloud, service: str) -> None:
@@ -46,6 +58,29 @@ def check_enabled(cloud: Cloud, service: str) -> None:
     title = cloud.disabled_services.get(service)
     if title is not None:
         raise service_disabled(cloud.project.number, service, title)
+
+
+def _pass(
+    cloud: Cloud, handler: object, request: Any, call: Call, function: Callable[[Any, Call], Any]
+) -> Any:
+    """Run the function that answers a call once the gate lets it."""
+    gate = cloud.gate
+    if gate is None:
+        return cloud.changes.call(function, handler, request, call)
+    try:
+        passage = gate.pass_method(call, request)
+    except ApiError as error:
+        call.fate.wait_s = getattr(error, "wait_s", 0.0)
+        raise
+    call.fate.wait_s, call.fate.cut = passage.wait_s, passage.cut
+    if passage.cut == "reset":
+        raise ApiError("UNAVAILABLE", "Connection reset by peer")
+
+    def answer(request: Any, call: Call) -> Any:
+        with gate.passing(passage):
+            return function(request, call)
+
+    return cloud.changes.call(answer, handler, request, call)
 
 
 def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
@@ -62,7 +97,7 @@ def invoke(cloud: Cloud, handler: object, request: Any, call: Call) -> Any:
         function = getattr(handler, method.name, None)
         if function is None:
             raise unimplemented(method.rpc)
-        return cloud.changes.call(function, handler, request, call)
+        return _pass(cloud, handler, request, call, function)
     except ApiError as error:
         outcome = error.code.name
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -59,16 +60,33 @@ def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
 def _rpc_handler(cloud: Cloud, handler: object, method: Method) -> grpc.RpcMethodHandler:
     read = _reader(method.request)
 
-    def answer(request: bytes, context: grpc.ServicerContext) -> Any:
+    def serve(request: bytes, context: grpc.ServicerContext) -> Any:
         headers = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
+        call = Call("grpc", method, headers)
         try:
-            call = Call("grpc", method, headers)
-            return invoke(cloud, handler, _parse(read, request), call)
+            asked = _parse(read, request)
+            try:
+                answer = invoke(cloud, handler, asked, call)
+            finally:
+                _wait(call.fate.wait_s, context)
+            if call.fate.cut:
+                raise ApiError("INTERNAL", "Received RST_STREAM with error code 2")
+            if cloud.exchanges is not None:
+                cloud.exchanges.add_grpc(method, asked, answer)
+            return answer
         except ApiError as error:
             context.abort_with_status(rpc_status.to_status(to_status(error)))
 
     # Requests come as bytes and are read here: what gRPC's own reader cannot read becomes INTERNAL.
-    return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialise)
+    return grpc.unary_unary_rpc_method_handler(serve, response_serializer=_serialise)
+
+
+def _wait(seconds: float, context: grpc.ServicerContext) -> None:
+    """Let the caller wait, unless it goes away meanwhile."""
+    if seconds:
+        gone = threading.Event()
+        if context.add_callback(gone.set):
+            gone.wait(seconds)
 
 
 def _parse(read: Callable[[bytes], Any], request: bytes) -> Any:

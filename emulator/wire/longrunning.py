@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2, empty_pb2
 from google.rpc import status_pb2
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from emulator.context import Cloud
 
 _MAX_WAIT_S = 60.0
-_CODES = {"CANCELLED": 1, "INTERNAL": 13, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9}
+_CODES = {code.name: code.value[0] for code in grpc.StatusCode}
 
 
 class LongRunning:

@@ -11,11 +11,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from google.api import httpbody_pb2
 from starlette.requests import Request
 from starlette.responses import Response
 
+from emulator.faults.breaking import Truncating, reset
+from emulator.faults.routers import GatedApp
 from emulator.journal.http import ChangingApps
-from emulator.wire.call import Call, check_enabled, invoke
+from emulator.wire.call import Call, Fate, check_enabled, invoke
 from emulator.wire.codec import decode_request, encode_response
 from emulator.wire.errors import ApiError, to_envelope
 from emulator.wire.http_rules import Match, Router
@@ -59,30 +62,40 @@ class RestService:
         """Answer one HTTP request."""
         request = Request(scope, receive)
         body = await request.body()
-        work = partial(self._answer, request, body)
+        fate = Fate()
+        work = partial(self._answer, request, body, fate)
         response = await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        await response(scope, receive, send)
+        if fate.wait_s:
+            await asyncio.sleep(fate.wait_s)
+        if fate.cut == "reset":
+            await reset(scope, receive)
+            return
+        await response(scope, receive, Truncating(scope, receive, send) if fate.cut else send)
 
-    def _answer(self, request: Request, body: bytes) -> Response:
+    def _answer(self, request: Request, body: bytes, fate: Fate) -> Response:
         try:
-            payload = self._payload(request, body)
+            payload, kind = self._payload(request, body, fate)
         except ApiError as error:
             return json_response(to_envelope(error, legacy=self._legacy), error.http_status)
         except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
             _LOG.exception("%s %s failed", request.method, request.url.path)
             error = ApiError("INTERNAL", "Internal error encountered.")
             return json_response(to_envelope(error, legacy=self._legacy), error.http_status)
-        return Response(payload, media_type=_JSON)
+        return Response(payload, media_type=kind)
 
-    def _payload(self, request: Request, body: bytes) -> bytes:
+    def _payload(self, request: Request, body: bytes, fate: Fate) -> tuple[bytes, str]:
         query = request.query_params.multi_items()
         match = self._find(request)
         mount = self._owner[id(match.route.method)]
-        message = decode_request(match, query, body)
         headers = {k.lower(): v for k, v in request.headers.items()}
+        message = decode_request(match, query, body, headers.get("content-type", ""))
         base = str(request.base_url).rstrip("/")
-        call = Call("rest", match.route.method, headers, base, tuple(query), body)
-        return encode_response(invoke(self._cloud, mount.handler, message, call), dict(query))
+        path = _path(request)
+        call = Call("rest", match.route.method, headers, base, tuple(query), body, fate, path)
+        answer = invoke(self._cloud, mount.handler, message, call)
+        if isinstance(answer, httpbody_pb2.HttpBody):
+            return answer.data, answer.content_type
+        return encode_response(answer, dict(query)), _JSON
 
     def _find(self, request: Request) -> Match:
         path = _path(request)
@@ -143,7 +156,7 @@ class RestApp:
             if isinstance(mount, RouterMount):
                 inner = self.changing.app(mount)
                 inner = _Enabled(cloud, mount, inner) if mount.service else inner
-                self._apps[mount.prefix] = inner
+                self._apps[mount.prefix] = GatedApp(cloud, mount, inner)
                 continue
             grouped.setdefault(mount.prefix, []).append(mount)
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rest")

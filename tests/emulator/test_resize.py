@@ -11,7 +11,8 @@ import httpx
 import pytest
 from google.api_core import exceptions
 
-from emulator.apis.gke.checks import MAX_NODES_PER_POOL, TPU_CHIP_QUOTA
+from emulator.apis.gke.checks import MAX_NODES_PER_POOL
+from emulator.apis.quotas.model import CHIPS
 from emulator.context import Cloud, make_cloud
 from emulator.settings import Settings
 from tests.emulator.clients import CLUSTER, LOCATION, PROJECT, WIRES, make_client, make_compute
@@ -140,7 +141,7 @@ def test_quota_refuses_as_google_does() -> None:
         gke = make_client("ClusterManagerClient", "grpc", running)
         with pytest.raises(exceptions.PermissionDenied, match="is short '") as refused:
             gke.set_node_pool_size(request={"name": SMALL.format(0), "node_count": 900})
-        assert f"project has a quota of '{TPU_CHIP_QUOTA['TPU7x']:.1f}'" in refused.value.message
+        assert f"project has a quota of '{CHIPS['TPU7x']:.1f}'" in refused.value.message
     finally:
         running.stop()
 

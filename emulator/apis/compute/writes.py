@@ -219,7 +219,12 @@ def start(
     kept = {"scope": scope, "type": verb, "request": getattr(request, "request_id", "")}
     kept["id"] = str((body or state.at(path) or {}).get("id", ""))
     full = operation_name(cloud, scope)
-    job = cloud.operations.start(full, "compute", path, seconds, done, kept)
+
+    def fail() -> None:
+        state.busy.pop(path, None)
+        state.pending.pop(path, None)
+
+    job = cloud.operations.start(full, "compute", path, seconds, done, kept, undo=fail)
     state.busy[path] = job
     if body is not None:
         state.pending[path] = (collection, body)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.apis.compute.catalogue import region_of
 from emulator.apis.gke.model import Cluster, Fleet, NodePool, pool_target
+from emulator.apis.quotas.model import UNLIMITED, limit, tpu_family
 from emulator.wire.errors import ApiError, failed_precondition, invalid
 
 if TYPE_CHECKING:
@@ -12,10 +14,7 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "container.googleapis.com"
 MAX_NODES_PER_POOL: Final = 1000
-
-# Quota of the project per region: TPU chips by family. Enough for every tier of the default file
-# and some spare, so that a slip of the hand meets the quota as it would in a real project.
-TPU_CHIP_QUOTA: Final = {"TPU7x": 10_752, "v6e": 64, "v5p": 64, "v5e": 64}
+TPU_QUOTA: Final = "TPUS-PER-TPU-FAMILY-per-project-region"
 
 
 def check_resize(cloud: Cloud, cluster: Cluster, pool: NodePool, size: int) -> None:
@@ -57,9 +56,17 @@ def check_quota(cloud: Cloud, fleet: Fleet, pool: NodePool, size: int) -> None:
     more = (size - pool.target) * pool.chips_per_node
     if generation is None or more <= 0:
         return
-    used = sum(p.target * p.chips_per_node for p in fleet.pools() if p.generation == generation)
-    limit = TPU_CHIP_QUOTA[generation.name]
-    free = limit - used
+    region = region_of(pool.zone)
+    used = sum(
+        p.target * p.chips_per_node
+        for p in fleet.pools()
+        if p.generation == generation and region_of(p.zone) == region
+    )
+    where = {"region": region, "tpu_family": tpu_family(generation)}
+    quota = limit(cloud, "compute.googleapis.com", TPU_QUOTA, where)
+    if quota is None or quota == UNLIMITED:
+        return
+    free = quota - used
     if more <= free:
         return
     project = cloud.project.id
@@ -67,7 +74,7 @@ def check_quota(cloud: Cloud, fleet: Fleet, pool: NodePool, size: int) -> None:
         "PERMISSION_DENIED",
         "Insufficient regional quota to satisfy request: resource "
         f"\"TPUS_PER_TPU_FAMILY\": request requires '{more:.1f}' and is short "
-        f"'{more - free:.1f}'. project has a quota of '{limit:.1f}' with '{free:.1f}' available. "
+        f"'{more - free:.1f}'. project has a quota of '{quota:.1f}' with '{free:.1f}' available. "
         "View and manage quotas at "
         f"https://console.cloud.google.com/iam-admin/quotas?usage=USED&project={project}.",
         legacy_reason="forbidden",

@@ -41,12 +41,15 @@ def create_pool(cloud: Cloud, cluster: Cluster, pool: NodePool, name: str) -> Jo
     _enter(cloud, fleet, cluster, pool)
     short = lacking(fleet, pool)
 
+    def fail() -> str:
+        pool.status, pool.trouble = "ERROR", stock_out(pool)
+        pool.target = 0
+        fleet.touch(pool)
+        return pool.trouble
+
     def effect() -> None:
         if short:
-            pool.status, pool.trouble = "ERROR", stock_out(pool)
-            pool.target = 0
-            job.error = ("RESOURCE_EXHAUSTED", pool.trouble)
-            fleet.touch(pool)
+            job.error = ("RESOURCE_EXHAUSTED", fail())
             return
         ready(cloud, pool)
 
@@ -55,7 +58,7 @@ def create_pool(cloud: Cloud, cluster: Cluster, pool: NodePool, name: str) -> Jo
         name, "container", pool_target(pool), CREATE_POOL_S, effect,
         data={**_about(cluster, "CREATE_NODE_POOL"), "pool": pool.name, "before": 0,
               "after": pool.target},
-        steps=steps,
+        steps=steps, undo=fail,
     )  # fmt: skip
     return job
 
@@ -112,18 +115,22 @@ def stock_out(pool: NodePool) -> str:
 
 def delete_pool(cloud: Cloud, cluster: Cluster, pool: NodePool, name: str) -> Job:
     """Begin to delete a pool: STOPPING, its nodes are cordoned, then gone with their cost."""
-    fleet, size = cloud.fleet, len(pool.nodes)
+    fleet, size, before = cloud.fleet, len(pool.nodes), (pool.status, pool.target)
     pool.status, pool.target = "STOPPING", 0
     fleet.touch(pool)
 
     def effect() -> None:
         leave(cloud, cluster, pool)
 
+    def fail() -> None:
+        pool.status, pool.target = before
+        fleet.uncordon(pool)
+
     return cloud.operations.start(
         name, "container", pool_target(pool), DELETE_POOL_S, effect,
         data={**_about(cluster, "DELETE_NODE_POOL"), "pool": pool.name, "before": size,
               "after": 0},
-        steps=((NODES_CORDONED, fleet.cordon(pool, 0)),),
+        steps=((NODES_CORDONED, fleet.cordon(pool, 0)),), undo=fail,
     )  # fmt: skip
 
 
@@ -164,14 +171,22 @@ def create_cluster(cloud: Cloud, cluster: Cluster, pools: list[NodePool], name: 
             ready(cloud, pool)
         cloud.changed("gke.cluster.created", cluster_target(cluster), "")
 
+    def fail() -> str:
+        cluster.status = "ERROR"
+        for pool in pools:
+            pool.status, pool.trouble, pool.target = "ERROR", stock_out(pool), 0
+            fleet.touch(pool)
+        return pools[0].trouble
+
     return cloud.operations.start(
         name, "container", cluster_target(cluster), CREATE_CLUSTER_S, effect,
-        data=_about(cluster, "CREATE_CLUSTER"), steps=((0.7, appear),),
+        data=_about(cluster, "CREATE_CLUSTER"), steps=((0.7, appear),), undo=fail,
     )  # fmt: skip
 
 
 def delete_cluster(cloud: Cloud, cluster: Cluster, name: str) -> Job:
     """Begin to delete a cluster with all its pools."""
+    before = cluster.status, {p.name: p.status for p in cluster.pools.values()}
     cluster.status = "STOPPING"
     for pool in cluster.pools.values():
         pool.status = "STOPPING"
@@ -187,9 +202,15 @@ def delete_cluster(cloud: Cloud, cluster: Cluster, name: str) -> Job:
         cloud.fleet.clusters.pop(cluster.name, None)
         cloud.changed("gke.cluster.deleted", cluster_target(cluster), "")
 
+    def fail() -> None:
+        cluster.status = before[0]
+        for pool in cluster.pools.values():
+            pool.status = before[1].get(pool.name, pool.status)
+            cloud.fleet.uncordon(pool)
+
     return cloud.operations.start(
         name, "container", cluster_target(cluster), DELETE_CLUSTER_S, effect,
-        data=_about(cluster, "DELETE_CLUSTER"), steps=((NODES_CORDONED, cordon),),
+        data=_about(cluster, "DELETE_CLUSTER"), steps=((NODES_CORDONED, cordon),), undo=fail,
     )  # fmt: skip
 
 

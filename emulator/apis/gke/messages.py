@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import grpc
 from google.cloud.container_v1.types import cluster_service as types
 
 from emulator.apis.compute.catalogue import region_of
@@ -189,4 +190,4 @@ def operation_message(project: Project, job: Job, location: str, now: float) -> 
     return message
 
 
-_CODES: Final = {"CANCELLED": 1, "INTERNAL": 13, "INVALID_ARGUMENT": 3, "RESOURCE_EXHAUSTED": 8}
+_CODES: Final = {code.name: code.value[0] for code in grpc.StatusCode}

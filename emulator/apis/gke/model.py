@@ -204,6 +204,7 @@ class Fleet:
             self._settle(pool, before),
             data={"pool": pool.name, "cluster": pool.cluster, "before": before, "after": size},
             steps=((NODES_APPEAR if growing else NODES_CORDONED, step),),
+            undo=lambda: self.abort(pool, before),
         )
 
     def abort(self, pool: NodePool, before: int) -> None:
@@ -214,6 +215,11 @@ class Fleet:
             }
             pool.target, pool.status = before, "RUNNING"
             self.touch(pool)
+
+    def uncordon(self, pool: NodePool) -> None:
+        """The pool's nodes stay, whatever was begun."""
+        pool.nodes = {o: replace(n, deleting=False) for o, n in pool.nodes.items()}
+        self.touch(pool)
 
     def appear(self, pool: NodePool, size: int) -> Callable[[], None]:
         """An effect: the nodes up to that size are there, not ready."""

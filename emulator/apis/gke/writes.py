@@ -116,6 +116,9 @@ class Writes(Lookup):
     def _begin(self, cluster: Cluster, kind: str, changes: dict[str, str]) -> types.Operation:
         cluster.status = "RECONCILING"
 
+        def fail() -> None:
+            cluster.status = "RUNNING"
+
         def effect() -> None:
             for pool in cluster.pools.values():
                 pool.version = pool.version or cluster.version
@@ -129,7 +132,9 @@ class Writes(Lookup):
         name = self.operation_name(cluster.location)
         target = cluster_target(cluster)
         return self.message(
-            self._cloud.operations.start(name, "container", target, UPDATE_S, effect, data)
+            self._cloud.operations.start(
+                name, "container", target, UPDATE_S, effect, data, undo=fail
+            )
         )
 
     def create_node_pool(self, request: types.CreateNodePoolRequest, call: Call) -> types.Operation:
@@ -212,12 +217,18 @@ class Writes(Lookup):
             self._cloud.fleet.touch(pool)
             self._cloud.changed("gke.node_pool.updated", pool_target(pool), "")
 
+        def fail() -> None:
+            pool.status = "RUNNING"
+            self._cloud.fleet.touch(pool)
+
         size = pool.target
         data = {"type": kind, "cluster": cluster.name, "location": cluster.location,
                 "pool": pool.name, "before": size, "after": size}  # fmt: skip
         name = self.operation_name(cluster.location)
         target = pool_target(pool)
-        return self._cloud.operations.start(name, "container", target, UPDATE_S, effect, data)
+        return self._cloud.operations.start(
+            name, "container", target, UPDATE_S, effect, data, undo=fail
+        )
 
 
 def _default_zone(location: str) -> str:

@@ -9,6 +9,7 @@ from google.cloud.iam_admin_v1.types import iam as types
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import empty_pb2
 
+from emulator.apis.iam.enforcement import held
 from emulator.apis.iam.model import MOST_ACCOUNTS, Account, iam_state
 from emulator.apis.iam.permissions import check_permissions
 from emulator.apis.iam.roles import Roles
@@ -174,10 +175,12 @@ class Iam(Roles):
     def test_iam_permissions(
         self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
     ) -> iam_policy_pb2.TestIamPermissionsResponse:
-        """All that are asked: whoever calls on loopback owns the project."""
-        self._find(request.resource, field="resource")
+        """Those of the asked that the caller has; the project's owner has all."""
+        account = self._find(request.resource, field="resource")
         check_permissions(request.permissions, service="iam")
-        return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
+        return iam_policy_pb2.TestIamPermissionsResponse(
+            permissions=held(self._cloud, call, request.permissions, account.full_name)
+        )
 
     def _find(self, asked: str, *, field: str = "name") -> Account:
         parts = parse_name(_NAME, asked, field=field)

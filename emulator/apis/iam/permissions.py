@@ -34,25 +34,31 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
     },
     "billing": {
         "accounts": "get list getSpendingInformation getPricing", "budgets": _CRUD,
-        "resourceCosts": "get",
+        "resourceCosts": "get", "resourceAssociations": "create delete list",
     },
     "cloudquotas": {"quotas": "get update"},
     "compute": {
         "acceleratorTypes": "get list", "addresses": f"{_CRUD} use",
-        "backendServices": f"{_CRUD} use {_POLICY}", "firewalls": _CRUD, "forwardingRules": _CRUD,
-        "globalAddresses": "create delete get list use", "globalForwardingRules": _CRUD,
-        "globalOperations": "get list", "healthChecks": f"{_CRUD} use useReadOnly",
+        "backendServices": f"{_CRUD} setSecurityPolicy use {_POLICY}", "firewalls": _CRUD,
+        "forwardingRules": _CRUD,
+        "globalAddresses": "create delete get list setLabels use",
+        "globalForwardingRules": f"{_CRUD} setLabels setTarget",
+        "globalOperations": "delete get list", "healthChecks": f"{_CRUD} use useReadOnly",
         "instanceGroupManagers": f"{_CRUD} use", "instanceGroups": f"{_CRUD} use",
         "instanceTemplates": "create delete get list useReadOnly",
         "instances": f"{_CRUD} setMetadata start stop {_POLICY}",
         "machineTypes": "get list", "networkEndpointGroups":
             f"{_CRUD} attachNetworkEndpoints detachNetworkEndpoints use",
         "networks": f"{_CRUD} use updatePolicy", "projects": "get",
-        "regionOperations": "get list", "regions": "get list", "reservations": _CRUD,
+        "regionOperations": "delete get list", "regions": "get list",
+        "reservations": f"{_CRUD} resize",
         "resourcePolicies": f"{_CRUD} use useReadOnly", "securityPolicies": f"{_CRUD} use",
-        "sslCertificates": "create delete get list", "subnetworks": f"{_CRUD} use",
-        "targetHttpProxies": f"{_CRUD} use", "targetHttpsProxies": f"{_CRUD} use",
-        "urlMaps": f"{_CRUD} use validate", "zoneOperations": "get list", "zones": "get list",
+        "sslCertificates": "create delete get list", "subnetworks":
+            f"{_CRUD} expandIpCidrRange setPrivateIpGoogleAccess use",
+        "targetHttpProxies": f"{_CRUD} setUrlMap use", "targetHttpsProxies":
+            f"{_CRUD} setQuicOverride setSslCertificates setUrlMap use",
+        "urlMaps": f"{_CRUD} invalidateCache use validate", "zoneOperations": "delete get list",
+        "zones": "get list",
     },
     "container": {
         "clusters": f"{_CRUD} getCredentials", "operations": "get list", "nodes": "get list",
@@ -74,9 +80,11 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
     },
     "lustre": {"instances": f"{_CRUD} importData exportData", "operations": "get list"},
     "monitoring": {
-        "alertPolicies": _CRUD, "dashboards": _CRUD, "groups": _CRUD,
+        "alertPolicies": _CRUD, "alerts": "get list", "dashboards": _CRUD, "groups": _CRUD,
         "metricDescriptors": "create delete get list",
-        "monitoredResourceDescriptors": "get list", "notificationChannels": _CRUD,
+        "monitoredResourceDescriptors": "get list",
+        "notificationChannelDescriptors": "get list", "notificationChannels":
+            f"{_CRUD} getVerificationCode sendVerificationCode verify",
         "services": _CRUD, "slos": _CRUD, "timeSeries": "create list",
     },
     "pubsub": {
@@ -120,6 +128,7 @@ class Predefined:
     title: str
     permissions: tuple[str, ...]
     stage: str = "GA"
+    patterns: tuple[str, ...] = ()
 
 
 _READ: Final = ("get", "list")
@@ -267,15 +276,35 @@ _ROLES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 def predefined() -> dict[str, Predefined]:
     """Google's roles by name ("roles/container.admin"), in the names' order."""
     return {
-        f"roles/{name}": Predefined(f"roles/{name}", title, expand(patterns))
+        f"roles/{name}": Predefined(
+            f"roles/{name}", title, _held(name, patterns), patterns=patterns
+        )
         for name, (title, patterns) in sorted(_ROLES.items())
     }
+
+
+def _held(role: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(p for p in expand(patterns) if not withheld(role, p))
+
+
+def withheld(role: str, permission: str) -> bool:
+    """Whether a role lacks a permission that its patterns name: editors share nothing."""
+    return role.removeprefix("roles/") == "editor" and permission.endswith(".setIamPolicy")
 
 
 def expand(patterns: Iterable[str]) -> tuple[str, ...]:
     """The permissions that any of the patterns names."""
     wanted = tuple(patterns)
     return tuple(p for p in PERMISSIONS if any(fnmatchcase(p, w) for w in wanted))
+
+
+@cache
+def resource_named(service: str, name: str) -> str:
+    """A resource of the table in its own case ("statefulsets" → "statefulSets")."""
+    known = {r.lower(): r for r in _TABLE.get(service, {})}
+    if service == "container" and name.lower() not in known:
+        return "thirdPartyObjects"
+    return known.get(name.lower(), name)
 
 
 def check_permissions(names: Iterable[str], *, service: str = "", custom: bool = False) -> None:

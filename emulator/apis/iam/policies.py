@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from google.iam.v1 import policy_pb2
 
-from emulator.apis.iam.permissions import predefined
+from emulator.apis.iam.permissions import predefined, withheld
 from emulator.wire.errors import ApiError, invalid
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ _MEMBER: Final = re.compile(
 _POOL: Final = re.compile(
     r"(?:serviceAccount:|.*/workloadIdentityPools/)([-a-z0-9]+)\.svc\.id\.goog\b.*"
 )
+# Members that stand for all who have a basic role on the project.
+_BASIC: Final = {
+    "projectOwner": "roles/owner", "projectEditor": "roles/editor",
+    "projectViewer": "roles/viewer",
+}  # fmt: skip
 _NARROWED: Final = "_withcond_"
 
 Policy = policy_pb2.Policy
@@ -137,6 +143,41 @@ class Policies:
                 if member in binding.members or "allUsers" in binding.members:
                     found.update(self._role(binding.role) or ())
         return found
+
+    def allows(self, member: str, permission: str, *resources: str) -> bool:
+        """Whether a member has a permission on any of the resources: name its parents too.
+
+        As `permissions`, but a predefined role also grants what its patterns name and the table of
+        permissions lacks.
+        """
+        return any(
+            self._means(b.members, member) and self._grants(b.role, permission)
+            for resource in resources
+            if (policy := self._kept.get(resource)) is not None
+            for b in policy.bindings
+        )
+
+    def _means(self, members: Iterable[str], member: str) -> bool:
+        """Whether a binding's members include one; those of the project's basic roles too."""
+        own = self._cloud.project.id
+        for found in members:
+            if found in (member, "allUsers", "allAuthenticatedUsers"):
+                return True
+            kind, _, project = found.partition(":")
+            if kind in _BASIC and project == own and self._has_role(member, _BASIC[kind]):
+                return True
+        return False
+
+    def _has_role(self, member: str, role: str) -> bool:
+        policy = self._kept.get(f"projects/{self._cloud.project.id}") or Policy()
+        return any(b.role == role and member in b.members for b in policy.bindings)
+
+    def _grants(self, role: str, permission: str) -> bool:
+        known = predefined().get(role)
+        if known is not None:
+            named = any(fnmatchcase(permission, p) for p in known.patterns)
+            return named and not withheld(role, permission)
+        return permission in (self.custom_roles(role) or ())
 
     def _role(self, name: str) -> Iterable[str] | None:
         role = predefined().get(name)

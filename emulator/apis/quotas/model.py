@@ -14,6 +14,11 @@ from core import tpu
 from emulator.context import Cloud
 
 UNLIMITED: Final = -1
+# Chips by generation for which there is room in the project's region: every tier of the default
+# file and some spare, so that a slip of the hand meets the quota as it would in a real project.
+CHIPS: Final = {"TPU7x": 10_752}
+_FEW_CHIPS: Final = 64
+_SERVING_CHIPS: Final = 256
 # Simulated seconds until a request is granted; requests for TPUs are looked at by people.
 GRANT_S: Final = 120.0
 
@@ -111,21 +116,19 @@ def tpu_family(generation: tpu.Generation) -> str:
 
 def _quotas(cloud: Cloud) -> Iterator[Quota]:
     compute, own = "compute.googleapis.com", cloud.project.region
-    held: dict[str, int] = {}
-    for tier in cloud.scenario.tiers:
-        family = tpu_family(tier.gen)
-        held[family] = held.get(family, 0) + tier.gke_slices * tier.chips_per_slice
-    families = {tpu_family(g): held.get(tpu_family(g), 0) for g in tpu.GENERATIONS.values()}
-    # Room for half as much again as the scenario starts with, and never less than a host's worth.
     values = tuple(
-        ((("region", own), ("tpu_family", family)), max(chips * 3 // 2, 64))
-        for family, chips in sorted(families.items())
-    )
+        ((("region", region), ("tpu_family", tpu_family(g))),
+         CHIPS.get(g.name, _FEW_CHIPS) if region == own else _FEW_CHIPS)
+        for g in sorted(tpu.GENERATIONS.values(), key=tpu_family)
+        for region in sorted({z.rsplit("-", 1)[0] for z in g.zones})
+    )  # fmt: skip
     yield Quota(
         compute, "TPUS-PER-TPU-FAMILY-per-project-region",
         f"{compute}/tpus_per_tpu_family", "TPUs per TPU family", ("region", "tpu_family"),
         (((), 0), *values),
     )  # fmt: skip
+    for generation in tpu.GENERATIONS.values():
+        yield from _tpu_quotas(generation)
     regional = {
         "CPUS-per-project-region": ("cpus", "CPUs", 2400),
         "IN-USE-ADDRESSES-per-project-region": ("in_use_addresses", "In-use IP addresses", 2300),
@@ -151,9 +154,34 @@ def _quotas(cloud: Cloud) -> Iterator[Quota]:
         yield Quota(host, name, f"{host}/{metric}", title, dimensions, (((), value),), rate)
 
 
+def tpu_api_quota(generation: tpu.Generation) -> str:
+    """The id of the Cloud TPU API's quota on chips of a generation, per zone."""
+    return f"TPU{generation.name.upper()}PerProjectPerZoneForTPUAPI"
+
+
+def serving_quota(generation: tpu.Generation) -> str:
+    """The id of Vertex AI's quota on chips of a generation for serving, per region."""
+    short = generation.name.upper().removeprefix("TPU").removeprefix("V")
+    return f"CustomModelServingTPUV{short}PerProjectPerRegion"
+
+
+def _tpu_quotas(generation: tpu.Generation) -> Iterator[Quota]:
+    name, short = generation.name, generation.name.lower().removeprefix("tpu")
+    if generation.tpu_api_type:
+        host = "tpu.googleapis.com"
+        yield Quota(
+            host, tpu_api_quota(generation), f"{host}/tpu-{short}", f"TPU {name} chips", ("zone",),
+            (((), _FEW_CHIPS),),
+        )  # fmt: skip
+    host = "aiplatform.googleapis.com"
+    yield Quota(
+        host, serving_quota(generation), f"{host}/custom_model_serving_tpu_{short}",
+        f"Custom model serving TPU {name} chips", ("region",),
+        (((), _SERVING_CHIPS if name in CHIPS else _FEW_CHIPS),),
+    )  # fmt: skip
+
+
 _OTHERS: Final = (
-    ("aiplatform", "CustomModelServingTPUV5ePerProjectPerRegion",
-     "custom_model_serving_tpu_v5e", "Custom model serving TPU v5e chips", ("region",), 16, False),
     ("aiplatform", "OnlinePredictionRequestsPerMinutePerProjectPerRegion",
      "online_prediction_requests_per_base_model", "Online prediction requests per minute",
      ("region",), 30_000, True),
@@ -161,7 +189,4 @@ _OTHERS: Final = (
      ("location",), 100, False),
     ("logging", "WriteRequestsPerMinutePerProject", "write_requests", "Write requests per minute",
      (), 120_000, True),
-    ("tpu", "TPUV5sLitepodServingPerProjectPerZone", "tpu-v5s-litepod-serving",
-     "TPU v5 lite pod cores for serving", ("zone",), 16, False),
-    ("tpu", "TPUV6EPerProjectPerZone", "tpu-v6e", "TPU v6e chips", ("zone",), 64, False),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from emulator.apis.iam.enforcement import held
 from emulator.apis.iam.model import iam_state
 from emulator.apis.iam.permissions import check_permissions
 from emulator.apis.resourcemanager.model import (
@@ -121,10 +122,12 @@ class Projects(LongRunning):
     def test_iam_permissions(
         self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
     ) -> iam_policy_pb2.TestIamPermissionsResponse:
-        """All that are asked: whoever calls on loopback owns the project."""
+        """Those of the asked that the caller has; the project's owner has all."""
         self.check(request.resource)
         check_permissions(request.permissions)
-        return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
+        return iam_policy_pb2.TestIamPermissionsResponse(
+            permissions=held(self._cloud, call, request.permissions)
+        )
 
     def check(self, name: str) -> None:
         """Pass the project's name, by id or number."""

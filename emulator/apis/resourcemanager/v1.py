@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from google.iam.v1 import iam_policy_pb2
@@ -134,7 +135,9 @@ class ProjectsV1:
 
     def _test(self, project: str, body: Body, request: Request) -> Any:
         message = _read(iam_policy_pb2.TestIamPermissionsRequest, project, body)
-        return _shown(self._projects.test_iam_permissions(message, _CALL))
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        call = replace(_CALL, headers=headers, query=tuple(request.query_params.multi_items()))
+        return _shown(self._projects.test_iam_permissions(message, call))
 
     def _resource(self) -> dict[str, Any]:
         own, state = self._cloud.project, self._state

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from google.iam.v1 import policy_pb2
 from google.protobuf import json_format
 
+from emulator.apis.iam.callers import caller_of
+from emulator.apis.iam.enforcement import may
 from emulator.apis.iam.model import iam_state
 from emulator.apis.iam.permissions import check_permissions
 from emulator.apis.storage.asks import Answer, Ask
@@ -156,10 +158,17 @@ class Buckets:
         return self._policy(bucket, kept)
 
     def test_permissions(self, ask: Ask) -> Answer:
-        """All that are asked: whoever calls on loopback owns the project."""
-        self._find(ask)
+        """Those of the asked that the caller has; the project's owner has all."""
+        bucket = self._find(ask)
         asked = ask.many.getlist("permissions")
         turned(lambda: check_permissions(asked, service="storage"))
+        caller = turned(
+            lambda: caller_of(
+                self._cloud, ask.headers, ask.query, host="storage.googleapis.com",
+                method="buckets.testIamPermissions",
+            )
+        )  # fmt: skip
+        asked = [p for p in asked if may(self._cloud, caller, p, bucket.policy_resource)]
         body: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
         return Answer(body | ({"permissions": asked} if asked else {}))
 

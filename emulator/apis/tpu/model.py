@@ -30,9 +30,7 @@ LIFECYCLE: Final = {
 CREATE_S: Final = 180.0
 DELETE_S: Final = 90.0
 UPDATE_S: Final = 20.0
-# Chips per zone that the Cloud TPU API's own quota allows, and chips that there are in zones of
-# little stock.
-QUOTA_CHIPS: Final = 64
+# Chips that there are in zones of little stock.
 STOCK: Final = {("v6e", "us-east5-b"): 8}
 _TYPE_PREFIX: Final = {"V6E": "v6e", "V5P": "v5p", "V5LITE_POD": "v5litepod"}
 
@@ -134,7 +132,8 @@ def begin(cloud: Cloud, state: TpuState, name: str, verb: str, data: dict[str, o
     When done the log gets "tpu.node.stopped" or "tpu.node.started", with slices before and after.
     """
     _, meanwhile, after, duration_s = LIFECYCLE[verb]
-    node = state.put(name, meanwhile)
+    node = state.nodes[name]
+    state.put(name, meanwhile)
 
     def effect() -> None:
         state.put(name, after)
@@ -144,7 +143,11 @@ def begin(cloud: Cloud, state: TpuState, name: str, verb: str, data: dict[str, o
 
     parent = name.rsplit("/nodes/", 1)[0]
     operation = f"{parent}/operations/operation-{operation_id(cloud, name, verb)}"
-    return cloud.operations.start(operation, "tpu", name, duration_s, effect, data)
+
+    def fail() -> None:
+        state.put(name, node.state)
+
+    return cloud.operations.start(operation, "tpu", name, duration_s, effect, data, undo=fail)
 
 
 def add(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> Job:
@@ -155,19 +158,21 @@ def add(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> Job
     short = lacking(state, node)
     name = node.full_name
 
+    def fail() -> str:
+        state.nodes.pop(name, None)
+        return (
+            f'There is no more capacity in the zone "{node.zone}"; you can try in another zone '
+            "where Cloud TPU Nodes are offered."
+        )
+
     def effect() -> None:
         if short:
-            del state.nodes[name]
-            job.error = (
-                "RESOURCE_EXHAUSTED",
-                f'There is no more capacity in the zone "{node.zone}"; you can try in another '
-                "zone where Cloud TPU Nodes are offered.",
-            )
+            job.error = ("RESOURCE_EXHAUSTED", fail())
             return
         state.put(name, "READY")
         cloud.changed("tpu.node.created", name, node.tier, before=0, after=1)
 
-    job = _start(cloud, node, "create", CREATE_S, effect, data)
+    job = _start(cloud, node, "create", CREATE_S, effect, data, fail)
     return job
 
 
@@ -186,7 +191,11 @@ def remove(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> 
     queued = state.queued.get(node.queued)
     if queued and queued.state in ("ACTIVE", "PROVISIONING"):
         queued.state, queued.initiator = "SUSPENDING", "USER"
-    return _start(cloud, node, "delete", DELETE_S, effect, data)
+
+    def fail() -> None:
+        state.put(name, was)
+
+    return _start(cloud, node, "delete", DELETE_S, effect, data, fail)
 
 
 def alter(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> Job:
@@ -220,11 +229,12 @@ def _start(
     seconds: float,
     effect: Callable[[], None],
     data: dict[str, Any],
+    undo: Callable[[], str | None] | None = None,
 ) -> Job:
     name = node.full_name
     parent = name.rsplit("/nodes/", 1)[0]
     operation = f"{parent}/operations/operation-{operation_id(cloud, name, verb)}"
-    return cloud.operations.start(operation, "tpu", name, seconds, effect, data)
+    return cloud.operations.start(operation, "tpu", name, seconds, effect, data, undo=undo)
 
 
 def operation_id(cloud: Cloud, name: str, verb: str) -> str:

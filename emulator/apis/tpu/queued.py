@@ -160,7 +160,13 @@ class QueuedResources(NodeWrites):
             data["response"] = lambda: queued_message(queued)
         parent = name.rsplit("/queuedResources/", 1)[0]
         operation = f"{parent}/operations/operation-{model.operation_id(self._cloud, name, verb)}"
-        return self._cloud.operations.start(operation, "tpu", name, seconds, effect, data)
+
+        def fail() -> None:
+            queued.state = "FAILED"
+
+        return self._cloud.operations.start(
+            operation, "tpu", name, seconds, effect, data, undo=fail
+        )
 
     def _wanted(self, zone: str, asked: types.QueuedResource) -> list[model.TpuVm]:
         """The nodes that a queued resource describes."""

@@ -10,6 +10,7 @@ from google.cloud.tpu_v2.types import cloud_tpu as types
 from google.longrunning import operations_pb2
 
 from core import tpu
+from emulator.apis.quotas.model import UNLIMITED, limit, tpu_api_quota
 from emulator.apis.tpu import model
 from emulator.apis.tpu.lookup import SERVICE, Lookup
 from emulator.apis.tpu.messages import metadata, node_message
@@ -104,13 +105,20 @@ class NodeWrites(Lookup):
         """Pass nodes (of one zone and generation) for which the zone's quota suffices."""
         first = nodes[0]
         used = model.chips_in(self._state, first.generation, first.zone)
-        if used + sum(tpu.chips(n.topology) for n in nodes) > model.QUOTA_CHIPS:
-            limit = f"TPU{first.generation.name.upper()}PerProjectPerZoneForTPUAPI"
+        name = tpu_api_quota(first.generation)
+        most = limit(self._cloud, SERVICE, name, {"zone": first.zone})
+        if most is None or most == UNLIMITED:
+            return
+        if used + sum(tpu.chips(n.topology) for n in nodes) > most:
             raise ApiError(
                 "RESOURCE_EXHAUSTED",
-                f"Quota limit '{limit}' has been exceeded. Limit: {model.QUOTA_CHIPS} in zone "
-                f"{first.zone}.",
-                reason="RATE_LIMIT_EXCEEDED", domain=SERVICE, metadata={"quota_limit": limit},
+                f"Quota limit '{name}' has been exceeded. Limit: {most} in zone {first.zone}.",
+                reason="RATE_LIMIT_EXCEEDED", domain=SERVICE,
+                metadata={
+                    "consumer": f"projects/{self._cloud.project.number}", "quota_limit": name,
+                    "quota_limit_value": str(most), "quota_location": first.zone,
+                    "service": SERVICE,
+                },
             )  # fmt: skip
 
 
