@@ -13,8 +13,10 @@ from google.longrunning import operations_pb2
 from core import tpu
 from emulator.apis.compute.catalogue import region_of
 from emulator.apis.gke.lifecycle import machine
+from emulator.apis.quotas.model import UNLIMITED, limit, serving_quota
 from emulator.apis.vertex import messages
 from emulator.apis.vertex.endpoint_writes import EndpointWrites, check_split, touch
+from emulator.apis.vertex.lookup import SERVICE
 from emulator.apis.vertex.model import Deployment, VertexEndpoint
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, failed_precondition, invalid, not_found
@@ -22,8 +24,6 @@ from emulator.wire.errors import ApiError, failed_precondition, invalid, not_fou
 DEPLOY_S: Final = 900.0
 UNDEPLOY_S: Final = 300.0
 MUTATE_S: Final = 300.0
-# Replicas of one machine type that the region's quota for serving allows.
-QUOTA_REPLICAS: Final = 64
 _MUTABLE: Final = {"min_replica_count", "max_replica_count"}
 
 
@@ -174,18 +174,34 @@ class Deployments(EndpointWrites):
                 f"max_replica_count {most} must not be less than min_replica_count {least}.",
                 field="max_replica_count",
             )
-        used = sum(
-            d.replicas
-            for e in self._state.endpoints.values()
-            for d in e.deployments.values()
-            if e.region == region and d.machine_type == name and d is not own
-        )
-        if used + most > QUOTA_REPLICAS:
-            raise ApiError(
-                "RESOURCE_EXHAUSTED",
-                "The following quotas are exceeded: CustomModelServingTPUPerProjectPerRegion "
-                f"({name}: {used + most} of {QUOTA_REPLICAS} replicas).",
-            )
+        self._check_quota(region, most, name, own)
+
+    def _check_quota(self, region: str, most: int, name: str, own: Deployment | None) -> None:
+        """Pass as many replicas as the region's quota of chips for serving allows."""
+        found = machine(name)
+        if found is None:
+            return
+        generation, _ = found
+        used = 0
+        for kept in self._state.endpoints.values():
+            for one in kept.deployments.values():
+                its = machine(one.machine_type)
+                if kept.region == region and its and its[0] == generation and one is not own:
+                    used += one.replicas * its[1]
+        quota = serving_quota(generation)
+        allowed = limit(self._cloud, SERVICE, quota, {"region": region})
+        if allowed is None or allowed == UNLIMITED or used + most * found[1] <= allowed:
+            return
+        raise ApiError(
+            "RESOURCE_EXHAUSTED",
+            f"The following quotas are exceeded: {quota} (requested {most * found[1]} chips, "
+            f"{max(allowed - used, 0)} of {allowed} available in {region}).",
+            reason="RATE_LIMIT_EXCEEDED", domain=SERVICE,
+            metadata={
+                "consumer": f"projects/{self._cloud.project.number}", "quota_limit": quota,
+                "quota_limit_value": str(allowed), "quota_location": region, "service": SERVICE,
+            },
+        )  # fmt: skip
 
     def _deployment(self, kept: VertexEndpoint, number: str) -> Deployment:
         found = kept.deployments.get(number)
