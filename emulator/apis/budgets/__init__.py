@@ -1,4 +1,4 @@
-"""Billing Budgets v1: one monthly budget per tier."""
+"""Billing Budgets v1; the project starts with one monthly budget per tier."""
 
 from __future__ import annotations
 

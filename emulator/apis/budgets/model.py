@@ -1,17 +1,42 @@
-"""The budgets as they stand: an amount per tier, told by the tier label."""
+"""The budgets as they stand: at first an amount per tier, told by the tier label."""
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from google.cloud.billing import budgets_v1
 
+from emulator.context import Cloud
 from emulator.scenario import TIER_LABEL, Project, TierSeed
+from emulator.wire.etags import etag_of
 
 # US dollars a month, near each tier's run rate at list price.
 AMOUNTS: Final = {"small": 2_300_000, "medium": 9_200_000, "large": 82_000_000, "dev": 16_500}
 THRESHOLDS: Final = (0.5, 0.8, 1.0)
+
+
+@dataclass
+class BudgetState:
+    """Budgets by full name, in the order in which they were made; `made` counts callers' own."""
+
+    budgets: dict[str, Any] = field(default_factory=dict)
+    made: int = 0
+
+
+def budget_state(cloud: Cloud) -> BudgetState:
+    """The one instance."""
+    found = budgets(cloud.project, cloud.scenario.tiers)
+    return cloud.store(BudgetState, lambda: BudgetState({b.name: b for b in found}))
+
+
+def sealed(budget: Any) -> Any:
+    """The budget with the etag of its contents."""
+    budget.etag = ""
+    plain = budgets_v1.Budget.pb(budget)
+    budget.etag = etag_of(plain.SerializeToString(deterministic=True))
+    return budget
 
 
 def budgets(project: Project, tiers: tuple[TierSeed, ...]) -> list[Any]:
@@ -22,7 +47,7 @@ def budgets(project: Project, tiers: tuple[TierSeed, ...]) -> list[Any]:
 def _budget(project: Project, tier: str) -> Any:
     number = uuid.uuid5(uuid.NAMESPACE_DNS, f"{tier}.{project.id}")
     kind = budgets_v1.ThresholdRule.Basis.CURRENT_SPEND
-    return budgets_v1.Budget(
+    found = budgets_v1.Budget(
         name=f"billingAccounts/{project.billing_account}/budgets/{number}",
         display_name=f"heartwood {tier}",
         budget_filter={
@@ -33,5 +58,5 @@ def _budget(project: Project, tier: str) -> Any:
         },
         amount={"specified_amount": {"currency_code": "USD", "units": AMOUNTS[tier]}},
         threshold_rules=[{"threshold_percent": t, "spend_basis": kind} for t in THRESHOLDS],
-        etag=str(number)[:8],
     )
+    return sealed(found)

@@ -1,4 +1,4 @@
-"""Cloud Monitoring Dashboards v1: the one dashboard that the project starts with."""
+"""Cloud Monitoring Dashboards v1."""
 
 from __future__ import annotations
 

@@ -1,12 +1,15 @@
-"""The dashboard "Heartwood serving": a mosaic of charts over the tiers' metrics."""
+"""The project's dashboards; the first is a mosaic of charts over the tiers' metrics."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from google.cloud import monitoring_dashboard_v1
 
+from emulator.context import Cloud
 from emulator.scenario import Project
+from emulator.wire.etags import etag_of
 
 DASHBOARD: Final = "heartwood-serving"
 COLUMNS: Final = 48
@@ -26,6 +29,31 @@ _CHARTS: Final = (
 )  # fmt: skip
 
 
+@dataclass
+class DashboardState:
+    """Dashboards by their short names; `made` counts the numbers given out."""
+
+    dashboards: dict[str, Any] = field(default_factory=dict)
+    made: int = 0
+
+
+def dashboard_state(cloud: Cloud) -> DashboardState:
+    """The one instance; an empty project has no dashboard."""
+    return cloud.store(DashboardState, lambda: _initial(cloud))
+
+
+def _initial(cloud: Cloud) -> DashboardState:
+    return DashboardState({DASHBOARD: dashboard(cloud.project)} if cloud.scenario.tiers else {})
+
+
+def sealed(found: Any) -> Any:
+    """The dashboard with the etag of its contents."""
+    found.etag = ""
+    plain = monitoring_dashboard_v1.Dashboard.pb(found)
+    found.etag = etag_of(plain.SerializeToString(deterministic=True))
+    return found
+
+
 def dashboard(project: Project) -> Any:
     """The dashboard as a message."""
     tiles = [
@@ -35,11 +63,12 @@ def dashboard(project: Project) -> Any:
         }
         for index, chart in enumerate(_CHARTS)
     ]  # fmt: skip
-    return monitoring_dashboard_v1.Dashboard(
-        name=f"projects/{project.number}/dashboards/{DASHBOARD}",
-        display_name="Heartwood serving",
-        etag="heartwood-1",
-        mosaic_layout={"columns": COLUMNS, "tiles": tiles},
+    return sealed(
+        monitoring_dashboard_v1.Dashboard(
+            name=f"projects/{project.number}/dashboards/{DASHBOARD}",
+            display_name="Heartwood serving",
+            mosaic_layout={"columns": COLUMNS, "tiles": tiles},
+        )
     )
 
 

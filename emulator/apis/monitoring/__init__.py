@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from emulator.apis.monitoring import routes
+from emulator.apis.monitoring.alerts_api import Alerts, AlertsMount
 from emulator.apis.monitoring.api import MetricService
+from emulator.apis.monitoring.channel_api import Channels
+from emulator.apis.monitoring.incidents import Incidents
 from emulator.apis.monitoring.local import LocalMetrics
 from emulator.apis.monitoring.model import MonitoringState
+from emulator.apis.monitoring.policy_api import AlertPolicies
 from emulator.apis.monitoring.series import SeriesReader
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.apis.monitoring.written import WrittenMetrics
@@ -27,6 +31,14 @@ def build(cloud: Cloud) -> list[Mount]:
     local = LocalMetrics(cloud, scraper, f"127.0.0.1:{port}")
     reader = SeriesReader(cloud, telemetry, local, WrittenMetrics(cloud, state))
     metrics = MetricService(cloud, state, reader)
+    alerts = Alerts(cloud, Incidents(cloud, state, reader))
     return [
-        Mount("/monitoring", f"{_SERVICES}.metric_service.transports", metrics, routes.METRICS),
+        _mount("alert_policy", AlertPolicies(cloud, state, reader), routes.POLICIES),
+        _mount("notification_channel", Channels(cloud, state), routes.CHANNELS),
+        AlertsMount("/monitoring", f"{_SERVICES}.alert_service.transports", alerts),
+        _mount("metric", metrics, routes.METRICS),
     ]
+
+
+def _mount(service: str, handler: object, rules: routes.Rules) -> Mount:
+    return Mount("/monitoring", f"{_SERVICES}.{service}_service.transports", handler, rules)

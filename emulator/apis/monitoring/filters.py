@@ -144,13 +144,13 @@ def parse(text: str) -> Node:
     return found
 
 
-def metric_type(node: Node) -> str:
-    """The one metric type that the filter is restricted to; "" when it names none or several."""
+def metric_type(node: Node, field: str = "metric.type") -> str:
+    """The one value that the filter restricts the field to; "" when it names none or several."""
     if isinstance(node, Comparison):
         exact = node.operator == "=" and len(node.values) == 1 and node.function in ("", "one_of")
-        return node.values[0] if node.field == "metric.type" and exact else ""
+        return node.values[0] if node.field == field and exact else ""
     if isinstance(node, Both):
-        named = {metric_type(part) for part in node.parts}
+        named = {metric_type(part, field) for part in node.parts}
         if node.every:
             named -= {""}
         return named.pop() if len(named) == 1 else ""

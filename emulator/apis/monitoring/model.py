@@ -52,9 +52,13 @@ class WrittenSeries:
 
 @dataclass(frozen=True, slots=True)
 class Reign:
-    """A policy as it stood from `start` to `end` (None: still), Unix seconds."""
+    """A policy as it stood from `start` to `end` (None: still), Unix seconds.
+
+    `tests` are its conditions as policy_checks.py read them.
+    """
 
     policy: alert.AlertPolicy
+    tests: tuple[Any, ...]
     start: float
     end: float | None = None
 
