@@ -69,6 +69,13 @@ def open_and_settle(page: Page, url: str) -> float:
     return float(page.evaluate("window.__settled"))
 
 
+def open_until(page: Page, url: str, selector: str) -> float:
+    """Milliseconds from the start of navigation until something that fits stands on the page."""
+    page.goto(url, wait_until="commit")
+    page.locator(selector).first.wait_for(state="attached", timeout=LIMIT_MS)
+    return float(page.evaluate("performance.now()"))
+
+
 def click_and_settle(page: Page, selector: str) -> float:
     """Milliseconds from a click to the last change that follows it."""
     page.evaluate("window.__clicked = null")
