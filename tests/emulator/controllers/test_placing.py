@@ -89,9 +89,7 @@ def test_plan_never_overcommits_and_never_places_on_an_unfit_node(
 
 @given(st.integers(1, 40), st.integers(0, 30), st.sampled_from([1, 2, 4]))
 @settings(max_examples=60, deadline=None)
-def test_uniform_pods_are_all_placed_when_there_is_room(
-    hosts: int, asked: int, chips: int
-) -> None:
+def test_uniform_pods_are_all_placed_when_there_is_room(hosts: int, asked: int, chips: int) -> None:
     """Of pods alike, as many are placed as the nodes have room for."""
     ground = [
         Host(f"n{i}", {}, (_TAINT,), False, True, {TPU: 4000, "pods": 9000}) for i in range(hosts)

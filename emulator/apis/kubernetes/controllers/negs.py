@@ -145,12 +145,12 @@ def _ensure(view: View, service: Obj, place: Place, port: str) -> bool:
                 view.once(service, _NAME, "SyncNetworkEndpointGroupFailed", text, warning=True)
                 return False
             return True
-        state.serial += 1
+        # Compute's own count would make ids depend on when the controllers ran.
+        lives = view.state_notes(MADE, "lives")
+        lives[place] = lives.get(place, 0) + 1
         body = _body(view, service, name, port)
-        state.put(
-            "networkEndpointGroups", scope,
-            stored(cloud, "networkEndpointGroups", scope, body, state.serial, view.now),
-        )  # fmt: skip
+        body = stored(cloud, "networkEndpointGroups", scope, body, lives[place], view.now)
+        state.put("networkEndpointGroups", scope, body)
         made[place] = key
     text = f'Created NEG "{name}" for {key}-{name}-{port} in "{scope.removeprefix("zones/")}".'
     view.event(service, _NAME, "Create", text)
