@@ -81,8 +81,8 @@ def _rolled_out(found: Obj, replicas: int) -> bool:
 
 
 def test_deployment_and_its_negs(wire: Wire) -> None:
-    """A Deployment with chips runs on a TPU pool and the NEG of its Service has its pods' addresses;
-    both follow scaling, a rollout and the end.
+    """A Deployment with chips runs on a TPU pool and the NEG of its Service has its pods'
+    addresses; both follow scaling, a rollout and the end.
     """
     pods = template(4, nodeSelector=_FREE, hostNetwork=True)
     pods["spec"]["containers"][0] |= {"ports": [{"name": "http", "containerPort": 8000}]}
@@ -126,7 +126,7 @@ def test_deployment_and_its_negs(wire: Wire) -> None:
 
 
 def test_leader_worker_set_on_a_slice(wire: Wire) -> None:
-    """A group of four lands on the four hosts of the slice; a second one has no room and says so."""
+    """A group of four lands on the slice's four hosts; a second one has no room and says so."""
     workers = template(4, nodeSelector=_SLICE)
     spec = {"replicas": 2, "leaderWorkerTemplate": {"size": 4, "workerTemplate": workers}}
     wire.make(_LWS, "leaderworkersets", "LeaderWorkerSet", "w", spec=spec)
@@ -166,8 +166,9 @@ def test_population_from_a_bucket(wire: Wire) -> None:
     wire.make("apis/datalayer.gke.io/v1", "gcpdatasources", "GCPDataSource", "weights",
               spec={"cloudStorage": storage})  # fmt: skip
     reference = {"apiGroup": "datalayer.gke.io", "kind": "GCPDataSource", "name": "weights"}
-    claim = {"accessModes": ["ReadOnlyMany"], "storageClassName": "e2e-ml",
-             "resources": {"requests": {"storage": "10Gi"}}, "dataSourceRef": reference}  # fmt: skip
+    size = {"requests": {"storage": "10Gi"}}
+    claim = {"accessModes": ["ReadOnlyMany"], "storageClassName": "e2e-ml", "resources": size,
+             "dataSourceRef": reference}  # fmt: skip
     wire.make("api/v1", "persistentvolumeclaims", "PersistentVolumeClaim", "p", spec=claim)
     volume = {"name": "v", "persistentVolumeClaim": {"claimName": "p"}}
     wire.make("api/v1", "pods", "Pod", "reader", spec=template(volumes=[volume])["spec"])

@@ -75,7 +75,8 @@ def test_deployment_runs_rolls_and_comes_back(state: MemoryState) -> None:
     revision = "deployment.kubernetes.io/revision"
     sets = {s["metadata"]["annotations"][revision] for s in state.list("ReplicaSet")}
     found = state.get("Deployment", "default", "d")
-    assert found and found["metadata"]["annotations"][revision] == "3"
+    assert found
+    assert found["metadata"]["annotations"][revision] == "3"
     assert sets == {"2", "3"}
     state.delete("Deployment", "default", "d")
     state.run(1)
@@ -220,9 +221,8 @@ def test_leader_worker_set_keeps_to_slices_and_rolls_by_groups(state: MemoryStat
     for pool in ("slice-a", "slice-b"):
         for index in range(2):
             state.create(node(f"{pool}-{index}", pool))
-    spec = {"replicas": 2, "leaderWorkerTemplate": {"size": 2, "workerTemplate": template(4)}}
-    template_ = spec["leaderWorkerTemplate"]["workerTemplate"]  # type: ignore[index]
-    template_["spec"]["nodeSelector"] = {"slices": "yes"}
+    workers = template(4, nodeSelector={"slices": "yes"})
+    spec = {"replicas": 2, "leaderWorkerTemplate": {"size": 2, "workerTemplate": workers}}
     state.add("LeaderWorkerSet", "w", spec, "leaderworkerset.x-k8s.io/v1")
     state.run(10)
     assert all("nodeName" not in p["spec"] for p in state.pods())

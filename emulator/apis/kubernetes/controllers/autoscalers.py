@@ -104,7 +104,7 @@ def _able(reason: str, what: str) -> Obj:
 
 def measured(view: View, scaler: Obj, target: Obj, current: int) -> Verdict:
     """The largest size that any of the metrics asks for."""
-    metrics = scaler["spec"].get("metrics") or [
+    metrics: list[Obj] = scaler["spec"].get("metrics") or [
         {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}
     ]
     best, because, readings, failure = None, "", [], ("", "")

@@ -143,7 +143,7 @@ def key_of_spec(spec: Mapping[str, Any], zones: Iterable[str]) -> str:
 
 def unsuited(ask: Ask, host: Host) -> str:
     """Why the host never suits the pod, whatever its room; "" when it does."""
-    tolerations = list(ask.spec.get("tolerations") or ())
+    tolerations: list[Mapping[str, Any]] = list(ask.spec.get("tolerations") or ())
     if TPU in ask.requests:  # GKE's admission adds it to pods that ask for chips
         tolerations.append({"key": TPU, "operator": "Exists", "effect": "NoSchedule"})
     mark = {"key": _UNSCHEDULABLE, "effect": "NoSchedule"}

@@ -215,7 +215,7 @@ def _environment(pod: Obj, variables: tuple[dict[str, str], dict[str, str]]) -> 
     for container in pod["spec"]["containers"]:
         chips = TPU in requests_of({"containers": [container]})
         told = {**variables[0], **(variables[1] if chips else {})}
-        kept = list(container.get("env") or ())
+        kept: list[Obj] = list(container.get("env") or ())
         there = {e["name"] for e in kept}
         kept += [{"name": k, "value": v} for k, v in told.items() if k not in there]
         container["env"] = kept

@@ -182,8 +182,8 @@ def _tell(view: View, job: Obj, news: list[Obj]) -> None:
 def _finish(view: View, job: Obj, verdict: list[Obj]) -> None:
     _tell(view, job, verdict)
     job = view.get("Job", *(job["metadata"]["namespace"], name_of(job))) or job
-    status = {**job["status"], "active": 0, "ready": 0}
-    del status["active"]
+    status: Obj = {**job["status"], "ready": 0}
+    status.pop("active", None)
     last = verdict[-1]
     if last["type"] == "Complete":
         status["completionTime"] = view.at

@@ -92,7 +92,7 @@ def _make(view: View, stateful_set: Obj, ordinal: int, revision: str, template: 
     pod["spec"]["hostname"] = name
     if service := stateful_set["spec"].get("serviceName"):
         pod["spec"]["subdomain"] = service
-    volumes = list(pod["spec"].get("volumes") or ())
+    volumes: list[Obj] = list(pod["spec"].get("volumes") or ())
     for claim in stateful_set["spec"].get("volumeClaimTemplates") or ():
         called = f"{name_of(claim)}-{name}"
         volumes = [v for v in volumes if v["name"] != name_of(claim)]
