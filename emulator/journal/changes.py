@@ -28,7 +28,7 @@ FAILED: Final = "failed"  # in place of an answer's checksum: the handler broke 
 # Headers that change no answer, or that nobody wants to find in a file.
 _NOT_KEPT: Final = frozenset(
     {"accept-encoding", "authorization", "connection", "cookie", "proxy-authorization",
-     "traceparent", "user-agent", "x-goog-api-client", "x-goog-api-key"}
+     "traceparent", "x-goog-api-client", "x-goog-api-key"}
 )  # fmt: skip
 
 

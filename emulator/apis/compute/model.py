@@ -15,6 +15,7 @@ from typing import Any, Final
 from emulator.apis.compute import catalogue, load_balancer
 from emulator.context import Cloud
 from emulator.operations import Job
+from emulator.wire.etags import canonical
 
 HOST: Final = "https://www.googleapis.com/compute/v1"
 
@@ -162,7 +163,7 @@ def numeric_id(path: str) -> str:
 
 def fingerprint(*parts: object) -> str:
     """A resource's fingerprint."""
-    digest = hashlib.blake2s(repr(parts).encode(), digest_size=8).digest()
+    digest = hashlib.blake2s(canonical(parts).encode(), digest_size=8).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 

@@ -96,7 +96,7 @@ def operation_body(cloud: Cloud, job: Job) -> Body:
     path = f"projects/{cloud.project.id}/{scope}/operations/{name}"
     body: Body = {
         "kind": "compute#operation",
-        "id": numeric_id(path),
+        "id": numeric_id(name.split("-", 2)[-1]),  # without the time that the name holds
         "name": name,
         "operationType": job.data["type"],
         "status": job.phase(now),

@@ -178,7 +178,9 @@ class Writable(Collection):
     def write(self, verb: str, path: str, body: Body | None, request: Any) -> Body:
         """Begin the operation after which the resource is `body` (None: gone)."""
         if body is not None and self.spec.fingerprint:
-            body["fingerprint"] = fingerprint(path, {**body, "fingerprint": ""})
+            passing = ("fingerprint", "creationTimestamp")
+            kept = {k: v for k, v in body.items() if k not in passing}
+            body["fingerprint"] = fingerprint(path, kept)
         return start(self._cloud, verb, path, body, self.spec.seconds, request)
 
     def _checked(self, body: Body, before: Body | None, scope: str) -> Body:
