@@ -42,7 +42,7 @@ class StateFolder:
 
     Attributes:
         head: as the journal says, or as this start began it.
-        journal: to write to; set by `go_on`.
+        journal: to write to, once all `records` are read.
         torn: bytes of an unfinished record that were cut off the journal's end.
     """
 
@@ -55,19 +55,27 @@ class StateFolder:
         """
         self.path = path
         self.torn = 0
-        self.journal: Appender
+        self.journal: Appender | None = None
+        self._lock: int | None = None
         try:
-            self._claim()
-            if fresh:
-                self._empty()
-            if not self._file.exists():
-                self._begin(head)
-            self.head = self._read_head(head)
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            for folder in (self.bodies, self.scratch):
-                folder.mkdir(exist_ok=True)
+            self._open(head, fresh)
         except OSError as error:
+            self.close()
             raise StateError(f"state directory {path}: {error.strerror or error}") from error
+        except StateError:
+            self.close()
+            raise
+
+    def _open(self, head: Head, fresh: bool) -> None:
+        self._claim()
+        if fresh:
+            self._empty()
+        if not self._file.exists():
+            self._begin(head)
+        self.head = self._read_head(head)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        for folder in (self.bodies, self.scratch):
+            folder.mkdir(exist_ok=True)
 
     @property
     def bodies(self) -> Path:
@@ -167,8 +175,11 @@ class StateFolder:
 
     def close(self) -> None:
         """Write no more, and let others have the directory."""
-        self.journal.close()
-        os.close(self._lock)
+        if self.journal is not None:
+            self.journal.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def sync_folder(path: Path) -> None:

@@ -67,6 +67,7 @@ def go_on(
     done = replay.run(folder.records())
     changing.bodies.keep_in(folder.bodies, done.files)
     turns = cloud.turns
+    assert folder.journal is not None
     folder.journal.append({"kind": "start", "at": cloud.clock.now(), "speed": cloud.clock.speed})
     cloud.changes.journal = folder.journal
     cloud.on_stop(folder.close)
