@@ -17,7 +17,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from emulator.apis.kubernetes import deletes, discovery, scaling, subresources, writes
+from emulator.apis.kubernetes import (
+    deletes,
+    discovery,
+    openapi,
+    reviews,
+    scaling,
+    subresources,
+    writes,
+)
 from emulator.apis.kubernetes.asks import Ask, Outcome, read_ask
 from emulator.apis.kubernetes.model import ClusterObjects
 from emulator.apis.kubernetes.nodes import HEARTBEAT
@@ -30,7 +38,7 @@ from emulator.apis.kubernetes.requests import (
     read_token,
     wants_table,
 )
-from emulator.apis.kubernetes.resources import Kinds
+from emulator.apis.kubernetes.resources import REVIEWS, Kinds
 from emulator.apis.kubernetes.status import (
     StatusError,
     expired,
@@ -106,6 +114,8 @@ class KubernetesApi:
         if segments in (["healthz"], ["readyz"], ["livez"]):
             return PlainTextResponse("ok")
         accept = request.headers.get("accept", "")
+        if reads and segments[:1] == ["openapi"]:
+            return self._openapi(segments[1:], accept, request.url.path, objects.kinds)
         if reads and (found := self._discover(segments, accept, request.url.netloc, objects.kinds)):
             return found
         target = parse_target(segments, objects.kinds)
@@ -153,6 +163,8 @@ class KubernetesApi:
         match method:
             case "POST" if target.name:
                 return subresources.post(state, ask)
+            case "POST" if target.kind in REVIEWS:
+                return reviews.answer(ask, f"{self._cloud.project.id}@emulator")
             case "POST":
                 return writes.create(state, ask)
             case "PUT" if target.name:
@@ -209,6 +221,21 @@ class KubernetesApi:
         if found is None:
             raise no_such_path()
         return _json(found)
+
+    def _openapi(self, rest: list[str], accept: str, path: str, kinds: Kinds) -> Response:
+        version = self._cloud.project.cluster_version
+        if rest == ["v3"]:
+            root = path.rstrip("/").removesuffix("/openapi/v3")
+            return _json(openapi.index(kinds, root, version))
+        if rest == ["v2"]:
+            if "json" not in accept and "*/*" not in accept:
+                text = "only application/json is served here"
+                raise StatusError(406, "NotAcceptable", text)
+            return Response(openapi.second(kinds, version), media_type=_JSON)
+        found = openapi.document(kinds, "/".join(rest[1:]), version) if rest[:1] == ["v3"] else None
+        if found is None:
+            raise no_such_path()
+        return Response(found, media_type=_JSON)
 
     def _get(
         self, objects: ClusterObjects, target: Target, options: Options, table: bool

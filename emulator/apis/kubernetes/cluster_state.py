@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from emulator.apis.kubernetes import custom, garbage
+from emulator.apis.kubernetes import custom, defaults, garbage
 from emulator.apis.kubernetes.naming import suffix, uid_of
 from emulator.apis.kubernetes.notes import as_new_event, noted
 from emulator.apis.kubernetes.overlays import Overlays
@@ -23,6 +23,7 @@ from emulator.apis.kubernetes.resources import (
     NAMESPACES,
     NEW_EVENTS,
     PODS,
+    SERVICE_ACCOUNTS,
     Kind,
     Kinds,
 )
@@ -95,7 +96,9 @@ class ClusterState:
 
     def create(self, obj: Obj) -> Obj:
         """Add an object; raises StatusError (409, or 403 in a namespace that is going)."""
-        return self.insert(self.kind_of(obj), copy.deepcopy(obj)).body
+        kind, body = self.kind_of(obj), copy.deepcopy(obj)
+        defaults.fill(self, kind, body, None)
+        return self.insert(kind, body).body
 
     def update(self, obj: Obj) -> Obj:
         """Put it in place of what there is, whole; raises StatusError 404."""
@@ -174,6 +177,7 @@ class ClusterState:
         if "spec" in body:
             meta["generation"] = 1
         body["kind"], body["apiVersion"] = kind.name, kind.api_version
+        defaults.with_uid(kind, body)
         if dry:
             return Item(kind, namespace, name, 0, None, body, b"", stored=True)
         self._lives[kind.qualified, namespace, name] = life
@@ -301,6 +305,10 @@ class ClusterState:
 
     def _after(self, kind: Kind, item: Item) -> None:
         """What comes along with an object of that kind."""
+        if kind is NAMESPACES and not self.item(SERVICE_ACCOUNTS, item.name, "default"):
+            meta = {"name": "default", "namespace": item.name}
+            if not item.body["metadata"].get("deletionTimestamp"):
+                self.insert(SERVICE_ACCOUNTS, {"metadata": meta})
         if kind is DEFINITIONS:
             self.kinds.define(item.name, custom.kinds_of(item.body))
         elif kind is EVENTS:

@@ -24,6 +24,7 @@ def patched(kind: Kind | None, current: dict[str, Any], form: str, patch: Any) -
         StatusError: 400, it is no patch; 422, it does not fit the object; 415, a custom resource
             has no strategic merge.
     """
+    current = copy.deepcopy(current)
     if form == JSON_PATCH:
         result = _operations(current, patch)
     elif not isinstance(patch, dict):
@@ -48,7 +49,7 @@ def _operations(current: dict[str, Any], patch: Any) -> Any:
     if not isinstance(patch, list) or len(patch) > _LONGEST:
         raise bad_request("a JSON patch is a list of operations")
     try:
-        return jsonpatch.apply_patch(copy.deepcopy(current), patch)
+        return jsonpatch.apply_patch(current, patch)
     except (jsonpatch.JsonPatchConflict, jsonpatch.JsonPatchTestFailed) as error:
         text = f"the server rejected our request due to an error in our request: {error!s:.200}"
         raise StatusError(422, "Invalid", text) from error

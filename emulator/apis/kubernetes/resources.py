@@ -255,13 +255,25 @@ DATA_SOURCES: Final = Kind(
     ),
     ("gcpds",), subresources=_STATUS,
 )  # fmt: skip
+# Asked and answered at once; nothing is kept of them.
+REVIEWS: Final = tuple(
+    Kind(group, "v1", f"{name.lower()}s", name, name.startswith("Local"), (),
+         verbs=("create",), model=f"V1{name}")
+    for group, name in (
+        ("authorization.k8s.io", "SelfSubjectAccessReview"),
+        ("authorization.k8s.io", "SelfSubjectRulesReview"),
+        ("authorization.k8s.io", "SubjectAccessReview"),
+        ("authorization.k8s.io", "LocalSubjectAccessReview"),
+        ("authentication.k8s.io", "SelfSubjectReview"),
+    )
+)  # fmt: skip
 
 KINDS: Final = (
     NODES, PODS, NAMESPACES, SERVICES, EVENTS, ENDPOINTS, VOLUMES, CLAIMS, CONFIG_MAPS, SECRETS,
     SERVICE_ACCOUNTS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, JOBS, AUTOSCALERS,
     STORAGE_CLASSES, ENDPOINT_SLICES, LEASES, DISRUPTION_BUDGETS, ROLES, ROLE_BINDINGS,
     CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, DEFINITIONS, NEW_EVENTS, LEADER_WORKER_SETS,
-    DATA_SOURCES,
+    DATA_SOURCES, *REVIEWS,
 )  # fmt: skip
 
 
