@@ -1,8 +1,8 @@
 """Heartwood's settings: one typed object, read from `heartwood.toml` and HEARTWOOD_* variables.
 
-The keys, their defaults and what they may be. A tier's own keys are `control/tier_settings.py`'s;
-reading the file and the variables is `control/settings_sources.py`'s; what goes wrong is put into
-words by `control/settings_errors.py`.
+The whole of it. The keys of its tables are `control/settings_sections.py`'s, those of a tier
+`control/tier_settings.py`'s; reading the file and the variables is `control/settings_sources.py`'s;
+what goes wrong is put into words by `control/settings_errors.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     GetPydanticSchema,
     PlainSerializer,
@@ -24,11 +22,22 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from control.settings_errors import in_words
+from control.settings_sections import (
+    ROOT,
+    CloudSettings,
+    DataSettings,
+    GuardSettings,
+    HostSettings,
+    LogSettings,
+    PlaygroundSettings,
+    PortSettings,
+    ProjectSettings,
+    RefreshSettings,
+)
 from control.settings_sources import (
     CONFIG_VARIABLE,
     Tree,
@@ -38,147 +47,13 @@ from control.settings_sources import (
     read_environ,
     read_file,
 )
-from control.tier_settings import TierSettings, check_distinct, refuse
-from core.records import Source
+from control.tier_settings import TierSettings, check_distinct
 from core.specs import PartKind, TierSpec
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+__all__ = ["DEFAULT_FILE", "ROOT", "Settings", "load_settings"]
+
 DEFAULT_FILE: Final = ROOT / "heartwood.toml"
 DEFAULT_SERVING_URL: Final = "http://127.0.0.1:8080"
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are refused, values do not change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class ProjectSettings(Section):
-    """[project]: the Google Cloud project that is watched."""
-
-    id: str = Field(default="heartwood-demo", pattern=r"^[a-z][-a-z0-9:.]{4,61}[a-z0-9]$")
-    billing_account: str = Field(
-        default="", pattern=r"^(billingAccounts/[0-9A-Z]{6}-[0-9A-Z]{6}-[0-9A-Z]{6})?$"
-    )
-    billing_export: str = Field(
-        default="",
-        pattern=r"^([^.\s`]+\.[^.\s`]+\.[^.\s`]+)?$",
-        description="the detailed export as project.dataset.table; empty: there is none",
-    )
-    region: str = Field(default="us-central1", pattern=r"^[a-z]+-[a-z]+\d+$")
-
-
-class CloudSettings(Section):
-    """[cloud]: which Google Cloud is talked to. Empty addresses follow [ports]."""
-
-    target: Literal["emulator", "google"] = "emulator"
-    emulator_url: str = Field(
-        default="", pattern=r"^(https?://\S+)?$", description="REST, no slash at end"
-    )
-    emulator_grpc: str = Field(default="", pattern=r"^(\S+:\d+)?$", description="gRPC, host:port")
-
-    @property
-    def simulated(self) -> bool:
-        """Whether what the cloud's APIs say comes from a simulated world; pages say so."""
-        return self.target == "emulator"
-
-
-class PortSettings(Section):
-    """[ports]: where the three processes listen."""
-
-    console: Port = 8501
-    serving: Port = 8080
-    emulator: Port = 9080
-    emulator_grpc: Port = 9081
-
-    @model_validator(mode="after")
-    def _distinct(self) -> PortSettings:
-        values = list(self.model_dump().items())
-        for index, (name, port) in enumerate(values):
-            for other, same in values[:index]:
-                if port == same:
-                    raise refuse(f"ports differ from each other; {other} has it", name, port)
-        return self
-
-
-class HostSettings(Section):
-    """[hosts]: the address that all three processes bind."""
-
-    bind: str = Field(default="127.0.0.1", min_length=1)
-
-    @property
-    def reach(self) -> str:
-        """Host under which this machine reaches what binds `bind`."""
-        if self.bind in ("0.0.0.0", "::"):
-            return "127.0.0.1"
-        return f"[{self.bind}]" if ":" in self.bind else self.bind
-
-
-class DataSettings(Section):
-    """[data]: what this machine keeps. A relative directory lies in the repository root."""
-
-    dir: Path = Path(".heartwood")
-    database_url: str = Field(
-        default="", description="SQLAlchemy URL; empty: SQLite in the directory"
-    )
-    workflow_database_url: str = Field(
-        default="", description="of durable workflows; empty: SQLite too"
-    )
-
-    @field_validator("dir")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return (ROOT / value.expanduser()).resolve()
-
-    @field_validator("database_url", "workflow_database_url")
-    @classmethod
-    def _database(cls, url: str, info: ValidationInfo) -> str:
-        if url or "dir" not in info.data:
-            return url
-        file = "heartwood.db" if info.field_name == "database_url" else "workflows.db"
-        return f"sqlite:///{info.data['dir'] / file}"
-
-
-class RefreshSettings(Section):
-    """[refresh]: how often each source is read, in seconds; keys are `core.records.Source` + _s."""
-
-    gke_s: Seconds = 10
-    kube_s: Seconds = 15
-    tpu_s: Seconds = 15
-    vertex_s: Seconds = 15
-    load_balancer_s: Seconds = 15
-    load_s: Seconds = 15
-    chips_s: Seconds = 30
-    prices_s: Seconds = 3600
-    costs_s: Seconds = 3600
-    budgets_s: Seconds = 600
-    inference_s: Seconds = 5
-
-    def interval_s(self, source: Source) -> float:
-        """Seconds between two reads of that source."""
-        return float(getattr(self, f"{source.value}_s"))
-
-
-class GuardSettings(Section):
-    """[guards]: thresholds of the guards on the write path."""
-
-    capacity_safety_factor: float = Field(
-        default=1.3,
-        ge=1,
-        description="p95 demand of the last hour × this must fit into what is left",
-    )
-    stale_after_s: Seconds = Field(default=120, description="a plan may not rest on older data")
-    plan_expires_after_s: Seconds = 300
-
-
-class LogSettings(Section):
-    """[log]: auto is readable on a terminal and JSON elsewhere."""
-
-    format: Literal["auto", "console", "json"] = "auto"
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
 def _to_spec(tier: TierSettings) -> TierSpec:
@@ -208,6 +83,7 @@ class Settings(BaseSettings):
     data: DataSettings = DataSettings()
     refresh: RefreshSettings = RefreshSettings()
     guards: GuardSettings = GuardSettings()
+    playground: PlaygroundSettings = PlaygroundSettings()
     log: LogSettings = LogSettings()
     read_only: bool = Field(default=False, description="nobody may change anything from here")
     tiers: tuple[Annotated[TierSpec, GetPydanticSchema(_tier_schema)], ...] = ()

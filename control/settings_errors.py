@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -21,6 +22,28 @@ from core.errors import ConfigError
 from core.specs import TierSpec
 
 _SHOWN_CHARS = 120
+_SECRET = re.compile(r"//[^/\s]*@")  # user and password of an address
+_LIST = 'a list; in a variable as JSON, for example ["a", "b"]'
+# What pydantic calls a mistake → what is allowed instead.
+_WORDS = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_too_short": "something: it is empty",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "one of {expected}",
+    "enum": "one of {expected}",
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+}
 
 
 def in_words(
@@ -90,6 +113,7 @@ def _value(details: ErrorDetails) -> str:
     ):
         return ""  # a whole table says less than the reason below it
     text = json.dumps(value, default=str, ensure_ascii=False)
+    text = _SECRET.sub("//***@", text)
     return f" = {text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + '…'}"
 
 
@@ -104,16 +128,33 @@ def _reason(details: ErrorDetails, model: type[BaseModel]) -> str:
         meant = f"did you mean {near[0]}? " if near else ""
         return f"there is no such key; {meant}known here: {', '.join(known)}"
     if kind == "string_pattern_mismatch":
-        return f"must match the pattern {details.get('ctx', {}).get('pattern')}"
-    return details["msg"].removeprefix("Value error, ")
+        told = _description(details["loc"], model)
+        return f"must be {told or 'like ' + str(details.get('ctx', {}).get('pattern'))}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        known = ", ".join(_known_keys(details["loc"], model))
+        return f"must be a table, with the keys {known} (a variable sets one key: SECTION__KEY)"
+    words = _WORDS.get(kind)
+    if words is None:
+        return details["msg"].removeprefix("Value error, ")
+    return "must be " + words.format(**details.get("ctx", {}))
+
+
+def _description(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    here = _model_at(location[:-1], model)
+    field = here.model_fields.get(str(location[-1]))
+    return (field.description or "") if field else ""
 
 
 def _known_keys(location: tuple[str | int, ...], model: type[BaseModel]) -> list[str]:
-    here: type[BaseModel] = model
+    return list(_model_at(location, model).model_fields)
+
+
+def _model_at(location: tuple[str | int, ...], model: type[BaseModel]) -> type[BaseModel]:
+    here = model
     for key in location:
         if isinstance(key, str) and key in here.model_fields:
             here = _model_in(here.model_fields[key].annotation) or here
-    return list(here.model_fields)
+    return here
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

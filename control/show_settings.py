@@ -19,7 +19,9 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "settings", help="print the settings in force and where each comes from"
     )
-    parser.add_argument("--config", type=Path, help="another file than heartwood.toml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="another file than heartwood.toml"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON, one object per key")
     parser.set_defaults(run=run)
 

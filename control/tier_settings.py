@@ -17,6 +17,7 @@ from core import tpu
 from core.specs import Objectives, PartKind, PartSpec, TierSpec
 
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_URL: Final = re.compile(r"(https?://[^\s@?#\\]+)?")
 _GKE: Final = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
 _ZONAL: Final = (*_GKE, PartKind.TPU_VM)
 
@@ -92,7 +93,7 @@ class TierSettings(BaseModel):
     parts: tuple[PartSettings, ...]
     namespace: str = ""
     backend_service: str = ""
-    endpoint_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    endpoint_url: str = ""
     objectives: ObjectiveSettings = ObjectiveSettings()
     monthly_budget_usd: float | None = Field(default=None, gt=0)
     usd_per_hour: float | None = Field(default=None, gt=0)
@@ -133,6 +134,13 @@ class TierSettings(BaseModel):
         if gen is not None and zone:
             _legal(lambda: tpu.check_zone(gen, zone))
         return zone
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _endpoint_url(cls, url: str) -> str:
+        if not _URL.fullmatch(url):
+            raise refuse("must be http://host:port or the like, without user, password, ? or #")
+        return url
 
     @field_validator("parts")
     @classmethod

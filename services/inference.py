@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -16,7 +16,7 @@ import httpx
 
 from core.errors import Invalid, NotFound, OpsError, Unavailable
 from core.records import ServerStatus
-from services import calls
+from services import calls, outbound
 from services.sdk_errors import from_http, json_message
 
 _CONNECT_S: Final = 5.0
@@ -94,31 +94,40 @@ def chat_request(
 class Inference:
     """One server at a base URL (with or without a trailing /v1). Safe for threads."""
 
-    def __init__(self, base_url: str, *, api_key: str = "", silence_s: float = 60.0) -> None:
-        """`silence_s`: how long a stream may send nothing before it counts as broken."""
-        self.url = base_url.rstrip("/").removesuffix("/v1")
-        if not self.url.startswith(("http://", "https://")):
-            raise Invalid(f"{base_url!r} is not an http:// or https:// address", resource=base_url)
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str = "",
+        silence_s: float = 60.0,
+        allowed: Collection[str] | None = None,
+    ) -> None:
+        """Nothing is called yet.
+
+        Args:
+            base_url, allowed: see `outbound.check_url`.
+            api_key: sent as bearer token; "": none.
+            silence_s: how long a stream may send nothing before it counts as broken.
+
+        Raises:
+            Invalid: it is no such address, or no such key.
+            Denied: that server may not be called.
+        """
+        self.url = str(outbound.check_url(base_url, allowed)).removesuffix("/v1").rstrip("/")
         if not (api_key.isascii() and api_key.isprintable()):
-            raise Invalid("The API key has letters that no key can have", resource=base_url)
+            raise Invalid("The API key has letters that no key can have", resource=self.url)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._silence_s = silence_s
         hint = (
             f"Is the server at {self.url} running? `make run` or `python -m serving` starts ours."
         )
         self._context = calls.CallContext(unreachable_hint=hint)
-        # A proxy of the environment never leads to this machine.
-        direct: dict[str, httpx.BaseTransport | None] = {
-            "all://127.0.0.1": None,
-            "all://localhost": None,
-            "all://[::1]": None,
-        }
-        try:
-            self._http = httpx.Client(base_url=self.url, headers=headers, mounts=direct)
-        except httpx.InvalidURL as error:
-            raise Invalid(f"{base_url!r} is no address: {error}", resource=base_url) from error
-        if not self._http.base_url.host:
-            raise Invalid(f"{base_url!r} names no host", resource=base_url)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            transport=outbound.make_transport(httpx.URL(self.url)),
+            follow_redirects=False,  # a redirect could lead where nobody was asked about
+        )
 
     def __enter__(self) -> Inference:
         return self
@@ -184,6 +193,7 @@ class Inference:
 
         def read(timeout_s: float) -> Mapping[str, Any]:
             answer = self._http.get(path, timeout=timeout_s)
+            _refuse_redirect(answer, resource)
             if answer.is_error:
                 raise from_http(
                     answer.status_code, json_message(answer.text), resource, self._context
@@ -251,6 +261,7 @@ class ChatStream:
         with self._http.stream(
             "POST", "/v1/chat/completions", json=self._body, timeout=self._timeout
         ) as response:
+            _refuse_redirect(response, self._resource)
             if response.is_error:
                 response.read()
                 message = json_message(response.text)
@@ -268,6 +279,15 @@ class ChatStream:
                 if text:
                     yield TextChunk(text, answer.at_ms())
         yield answer.end(self._resource)
+
+
+def _refuse_redirect(answer: httpx.Response, resource: str) -> None:
+    if answer.is_redirect:
+        raise Invalid(
+            "The server redirects to another address, which is not followed",
+            resource=resource,
+            hint="Enter the address that it redirects to, if you trust it",
+        )
 
 
 class _Answer:

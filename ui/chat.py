@@ -35,12 +35,18 @@ _WATCH_S: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where prompts go. `rate` None: nobody knows what it costs."""
+    """Where prompts go.
+
+    `rate` None: nobody knows what it costs; `unpriced` is the word for it. `allowed`: the only
+    servers that may be called (None: any), see `services.outbound.check_url`.
+    """
 
     name: str
     url: str
     api_key: str = ""
     rate: Rate | None = None
+    unpriced: str = formats.NOT_PRICED
+    allowed: tuple[str, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +65,7 @@ class Turn:
     end: AnswerEnd | None = None
     problem: Problem | None = None
     usd: float | None = None
-    usd_source: str = formats.NOT_PRICED
+    usd_source: str = formats.NOT_PRICED  # of `usd`; while that is None, the word for it
     parameters: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -132,7 +138,7 @@ def figures(turn: Turn) -> list[str]:
             parts.append("cut at max tokens")
         elif end.finish_reason != "stop":
             parts.append(formats.plain(end.finish_reason))
-    price = formats.money(turn.usd, formats.NOT_PRICED).replace("$", "\\$")
+    price = formats.money(turn.usd, turn.usd_source).replace("$", "\\$")
     parts.append(price if turn.usd is None else f"{price} ({turn.usd_source})")
     return parts
 
@@ -180,7 +186,9 @@ def _stream(
 ) -> None:
     client: Inference | None = None
     try:
-        client = Inference(target.url, api_key=target.api_key, silence_s=silence_s)
+        client = Inference(
+            target.url, api_key=target.api_key, silence_s=silence_s, allowed=target.allowed
+        )
         with client.stream_chat(sent, parameters) as stream:
             st.write_stream(_texts(iter(stream), turn), cursor="▍")
         turn.outcome = "done"
@@ -206,9 +214,16 @@ def _texts(chunks: Iterator[TextChunk | AnswerEnd], turn: Turn) -> Iterator[str]
 
 
 def _price(turn: Turn, target: Target) -> None:
-    """The target's rate for as long as the answer took: what the whole server cost meanwhile."""
+    """The target's rate for as long as the answer took: what the whole server cost meanwhile.
+
+    Of an answer that was cut off nobody knows how long the server went on: unknown, not unpriced.
+    """
     rate = target.rate
-    if rate is None or rate.usd_per_hour is None or turn.end is None:
+    if rate is None or rate.usd_per_hour is None:
+        turn.usd_source = target.unpriced
+        return
+    if turn.end is None:
+        turn.usd_source = formats.UNKNOWN
         return
     turn.usd = rate.usd_per_hour * turn.end.total_ms / 3_600_000
     turn.usd_source = f"{rate.basis.value} rate × duration"
@@ -226,6 +241,7 @@ def export() -> bytes:
             "parameters": t.parameters,
             "figures": asdict(t.end) if t.end else None,
             "usd": t.usd,
+            "usd_source": t.usd_source,
             "error": asdict(t.problem) if t.problem else None,
         }
         for t in turns()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 import streamlit as st
 
+from core.errors import HeartwoodError
 from core.records import ServerStatus
 from core.specs import TierSpec
+from services import outbound
 from services.inference import ChatParameters
 from ui import access, chat, formats, states
 
@@ -41,8 +44,13 @@ def choose_target() -> chat.Target | None:
     spec = snapshot.spec(chosen)
     if spec.is_local:
         _server_line(snapshot.server)
-    rate = access.derived().rates[chosen]
-    return chat.Target(spec.title, spec.endpoint_url, rate=rate)
+    derived = access.derived()
+    return chat.Target(
+        spec.title,
+        spec.endpoint_url,
+        rate=derived.rates[chosen],
+        unpriced=derived.price_word(spec),
+    )
 
 
 def _target_button(spec: TierSpec, chosen: str) -> None:
@@ -134,7 +142,31 @@ def _other_server() -> chat.Target | None:
     if not url:
         states.show_empty("No address yet", "Enter the server's base URL to send prompts to it.")
         return None
-    return chat.Target(url, url, api_key=key or "")
+    allowed = allowed_servers(
+        access.console().settings.playground.allowed_servers, st.get_option("server.address")
+    )
+    try:
+        checked = str(outbound.check_url(url, allowed))
+    except HeartwoodError as error:
+        states.show_problem("This address cannot be used", states.problem_of(error))
+        return None
+    return chat.Target(checked, checked, api_key=key or "", allowed=allowed)
+
+
+def allowed_servers(listed: tuple[str, ...], bound: str | None) -> tuple[str, ...] | None:
+    """The only servers that a person may have called; None: any.
+
+    Args:
+        listed: by the settings.
+        bound: the address that the console listens on; None: on all of them.
+    """
+    if listed:
+        return listed
+    try:
+        alone = bound == "localhost" or ipaddress.ip_address(bound or "").is_loopback
+    except ValueError:
+        alone = False
+    return None if alone else ()
 
 
 def _server_line(server: ServerStatus | None) -> None:

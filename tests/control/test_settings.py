@@ -301,6 +301,46 @@ def test_a_wrong_setting_ends_a_command_with_2() -> None:
     assert "cloud.target" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("CONSOLE_PORT", "abc", "must be a whole number"),
+        ("CONSOLE_PORT", "99999", "must be at most 65535"),
+        ("PROJECT__ID", "My Project", "must be a project's id (not its number or name)"),
+        ("PROJECT__REGION", "us-central1-c", "must be a region such as us-central1, not a zone"),
+        ("PROJECT__BILLING_EXPORT", "export", "as project.dataset.table"),
+        ("READ_ONLY", "maybe", "must be true or false"),
+        ("CLOUD__TARGET", "aws", "must be one of 'emulator' or 'google'"),
+        ("CLOUD__EMULATOR_GRPC", "http://x:1", "host:port without a scheme"),
+        ("REFRESH__GKE_S", "-1", "must be more than 0"),
+        ("GUARDS", "5", "must be a table, with the keys capacity_safety_factor"),
+        ("PLAYGROUND__ALLOWED_SERVERS", "a", "must be a list; in a variable as JSON"),
+        ("PLAYGROUND__ALLOWED_SERVERS", '["http://a"]', "host or host:port, nothing else"),
+        ("HOSTS__BIND", "", "it is empty"),
+        ("DATA_DIR", "", "must name a directory"),
+        ("DATABASE_URL", "heartwood.db", "must be a database URL: sqlite:////path"),
+        ("TIERS__LOCAL__ENDPOINT_URL", "http://u:hunter2@h", "without user, password"),
+        ("TIERS__SMALL__PARTS__0__KIND", "gke", "must be one of 'gke_single_host'"),
+    ],
+)
+def test_a_wrong_value_is_told_in_words(variable: str, value: str, words: str) -> None:
+    """What is allowed, for who does not know the library behind it; a password is not repeated."""
+    told = str(refusal({f"HEARTWOOD_{variable}": value}))
+    assert words in told
+    assert "hunter2" not in told
+    assert f"HEARTWOOD_{variable}" in told
+
+
+def test_a_reader_that_stops_early_is_no_error_of_ours() -> None:
+    """`python -m control settings | head -1` ends without a traceback."""
+    done = subprocess.run(
+        f"{sys.executable} -m control settings | head -c 10; sleep 0.1",
+        shell=True, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "project.id"
+    assert done.stderr == ""
+
+
 def test_no_setting_is_undocumented() -> None:
     """Every section and every tier key is explained where it is defined."""
     for name, field in Settings.model_fields.items():
@@ -318,6 +358,6 @@ def test_the_file_shows_every_other_key_with_its_default(tmp_path: Path) -> None
     said = load_settings(make_file(tmp_path, plain), {})
     unsaid = load_settings(make_file(tmp_path, ""), {})
     assert said.model_dump() == unsaid.model_dump()
-    sections = ("ports", "hosts", "data", "refresh", "log")
+    sections = ("ports", "hosts", "data", "refresh", "playground", "log")
     known = {key for key, _ in leaves(said.model_dump(include=set(sections)))}
     assert known == {key for key, _ in leaves(tomllib.loads(plain))}

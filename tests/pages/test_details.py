@@ -15,6 +15,7 @@ from core.specs import TierSpec
 from tests import make
 from tests.pages.conftest import Open, all_text
 from tests.pages.fake_console import FakeConsole
+from ui import playground_view
 
 WORDS = ("Paris", " is", " the", " capital.")
 
@@ -96,6 +97,54 @@ def test_a_priced_tier_tells_the_answers_dollars(
     at = open_page("playground")
     at.chat_input[0].set_value("hello").run()
     assert "configured rate × duration" in all_text(at)
+
+
+def test_an_answer_of_a_priced_tier_that_was_cut_off_costs_an_unknown_amount(
+    console: FakeConsole, open_page: Open, server: ThreadingHTTPServer
+) -> None:
+    """Nobody knows how long the server went on: unknown, which is not "not priced"."""
+    at_server(console, server, usd=36.0)
+    at = open_page("playground")
+    at.chat_input[0].set_value("fail").run()
+    text = all_text(at)
+    assert "Local  ·  unknown" in text
+    assert "not priced" not in text
+
+
+def test_a_servers_password_is_refused_before_it_is_shown(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """The address field says what to do; nothing can be sent; the export has no such turn."""
+    at = open_page("playground")
+    at.button(key="target_other").click().run()
+    at.text_input(key="other_url").set_value("http://ada:hunter2@models.example").run()
+    assert not at.exception
+    assert "no user name or password" in all_text(at)
+    assert "hunter2" not in all_text(at)
+    assert at.chat_input[0].disabled
+    at.text_input(key="other_url").set_value("http://169.254.169.254/v1").run()
+    assert "never called" in all_text(at)
+    assert at.chat_input[0].disabled
+
+
+@pytest.mark.parametrize(
+    ("listed", "bound", "allowed"),
+    [
+        ((), "127.0.0.1", None),
+        ((), "::1", None),
+        ((), "localhost", None),
+        ((), "0.0.0.0", ()),
+        ((), "10.0.0.7", ()),
+        ((), None, ()),
+        (("a:1",), "127.0.0.1", ("a:1",)),
+        (("a:1",), None, ("a:1",)),
+    ],
+)
+def test_who_listens_beyond_this_machine_calls_listed_servers_only(
+    listed: tuple[str, ...], bound: str | None, allowed: tuple[str, ...] | None
+) -> None:
+    """Streamlit's own default, no address at all, is all of them."""
+    assert playground_view.allowed_servers(listed, bound) == allowed
 
 
 def test_a_refusal_is_explained_and_the_prompt_is_kept(
