@@ -99,13 +99,13 @@ class Gate:
             self._services = found
         return self._services
 
-    def pass_method(self, call: Call, request: Any) -> Passage:
-        """Let a call of a library's method pass.
+    def pass_method(self, call: Call, request: Any, handler: object) -> Passage:
+        """Let a call of a library's method pass; the handler tells whose mix-in it is.
 
         Raises:
             ApiError: who calls is not known or may not, or a fault refuses it.
         """
-        fallback = self._host_of(request) if not call.method.host else ""
+        fallback = self._host_of(request, handler) if not call.method.host else ""
         asked = asked_of(call.method, request, fallback)
         return self.admit(asked, call.headers, dict(call.query))
 
@@ -138,12 +138,13 @@ class Gate:
         with disturbed(passage.operation):
             yield
 
-    def _host_of(self, request: Any) -> str:
-        """The API whose operation a request of google.longrunning names."""
+    def _host_of(self, request: Any, handler: object) -> str:
+        """The API of a method that several share: that of the operation named, or the handler's."""
         job = self._cloud.operations.get(str(getattr(request, "name", "")))
-        if job is None:
-            return ""
-        return f"{_HOSTS.get(job.service, job.service)}.googleapis.com"
+        if job is not None:
+            return f"{_HOSTS.get(job.service, job.service)}.googleapis.com"
+        mount = next(m for m in self._mounts if isinstance(m, Mount) and m.handler is handler)
+        return next(m.host for m in mount.methods() if m.host)
 
     def _refusal(self, rule: Rule, asked: Asked) -> ApiError:
         if rule.reason == "IAM_PERMISSION_DENIED" and not rule.message:

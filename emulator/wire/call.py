@@ -68,7 +68,7 @@ def _pass(
     if gate is None:
         return cloud.changes.call(function, handler, request, call)
     try:
-        passage = gate.pass_method(call, request)
+        passage = gate.pass_method(call, request, handler)
     except ApiError as error:
         call.fate.wait_s = getattr(error, "wait_s", 0.0)
         raise

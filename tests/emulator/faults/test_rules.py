@@ -1,0 +1,81 @@
+"""Rules: what is refused and in which words; files at the start."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.emulator.clients import PROJECT
+from tests.processes import ROOT, EmulatorProcess, start_emulator
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"cod": "ABORTED"}, "cod: no such key; the keys are .*Did you mean code"),
+        ({"code": "BROKEN"}, "code: must be one of CANCELLED, .*UNAVAILABLE"),
+        ({"preset": "boom"}, "preset: must be one of quota-exceeded, stock-out"),
+        ({"preset": "slow", "service": "moon"}, "service: fits none of .*container"),
+        ({"preset": "slow", "service": "tpu", "method": "ListNods"}, "method: .*ListNodes"),
+        ({"preset": "slow", "times": 0}, "times: must be a whole number from 1"),
+        ({"preset": "slow", "probability": 2}, "probability: must be a number from 0 to 1"),
+        ({"latency_s": "3"}, "latency_s: must be a number from 0 to 3600"),
+        ({"service": "tpu"}, "rule: does nothing; give preset, code"),
+        ({"operation": "fail"}, "code: an operation that fails needs one of"),
+        ({"preset": "preempted"}, "tier: a state needs a tier, a pool or a node"),
+        ({"preset": "preempted", "tier": "moon"}, "tier: must be one of medium, small"),
+        ({"preset": "preempted", "tier": "small", "slice": 99}, "slice: tier small has slices"),
+        ({"preset": "preempted", "pool": "moon"}, "pool: must be one of .*hw-small-00"),
+        ({"preset": "slow", "metadata": {"a": 1}}, "metadata: must be an object of texts"),
+        ([{"preset": "slow"}, {"code": "X"}], r"faults\[1\].code"),
+        ("slow", "rule: must be an object"),
+        ({"faults": 3}, "faults: must be a list"),
+    ],
+)
+def test_wrong_rules_are_refused(broken: EmulatorProcess, rule: Any, words: str) -> None:
+    """400 in Google's envelope; the message names the key and what it may be; nothing stays."""
+    url = f"{broken.rest_url}/_heartwood/faults"
+    answer = httpx.post(url, json=rule)
+    assert answer.status_code == 400
+    assert re.search(words, answer.json()["error"]["message"]), answer.text
+    assert httpx.get(url).json()["faults"] == []
+
+
+def test_the_control_call_s_edges(broken: EmulatorProcess) -> None:
+    """Bodies that are no JSON, rules that are not there, verbs that mean nothing."""
+    url = f"{broken.rest_url}/_heartwood/faults"
+    assert httpx.post(url, content=b"\xff{").status_code == 400
+    assert httpx.get(f"{url}/none").status_code == 404
+    assert httpx.delete(f"{url}/none").status_code == 404
+    assert httpx.put(url).status_code == 501
+    assert "stock-out" in httpx.get(url).json()["presets"]
+
+
+def test_rules_from_files(tmp_path: Path) -> None:
+    """TOML and JSON at the start; a wrong file ends the start with the key's name."""
+    good = tmp_path / "rules.toml"
+    good.write_text('[[faults]]\npreset = "unavailable"\nservice = "tpu"\ntimes = 1\n')
+    running = start_emulator("empty-project", environment={"HEARTWOOD_EMULATOR_FAULTS": str(good)})
+    try:
+        url = f"{running.rest_url}/tpu/v2/projects/{PROJECT}/locations"
+        assert [httpx.get(url).status_code for _ in range(2)] == [503, 200]
+    finally:
+        running.stop()
+    bad = tmp_path / "rules.json"
+    bad.write_text(json.dumps({"faults": [{"preset": "slow", "colour": "red"}]}))
+    command = [sys.executable, "-m", "emulator", "--faults", str(bad)]
+    ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
+    ended = subprocess.run(
+        command, cwd=ROOT, env={"PATH": "", **ports}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "faults[0].colour" in ended.stderr
+    assert "no such key" in ended.stderr
