@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from core import ownership, parts
+from core import gke_parts, ownership, parts
 from core.ownership import PoolKey, Unassigned
 from core.parts import Count, FleetHost, FleetPart, FleetSlice, NodeKey, State, total, worst
 from core.records import ChipReading, Host, Snapshot
@@ -128,7 +128,7 @@ def _tier(
         else:
             pools = None if snapshot.node_pools is None else owners.node_pools.get(key, ())
             known = hosts if snapshot.hosts is not None else None
-            built.append(parts.gke_part(spec, part, pools, known, readings))
+            built.append(gke_parts.gke_part(spec, part, pools, known, readings))
     return _join(spec, tuple(built))
 
 

@@ -1,7 +1,7 @@
 """The parts of a tier: slices and hosts with their states, built from raw records.
 
-One builder per kind of part. Which resource belongs to which part is `core/ownership.py`; joining
-parts into tiers is `core/fleet.py`.
+One builder per kind of part; those in GKE are built in `core/gke_parts.py`. Which resource belongs
+to which part is `core/ownership.py`; joining parts into tiers is `core/fleet.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core import ownership
-from core.ownership import PoolKey
-from core.records import ChipReading, Endpoint, Host, NodePool, Snapshot, Source, TpuVm
-from core.specs import PartKind, PartSpec, TierSpec
+from core.records import ChipReading, Endpoint, Snapshot, Source, TpuVm
+from core.specs import PartSpec, TierSpec
 
 NodeKey = tuple[str, str, str]  # location and name of the cluster ("" for TPU VMs), node
 Readings = Mapping[NodeKey, Sequence[ChipReading]]
@@ -113,7 +112,7 @@ def worst(states: Iterable[State]) -> State:
     return next((s for s in _WORST_FIRST if s in found), State.OFF)
 
 
-def _part(
+def build_part(
     spec: TierSpec, part: PartSpec, slices: tuple[FleetSlice, ...], extra: tuple[str, ...] = ()
 ) -> FleetPart:
     """A part whose source was read, with its state and reasons derived from its slices."""
@@ -161,7 +160,8 @@ def _trouble_reasons(slices: tuple[FleetSlice, ...]) -> tuple[str, ...]:
     return (f"{len(troubled)} of {len(slices)} slices not ready", *first)
 
 
-def _unknown_part(spec: TierSpec, part: PartSpec, reason: str) -> FleetPart:
+def unknown_part(spec: TierSpec, part: PartSpec, reason: str) -> FleetPart:
+    """A part whose source was never read: only what is wanted is known."""
     chips = part.slices * ownership.chips_per_slice(spec)
     return FleetPart(
         part,
@@ -171,106 +171,6 @@ def _unknown_part(spec: TierSpec, part: PartSpec, reason: str) -> FleetPart:
         Count(part.slices, None, None),
         Count(chips, None, None),
     )
-
-
-def gke_part(
-    spec: TierSpec,
-    part: PartSpec,
-    pools: tuple[NodePool, ...] | None,
-    hosts: Mapping[PoolKey, list[Host]] | None,
-    readings: Readings,
-) -> FleetPart:
-    """A part in GKE: one slice per node, or one per atomic pool that has nodes."""
-    if pools is None:
-        return _unknown_part(spec, part, "node pools have not been read yet")
-    slices: list[FleetSlice] = []
-    for pool in pools:
-        nodes = None
-        if hosts is not None:
-            found = hosts.get((pool.location, pool.cluster, pool.name), ())
-            nodes = tuple(_host(h, readings) for h in found)
-        if part.kind is PartKind.GKE_MULTI_HOST:
-            if pool.node_count or nodes:
-                slices.append(_pool_slice(spec, pool, nodes))
-        else:
-            slices.extend(_node_slices(spec, pool, nodes))
-    wrong = tuple(
-        f"{p.name}: {p.status_message or p.status}"
-        for p in pools
-        if p.status in ("ERROR", "RUNNING_WITH_ERROR")
-    )
-    return _part(spec, part, tuple(slices), wrong)
-
-
-def _host(host: Host, readings: Readings) -> FleetHost:
-    own = readings.get((host.cluster_location, host.cluster, host.name))
-    found = tuple(sorted(own or readings.get(("", "", host.name), ()), key=lambda r: r.chip))
-    state = State.RUNNING if host.ready else State.DEGRADED
-    reason = host.reason
-    if host.ready is None and host.reason:  # Ready is "Unknown": Kubernetes lost the node
-        state, reason = State.DEGRADED, f"{host.reason}: the node does not report any more"
-    elif host.ready is None:
-        state, reason = State.PROVISIONING, "the node has not reported yet"
-    elif host.ready and not host.schedulable:
-        reason = "cordoned: takes no new pods"
-    return FleetHost(host.name, state, reason, host.zone, host.chips, found)
-
-
-def _pool_slice(spec: TierSpec, pool: NodePool, nodes: tuple[FleetHost, ...] | None) -> FleetSlice:
-    """An atomic multi-host pool: one slice, which works only when all its hosts do."""
-    chips = ownership.slice_chips(spec, pool.topology)
-    state, reason, absent = State.RUNNING, "", 0
-    if nodes is None:
-        state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
-    else:
-        absent = max(0, pool.node_count - len(nodes))
-        ready = sum(n.state is State.RUNNING for n in nodes)
-        missing = pool.node_count - ready
-        if missing > 0:
-            state = State.PROVISIONING if _is_moving(pool) else State.DEGRADED
-            reason = f"{missing} of {pool.node_count} hosts not ready"
-    return FleetSlice(
-        pool.name,
-        pool.name,
-        state,
-        reason,
-        chips,
-        nodes or (),
-        ownership.is_spot(pool.labels),
-        chips * absent // max(1, pool.node_count),
-    )
-
-
-def _is_moving(pool: NodePool) -> bool:
-    return pool.status in ("PROVISIONING", "RECONCILING", "STOPPING")
-
-
-def _node_slices(
-    spec: TierSpec, pool: NodePool, nodes: tuple[FleetHost, ...] | None
-) -> Iterable[FleetSlice]:
-    """A single-host pool: each node is a slice; nodes that GKE promised but are missing too."""
-    spot = ownership.is_spot(pool.labels)
-    chips = ownership.slice_chips(spec, pool.topology)
-    for node in nodes or ():
-        # A node that boots has no chips in its capacity before its device plugin has registered.
-        size = node.chips or chips
-        yield FleetSlice(node.name, pool.name, node.state, node.reason, size, (node,), spot)
-    missing = pool.node_count - len(nodes or ())
-    state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
-    if nodes is not None:
-        state = State.PROVISIONING if _is_moving(pool) else State.DEGRADED
-        reason = "the node has not registered yet"
-    for index in range(max(0, missing)):
-        yield FleetSlice(
-            f"{pool.name} (node {len(nodes or ()) + index + 1})",
-            pool.name,
-            state,
-            reason,
-            chips,
-            (),
-            spot,
-            0 if nodes is None else chips,
-        )
 
 
 _VM_STATES = {
@@ -297,8 +197,8 @@ def tpu_vm_part(
 ) -> FleetPart:
     """A part of Cloud TPU API nodes: one slice each."""
     if vms is None:
-        return _unknown_part(spec, part, "TPU VMs have not been read yet")
-    return _part(spec, part, tuple(_vm_slice(spec, vm, readings) for vm in vms))
+        return unknown_part(spec, part, "TPU VMs have not been read yet")
+    return build_part(spec, part, tuple(_vm_slice(spec, vm, readings) for vm in vms))
 
 
 def _vm_slice(spec: TierSpec, vm: TpuVm, readings: Readings) -> FleetSlice:
@@ -324,7 +224,7 @@ def vertex_part(
 ) -> FleetPart:
     """Replicas on Vertex's own nodes: the metric's number, else the declared minimum."""
     if endpoints is None:
-        return _unknown_part(spec, part, "Vertex endpoints have not been read yet")
+        return unknown_part(spec, part, "Vertex endpoints have not been read yet")
     chips = ownership.chips_per_slice(spec)
     least = sum(m.replicas_min for e in endpoints for m in e.deployed)
     names = tuple(e.display_name for e in endpoints if e.deployed)
@@ -344,7 +244,7 @@ def vertex_part(
     notes: list[str] = []
     if names and replicas_now is None:
         notes.append("number of replicas is the declared minimum: no replica metric yet")
-    built = _part(spec, part, slices, tuple(notes))
+    built = build_part(spec, part, slices, tuple(notes))
     empty = tuple(e.display_name for e in endpoints if not e.deployed)
     if not names and empty:
         reason = f"{', '.join(empty)} has no deployed model: it serves nothing"
@@ -356,7 +256,7 @@ def local_part(spec: TierSpec, part: PartSpec, snapshot: Snapshot) -> FleetPart:
     """This machine: one slice, whose state is the inference server's own word."""
     server = snapshot.server
     if server is None:
-        return _unknown_part(spec, part, "the inference server has not answered yet")
+        return unknown_part(spec, part, "the inference server has not answered yet")
     state = State.RUNNING if server.ready else State.PROVISIONING
     reason = "" if server.ready else server.detail
     source = snapshot.sources.get(Source.INFERENCE)
@@ -365,4 +265,4 @@ def local_part(spec: TierSpec, part: PartSpec, snapshot: Snapshot) -> FleetPart:
     devices = max(1, len(server.devices))
     host = FleetHost(server.url, state, reason, "this machine", devices)
     piece = FleetSlice(spec.name, server.url, state, reason, devices, (host,))
-    return _part(spec, part, (piece,))
+    return build_part(spec, part, (piece,))
