@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import yaml
 
+from emulator.apis.kubernetes.protobuf_body import FORM, decode
 from emulator.apis.kubernetes.requests import Target
-from emulator.apis.kubernetes.resources import Kind
+from emulator.apis.kubernetes.resources import KINDS, Kind
 from emulator.apis.kubernetes.status import StatusError, bad_request, unsupported
 
 LIMIT_BYTES: Final = 3 * 1024 * 1024  # what the API server takes
@@ -20,6 +21,13 @@ STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 _DEEPEST: Final = 100
+# What may come as protobuf, by apiVersion and kind.
+_MODELS: Final = {
+    **{(kind.api_version, kind.name): kind.model for kind in KINDS if kind.model},
+    ("v1", "DeleteOptions"): "V1DeleteOptions",
+    ("policy/v1", "Eviction"): "V1Eviction",
+    ("authentication.k8s.io/v1", "TokenRequest"): "AuthenticationV1TokenRequest",
+}
 _VALIDATION: Final = ("Ignore", "Warn", "Strict")
 
 
@@ -85,7 +93,9 @@ def read_body(form: str, raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
-        if form in ("application/yaml", APPLY_PATCH) and not raw.lstrip().startswith(b"{"):
+        if form == FORM:
+            parsed = decode(raw, _MODELS)
+        elif form in ("application/yaml", APPLY_PATCH) and not raw.lstrip().startswith(b"{"):
             parsed = yaml.safe_load(raw)
         elif form in ("", "application/json", "application/yaml", *PATCHES):
             parsed = json.loads(raw, parse_constant=_refuse)

@@ -88,13 +88,14 @@ def definition(model: str) -> Schema:
     properties: dict[str, Schema] = {}
     for told in described.fields:
         built = _property(model, told.name, told.type_name)
-        text: Schema = {"description": told.description} if told.description else {}
-        properties[told.name] = text | built
+        note: Schema = {"description": told.description} if told.description else {}
+        properties[told.name] = note | built
     whole: Schema = {"type": "object", "properties": properties}
     if needed := [told.name for told in described.fields if told.required]:
         whole["required"] = needed
-    if described.description:
-        whole["description"] = described.description
+    # What stands behind it is about the generator's own attributes.
+    if text := described.description.split(" Attributes: ")[0]:
+        whole["description"] = text
     if model in _ATOMIC:
         whole["x-kubernetes-map-type"] = "atomic"
     return whole
