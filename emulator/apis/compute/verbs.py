@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from emulator.apis.compute import groups
 from emulator.apis.compute.api import reply
 from emulator.apis.compute.fields import as_body, path_of
-from emulator.apis.compute.model import Body, fingerprint
+from emulator.apis.compute.model import HOST, Body, fingerprint
 from emulator.apis.compute.refusals import bad_value, missing, refused, stale, unset
 from emulator.apis.compute.rules import network_of
 from emulator.apis.compute.rules_balancer import check_rule
@@ -122,11 +122,14 @@ class UrlMaps(Writable):
     """URL maps."""
 
     def validate(self, request: Any, call: Call) -> Any:
-        """What an update by the given map would say, with its tests run; nothing changes."""
+        """What the given map would say under that name, with its tests run; nothing changes.
+
+        There need not be such a map yet.
+        """
         scope = self.scope(request)
-        before = self.find(request, call)
         given = as_body(request.url_maps_validate_request_resource.resource)
-        body = {**given, "name": before["name"], "selfLink": before["selfLink"]}
+        path = f"{self._path(scope)}/{request.url_map}"
+        body = {**given, "name": request.url_map, "selfLink": f"{HOST}/{path}"}
         result: Body = {"loadSucceeded": True}
         try:
             resolve(self._cloud, SPECS["urlMaps"], body)
