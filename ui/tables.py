@@ -96,11 +96,24 @@ def table(
         hide_index=True,
         row_height=_ROW_HEIGHT,
         height=(min(len(shown), 16) + 1) * _ROW_HEIGHT + 3,
-        column_config=dict(config or {}),
+        column_config=with_unknowns(config or {}, rows),
         placeholder=formats.UNKNOWN,
         key=key,
         alt=alt,
     )
+
+
+def with_unknowns(config: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+    """The columns, with bars as figures where a value is unknown: the grid draws no bar for None,
+    nor any word, while a column of figures says "unknown".
+    """
+    changed = dict(config)
+    for name, column in config.items():
+        kind = (column or {}).get("type_config") or {}
+        if kind.get("type") == "progress" and any(row.get(name) is None for row in rows):
+            label, told = column.get("label"), column.get("help")
+            changed[name] = st.column_config.NumberColumn(label, format="percent", help=told)
+    return changed
 
 
 def fixed(rows: Sequence[Row], shown: Sequence[Mapping[str, str]], *, key: str, alt: str) -> None:
