@@ -7,7 +7,7 @@ instant, so that the same change can be made again later and comes out the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,17 +28,19 @@ class Clock:
             that may have been another process.
         booted_at: Unix seconds at which this process was.
         not_before: the clock never shows less, even if the machine's was set back.
+        wall: the machine's clock, in Unix seconds.
     """
 
     speed: float = 1.0
     started_at: float = field(default_factory=time.time)
     booted_at: float = field(default_factory=time.time, init=False)
     not_before: float = field(default=0.0, init=False)
+    wall: Callable[[], float] = field(default=time.time, kw_only=True)
 
     def now(self) -> float:
         """Unix seconds: the wall clock, or the instant of the change that is being made."""
         shown = _SHOWN.get()
-        return max(time.time(), self.not_before) if shown is None else shown
+        return max(self.wall(), self.not_before) if shown is None else shown
 
     @contextmanager
     def at(self, instant: float) -> Iterator[None]:

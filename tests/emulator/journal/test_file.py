@@ -71,7 +71,7 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournal = JournalMachine.TestCase
-TestJournal.settings = TestJournal.settings.__class__(max_examples=40, stateful_step_count=20)
+TestJournal.settings = TestJournal.settings.__class__(max_examples=25, stateful_step_count=12)
 
 
 def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:

@@ -1,0 +1,207 @@
+"""Changes at instants of their own: what is made again comes out the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.clock import Clock
+from emulator.context import make_cloud
+from emulator.journal.changes import Changes, Made
+from emulator.journal.reading import http_reads, may_be_query, query_reads, reads
+from emulator.operations import Operations
+from emulator.server import load_apis
+from emulator.settings import Settings
+from emulator.turns import Turns
+from emulator.wire.errors import ApiError, invalid
+from emulator.wire.mount import Mount
+
+
+@dataclass
+class _Project:
+    """A state that only notes what happened, when, and under which id."""
+
+    seen: list[Any] = field(default_factory=list)
+    wall: float = 1000.0
+
+    def __post_init__(self) -> None:
+        self.clock = Clock(1.0, 0.0, wall=lambda: self.wall)
+        self.turns = Turns(self.clock, 7)
+        self.operations = Operations(self.clock, threading.RLock(), self.turns)
+        self.changes = Changes(self.turns)
+
+    def act(self, what: str, duration_s: float, refuse: bool) -> Made:
+        """A change: an id, and an operation whose effect begins another one."""
+        name = self.turns.new_id("op")
+        if refuse:
+            raise invalid("no")
+        self.seen.append((what, self.clock.now(), name))
+        self.operations.start(name, "s", what, duration_s, self._effect(what, duration_s))
+        return Made(name, True, 0)
+
+    def _effect(self, what: str, duration_s: float) -> Callable[[], None]:
+        def effect() -> None:
+            name = self.turns.new_id("op")
+            self.seen.append((f"{what} done", self.clock.now(), name))
+            if duration_s > 1:
+                then = self._effect(f"{what}+", duration_s / 2)
+                self.operations.start(name, "s", what, duration_s / 2, then)
+
+        return effect
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.floats(0, 5), st.sampled_from(["change", "refused", "look"]), st.floats(0.01, 12)
+    ),
+    max_size=25,
+)  # fmt: skip
+
+
+@given(_STEPS)
+def test_made_again_it_is_the_same(steps: list[tuple[float, str, float]]) -> None:
+    """Whoever looked in between, and whatever was refused: the same happens at the same instants,
+    with the same ids, when only the accepted changes are made again.
+    """
+    live, journal = _Project(), []
+    for number, (pause_s, kind, duration_s) in enumerate(steps):
+        live.wall += pause_s
+        if kind == "look":
+            live.operations.settle()
+            continue
+        noted: list[float] = []
+
+        def act(
+            number: int = number, duration_s: float = duration_s, refuse: bool = kind == "refused",
+            noted: list[float] = noted,
+        ) -> Made:  # fmt: skip
+            noted.append(live.clock.now())
+            return live.act(f"c{number}", duration_s, refuse)
+
+        try:
+            live.changes.make({}, act)
+        except ApiError:
+            continue
+        journal.append((noted[0], f"c{number}", duration_s))
+    live.wall += 100
+    live.operations.settle()
+
+    again = _Project()
+    for at, what, duration_s in journal:
+        with again.turns.again(at, {}):
+            again.act(what, duration_s, False)
+    again.wall = live.wall
+    again.operations.settle()
+    assert again.seen == live.seen
+
+
+def test_a_reader_that_holds_a_lock_does_not_wait_for_a_change() -> None:
+    """Settling is skipped while somebody has a turn: two locks in two orders would stop both."""
+    project = _Project()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Made:
+        entered.set()
+        assert go_on.wait(10)
+        return Made(None, True, 0)
+
+    project.changes.make({}, lambda: project.act("first", 1.0, False))
+    changing = threading.Thread(target=project.changes.make, args=({}, slow))
+    changing.start()
+    assert entered.wait(10)
+    project.wall += 10
+    project.operations.settle()
+    assert [what for what, _, _ in project.seen] == ["first"]
+    go_on.set()
+    changing.join(10)
+    project.operations.settle()
+    assert [what for what, _, _ in project.seen] == ["first", "first done"]
+
+
+def test_what_was_decided_is_not_decided_again() -> None:
+    """A value that the state does not hold comes from the journal when a change is made again."""
+    turns = Turns(Clock(), 7)
+    with turns.take() as turn:
+        assert turns.decided("k", lambda: 1) == 1
+        assert turns.decided("k", lambda: 2) == 1
+        assert turns.decided("nothing", lambda: None) is None
+    assert turn.decided == {"k": 1}
+    with turns.again(turn.at, turn.decided):
+        assert turns.decided("k", lambda: 3) == 1
+    assert turns.decided("k", lambda: 4) == 4
+
+
+# Served methods that are no GET and yet read. One that changes something must not be added here.
+READING = {
+    "get_health", "get_iam_policy", "get_notification_channel_verification_code",
+    "list_instances", "list_log_entries", "list_managed_instances", "list_network_endpoints",
+    "predict", "query_grantable_roles", "query_testable_permissions", "raw_predict",
+    "test_iam_permissions", "validate", "wait", "wait_operation",
+}  # fmt: skip
+
+
+def test_which_methods_read() -> None:
+    """Every GET reads; of the others those above; all else is written down."""
+    others: set[str] = set()
+    for mount in load_apis(make_cloud(Settings())):
+        for method in mount.methods() if isinstance(mount, Mount) else ():
+            request = method.request()
+            verbs = {rule.verb for rule in method.rules}
+            if verbs == {"GET"}:
+                assert reads(method, request), method.name
+            elif hasattr(mount.handler, method.name) and reads(method, request) and verbs:
+                others.add(method.name)
+    assert others <= READING, others - READING
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "query", "found"),
+    [
+        ("GET", "/storage/v1/b", b"", True),
+        ("DELETE", "/storage/v1/b/x", b"", False),
+        ("POST", "/cloudresourcemanager/v1/projects/p:testIamPermissions", b"", True),
+        ("POST", "/cloudresourcemanager/v1/projects/p:setIamPolicy", b"", False),
+        ("POST", "/k8s/p/l/c/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", b"", True),
+        ("POST", "/k8s/p/l/c/api/v1/namespaces/n/configmaps", b"", False),
+        ("PATCH", "/k8s/p/l/c/api/v1/namespaces/n", b"fieldManager=k&dryRun=All", True),
+        ("PATCH", "/k8s/p/l/c/api/v1/namespaces/n", b"fieldManager=dryRun=All", False),
+    ],
+)
+def test_which_requests_read(verb: str, path: str, query: bytes, found: bool) -> None:
+    """By verb, by the few paths that are listed, and when only a trial is asked for."""
+    assert http_reads(verb, path, query) is found
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"query": "select 1"}, True),
+        ({"query": " -- why\n /* x */ (SELECT 1);"}, True),
+        ({"query": "WITH a AS (SELECT 1) SELECT * FROM a"}, True),
+        ({"query": "SELECT 1; DROP TABLE d.t"}, False),
+        ({"query": "CREATE TABLE d.t AS SELECT 1"}, False),
+        ({"query": "SELECTED"}, False),
+        ({"query": "DROP TABLE d.t", "dryRun": True}, True),
+        ({"configuration": {"query": {"query": "SELECT 1"}}}, True),
+        ({"configuration": {"query": {"query": "SELECT 1", "destinationTable": {"a": 1}}}}, False),
+        ({"configuration": {"copy": {}}}, False),
+        (None, False),
+    ],
+)
+def test_which_queries_read(body: Any, found: bool) -> None:
+    """A single SELECT whose rows go nowhere, and whatever is only tried."""
+    assert query_reads(body) is found
+
+
+def test_where_queries_are_asked() -> None:
+    """BigQuery's paths with and without the version."""
+    for prefix in ("/bigquery", "/bigquery/v2", "/bigquery/bigquery/v2"):
+        assert may_be_query("POST", f"{prefix}/projects/p/queries")
+        assert may_be_query("POST", f"{prefix}/projects/p/jobs")
+    assert not may_be_query("POST", "/bigquery/v2/projects/p/datasets")
