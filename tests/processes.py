@@ -50,8 +50,11 @@ def start_emulator(
     seed: int = 7,
     environment: Mapping[str, str] | None = None,
     start_timeout_s: float = 60.0,
+    record: bool = True,
 ) -> EmulatorProcess:
     """Start `python -m emulator` on ports that it picks and wait until it answers.
+
+    `record`: whether its exchanges are checked with the others; not for those of nonsense.
 
     Raises:
         RuntimeError: it ended, or did not get ready in time; the message holds its output.
@@ -64,7 +67,8 @@ def start_emulator(
     # Not into the repository's own data: an emulator that somebody uses may keep its files there.
     data = tempfile.mkdtemp(prefix="heartwood-emulator-")
     env["HEARTWOOD_DATA_DIR"] = (environment or {}).get("HEARTWOOD_DATA_DIR", data)
-    if folder := os.environ.get(RECORDINGS_VARIABLE):
+    folder = os.environ.get(RECORDINGS_VARIABLE)
+    if folder and record:
         command += ["--record", os.path.join(folder, f"{os.path.basename(data)}.jsonl")]
     process = subprocess.Popen(
         command,

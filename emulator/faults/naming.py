@@ -77,7 +77,8 @@ def _storage(
     collection = "objects" if len(rest) > 2 and rest[2] == "o" else "buckets"
     if len(rest) > 2 and rest[2] == "managedFolders":
         collection = "managedFolders"
-    special = _STORAGE_LAST.get((verb, rest[-1])) if len(rest) % 2 else None
+    named = len(rest) < 3 or (len(rest) == 4 and rest[2] == "o")
+    special = None if named else _STORAGE_LAST.get((verb, rest[-1]))
     if special is None and len(rest) > 4 and collection == "objects":
         special = re.sub("To$", "", rest[4]) if rest[4].endswith("To") else None
     return _asked(host, f"{collection}.{special or _plain(verb, len(rest))}", tuple(found))

@@ -123,7 +123,10 @@ class CloudQuotas:
             if request.allow_missing and short not in self._state.preferences:
                 parent = given.name.partition("/quotaPreferences/")[0]
                 create = types.CreateQuotaPreferenceRequest(
-                    parent=parent, quota_preference_id=short, quota_preference=given
+                    parent=parent,
+                    quota_preference_id=short,
+                    quota_preference=given,
+                    ignore_safety_checks=request.ignore_safety_checks,
                 )
                 return self.create_quota_preference(create, call)
             current = self._find(given.name)
