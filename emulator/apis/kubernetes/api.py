@@ -20,6 +20,7 @@ from starlette.routing import Route
 from emulator.apis.kubernetes import (
     deletes,
     discovery,
+    logs,
     openapi,
     reviews,
     scaling,
@@ -27,6 +28,7 @@ from emulator.apis.kubernetes import (
     writes,
 )
 from emulator.apis.kubernetes.asks import Ask, Outcome, read_ask
+from emulator.apis.kubernetes.kind_schemas import schema_of
 from emulator.apis.kubernetes.model import ClusterObjects
 from emulator.apis.kubernetes.nodes import HEARTBEAT
 from emulator.apis.kubernetes.requests import (
@@ -39,6 +41,7 @@ from emulator.apis.kubernetes.requests import (
     wants_table,
 )
 from emulator.apis.kubernetes.resources import REVIEWS, Kinds
+from emulator.apis.kubernetes.schema import prepare
 from emulator.apis.kubernetes.status import (
     StatusError,
     expired,
@@ -48,7 +51,7 @@ from emulator.apis.kubernetes.status import (
 )
 from emulator.apis.kubernetes.store import Item
 from emulator.apis.kubernetes.tables import table_columns, table_rows
-from emulator.apis.kubernetes.watch import watch_lines
+from emulator.apis.kubernetes.watch import follow, watch_lines
 from emulator.clock import rfc3339
 
 if TYPE_CHECKING:
@@ -131,7 +134,7 @@ class KubernetesApi:
             lines = watch_lines(objects.store, target.kind, options, table, self._cloud.clock.now)
             return StreamingResponse(self._beating(lines), media_type=_JSON)
         if target.name:
-            return self._get(objects, target, options, table)
+            return self._get(objects, target, options, table, query)
         return self._list(objects, target, options, table)
 
     def _write(
@@ -140,6 +143,7 @@ class KubernetesApi:
         form, agent = request.headers.get("content-type", ""), request.headers.get("user-agent", "")
         query = dict(request.query_params)
         ask = read_ask(target, query, form, raw, agent)
+        prepare(schema_of(target.kind))
         with self._cloud.lock:
             objects.store.refresh()
             outcome = self._written(objects, request.method, ask, query)
@@ -237,8 +241,22 @@ class KubernetesApi:
             raise no_such_path()
         return Response(found, media_type=_JSON)
 
+    def _log(self, objects: ClusterObjects, pod: Item, query: dict[str, str]) -> Response:
+        now = self._cloud.clock.now()
+        options = logs.read_options(query, pod, now)
+        lines = logs.log_lines(pod, options, now)
+        if not options.follow:
+            return PlainTextResponse(logs.as_text(lines, options))
+        followed = follow(objects.store, pod, options, lines, self._cloud.clock.now)
+        return StreamingResponse(followed, media_type="text/plain")
+
     def _get(
-        self, objects: ClusterObjects, target: Target, options: Options, table: bool
+        self,
+        objects: ClusterObjects,
+        target: Target,
+        options: Options,
+        table: bool,
+        query: dict[str, str],
     ) -> Response:
         found = objects.store.list(target.kind)
         item = found[1].get((target.namespace, target.name)) if found else None
@@ -246,6 +264,8 @@ class KubernetesApi:
             raise no_such_object(target.kind, target.name)
         if target.sub == "scale":
             return _json(scaling.scale_of(item))
+        if target.sub == "log":
+            return self._log(objects, item, query)
         if target.sub not in ("", "status"):
             raise method_not_allowed("GET")
         if table:

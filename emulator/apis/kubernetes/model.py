@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from emulator.apis.gke.nodes import make_nodes
-from emulator.apis.kubernetes import nodes, workloads
+from emulator.apis.kubernetes import installed, nodes, workloads
 from emulator.apis.kubernetes.cluster_state import ClusterState
 from emulator.apis.kubernetes.controllers import reconcile
 from emulator.apis.kubernetes.drafts import Draft
 from emulator.apis.kubernetes.events import event_drafts
 from emulator.apis.kubernetes.happenings import HOST_STATES, KEPT_S, Hit, happenings
+from emulator.apis.kubernetes.naming import namespace_of, pod_name, workload_of
 from emulator.apis.kubernetes.overlays import Overlays
-from emulator.apis.kubernetes.pods import ServerPod, pod_draft, server_pod
-from emulator.apis.kubernetes.resources import Kinds
+from emulator.apis.kubernetes.pods import ServerPod, pod_draft, scaled, server_pod
+from emulator.apis.kubernetes.resources import DEPLOYMENTS, LEADER_WORKER_SETS, Kinds
 from emulator.apis.kubernetes.store import Derived, ObjectStore
 from emulator.world.world import World
 
@@ -59,13 +61,14 @@ class ClusterObjects:
         with cloud.lock:
             hits = self._hits(now)
             states = {h.name: hit.state for hit in hits if _goes_on(hit, now) for h in hit.hosts}
-            own = cluster.name == cloud.project.cluster
-            seeds = [s for s in cloud.scenario.tiers if own and workloads.runs_in_gke(s)]
+            seeds = self._seeds()
             pods = {seed.name: self._pods(seed, states, now) for seed in seeds}
             drafts = [
                 *self._nodes(states),
                 *workloads.namespace_drafts(seeds, began),
                 *workloads.service_drafts(seeds, began),
+                *installed.storage_class_drafts(began),
+                *installed.definition_drafts(began),
                 *workloads.system_drafts(self._hosts_without_chips(), began),
             ]
             for seed in seeds:
@@ -75,6 +78,12 @@ class ClusterObjects:
         due = [pod.next_at for found in pods.values() for pod, _ in found if pod.next_at]
         shown = list(self._overlays.laid_over(drafts))
         return Derived(shown, min([now + _LOOK_AGAIN_S, *due]))
+
+    def _seeds(self) -> list[TierSeed]:
+        """Tiers whose workload is here, unless a caller deleted it."""
+        if self._cluster.name != self._cloud.project.cluster:
+            return []
+        return [s for s in self._cloud.scenario.tiers if workloads.runs_in_gke(s)]
 
     def _pools(self, tier: str) -> list[NodePool]:
         return [p for p in self._cluster.pools.values() if p.tier == tier]
@@ -100,12 +109,20 @@ class ClusterObjects:
         for pool in self._pools(seed.name):
             for node in pool.nodes.values():
                 state = states.get(node.name, nodes.NORMAL)
-                found.append((server_pod(node, state, True, cloud.clock, now), pool))
+                found.append((self._server_pod(node, state, now), pool))
             coming = [o for o in range(pool.target) if o not in pool.nodes]
             asked = self._asked_at(pool)
             for node in make_nodes(pool, coming, cloud.seed, asked, None):
                 found.append((server_pod(node, nodes.NORMAL, False, cloud.clock, now), pool))
         return found
+
+    def _server_pod(self, node: GkeNode, state: str, now: float) -> ServerPod:
+        """The pod of a host; it began anew when a caller deleted it."""
+        at = self._overlays.restarts.get((namespace_of(node.tier), pod_name(node)))
+        if at is None or node.ready_at is None or at <= node.ready_at:
+            return server_pod(node, state, True, self._cloud.clock, now)
+        fresh = replace(node, created_at=at - 0.001, ready_at=at)
+        return replace(server_pod(fresh, state, True, self._cloud.clock, now), anew=at)
 
     def _asked_at(self, pool: NodePool) -> float:
         """When the resize that runs on the pool began."""
@@ -114,10 +131,17 @@ class ClusterObjects:
         return max(times, default=pool.created_at)
 
     def _workload(self, seed: TierSeed, pods: Sequence[tuple[ServerPod, NodePool]]) -> list[Draft]:
+        kind = LEADER_WORKER_SETS if seed.multi_host else DEPLOYMENTS
+        key = (kind, namespace_of(seed.name), workload_of(seed.name))
+        if key in self._overlays.hidden:
+            return []
         project, began = self._cloud.project, self._cluster.created_at
-        drafts = [pod_draft(pod, pool, seed, project) for pod, pool in pods]
         pools = self._pools(seed.name)
-        wanted = len(pools) if seed.multi_host else sum(pool.target for pool in pools)
+        given = len(pools) if seed.multi_host else sum(pool.target for pool in pools)
+        wanted = self._overlays.replicas(key, given)
+        if wanted != given:
+            pods = scaled(pods, pools, seed, wanted, self._cloud.seed)
+        drafts = [pod_draft(pod, pool, seed, project) for pod, pool in pods]
         only_pods = [pod for pod, _ in pods]
         drafts += workloads.workload_drafts(seed, wanted, only_pods, project, began)
         return drafts

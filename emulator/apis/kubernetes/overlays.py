@@ -77,7 +77,15 @@ class Overlays:
 
 
 def _edited(draft: Draft, edit: dict[str, Any]) -> Any:
-    return lambda: merged(draft.make(), edit)
+    def make() -> dict[str, Any]:
+        body: dict[str, Any] = merged(draft.make(), edit)
+        status, generation = body.get("status", {}), body["metadata"].get("generation")
+        # What a caller asked for is seen at once.
+        if generation and "observedGeneration" in status:
+            body["status"] = {**status, "observedGeneration": generation}
+        return body
+
+    return make
 
 
 def _own(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ Deployments and LeaderWorkerSets stands in workloads.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes import nodes
 from emulator.apis.kubernetes.drafts import Draft, metadata, owner
 from emulator.apis.kubernetes.naming import (
@@ -17,6 +19,7 @@ from emulator.apis.kubernetes.naming import (
     namespace_of,
     pod_name,
     template_hash,
+    uid_of,
     workload_of,
 )
 from emulator.apis.kubernetes.resources import LEADER_WORKER_SETS, PODS, REPLICA_SETS
@@ -40,13 +43,15 @@ PENDING, CREATING, LOADING, READY, UNREADY, TERMINATING = (
 class ServerPod:
     """One server pod: the host that it runs on or waits for, and where it stands.
 
-    `since` is when that began, in Unix seconds; `next_at` when it will go on by itself, if it will.
+    `since` is when that began, in Unix seconds; `next_at` when it will go on by itself, if it will;
+    `anew` when a caller deleted the one before it on the same host.
     """
 
     node: GkeNode
     state: str
     since: float
     next_at: float | None = None
+    anew: float | None = None
 
     @property
     def bound(self) -> bool:
@@ -80,9 +85,40 @@ def server_pod(node: GkeNode, state: str, exists: bool, clock: Clock, now: float
 
 def pod_draft(pod: ServerPod, pool: NodePool, seed: TierSeed, project: Project) -> Draft:
     """The Pod."""
-    key = (pod.node, pod.state, None if pod.state == TERMINATING else pod.since)
+    key = (pod.node, pod.state, pod.anew, None if pod.state == TERMINATING else pod.since)
     name, namespace = pod_name(pod.node), namespace_of(seed.name)
     return Draft(PODS, namespace, name, key, lambda: _pod(pod, pool, seed, project))
+
+
+def scaled(
+    pods: Sequence[tuple[ServerPod, NodePool]],
+    pools: Sequence[NodePool],
+    seed: TierSeed,
+    wanted: int,
+    number: int,
+) -> list[tuple[ServerPod, NodePool]]:
+    """The pods of a workload that a caller scaled to another size than its pools have.
+
+    Fewer: the first ones stay. More: others wait for hosts that nobody asked for.
+    """
+    if seed.multi_host:
+        kept = {pool.name for pool in pools[:wanted]}
+        found = [(pod, pool) for pod, pool in pods if pool.name in kept]
+        hosts = range(seed.hosts_per_slice)
+        last = max((group_index(pool.name) for pool in pools), default=-1)
+        extra = [
+            (replace(pools[0], name=f"hw-{seed.name}-{last + step:02d}"), hosts)
+            for step in range(1, wanted - len(pools) + 1)
+            if pools
+        ]
+    else:
+        found = list(pods[:wanted])
+        more = wanted - len(pods)
+        extra = [(pools[-1], range(pools[-1].target, pools[-1].target + more))] if pools else []
+    for pool, ordinals in extra:
+        for node in make_nodes(pool, ordinals, number, pool.created_at, None):
+            found.append((ServerPod(node, PENDING, pool.created_at), pool))
+    return found
 
 
 def server_labels(seed: TierSeed) -> dict[str, str]:
@@ -140,10 +176,17 @@ def _pod(pod: ServerPod, pool: NodePool, seed: TierSeed, project: Project) -> di
             PODS, namespace, pod_name(node), node.created_at, labels=labels,
             ownerReferences=owners, deletionTimestamp=ended,
             deletionGracePeriodSeconds=60 if ended else None,
-        ),
+        ) | _identity(pod, namespace),
         "spec": spec,
         "status": _status(pod, spec["containers"][0]["image"]),
     }  # fmt: skip
+
+
+def _identity(pod: ServerPod, namespace: str) -> dict[str, str]:
+    """A uid of its own for a pod that began anew on a host that was there before."""
+    if pod.anew is None:
+        return {}
+    return {"uid": uid_of(PODS.qualified, namespace, pod_name(pod.node), pod.anew)}
 
 
 def _status(pod: ServerPod, image: str) -> dict[str, Any]:

@@ -150,6 +150,19 @@ def resolved(schema: Schema) -> Schema:
     return definition(ref.removeprefix(REF)) if ref else schema
 
 
+def prepare(schema: Schema) -> None:
+    """Read all definitions below a schema, which takes a moment the first time."""
+    todo, seen = references(schema), set[str]()
+    while todo:
+        seen |= todo
+        todo = {name for one in todo for name in _below(one)} - seen
+
+
+@lru_cache(maxsize=1024)
+def _below(model: str) -> frozenset[str]:
+    return frozenset(references(definition(model)))
+
+
 def references(schema: Any) -> set[str]:
     """Models that a schema refers to."""
     found: set[str] = set()

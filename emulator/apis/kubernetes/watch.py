@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 
+from emulator.apis.kubernetes.logs import LogOptions, as_text, log_lines
 from emulator.apis.kubernetes.requests import Options
 from emulator.apis.kubernetes.resources import Kind
-from emulator.apis.kubernetes.status import expired
+from emulator.apis.kubernetes.status import StatusError, expired
 from emulator.apis.kubernetes.store import Change, Item, ObjectStore
 from emulator.apis.kubernetes.tables import table_columns, table_rows
 
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.2
 _BOOKMARK_S: Final = 30.0
 
 
@@ -53,6 +55,35 @@ async def watch_lines(
             version = max(version, await run_in_threadpool(store.refresh))
             yield encode.bookmark(version)
         await asyncio.sleep(_LOOK_S)
+
+
+async def follow(
+    store: ObjectStore,
+    pod: Item,
+    options: LogOptions,
+    lines: list[tuple[float, str]],
+    now: Callable[[], float],
+) -> AsyncIterator[bytes]:
+    """A log as it goes on, until its pod is gone or over."""
+    told = max((at for at, _ in lines), default=0.0)
+    yield as_text(lines, options).encode()
+    uid = pod.body["metadata"].get("uid")
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        found = await run_in_threadpool(store.list, pod.kind)
+        current = found[1].get((pod.namespace, pod.name)) if found else None
+        if current is None or current.body["metadata"].get("uid") != uid:
+            return
+        try:
+            written = log_lines(current, replace(options, tail=None, since=None), now())
+        except StatusError:  # the container is no longer there
+            return
+        fresh = [line for line in written if line[0] > told]
+        if fresh:
+            told = fresh[-1][0]
+            yield as_text(fresh, options).encode()
+        if current.body.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            return
 
 
 def _as_selected(change: Change, options: Options) -> str | None:

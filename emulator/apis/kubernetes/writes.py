@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emulator.apis.kubernetes import admission, managed, patches, scaling
 from emulator.apis.kubernetes.asks import APPLY_PATCH, PATCHES, Ask, Outcome, object_of
-from emulator.apis.kubernetes.resources import EVENTS, NAMESPACES, PODS, Kind
+from emulator.apis.kubernetes.resources import EVENTS, NAMESPACES, NODES, PODS, Kind
 from emulator.apis.kubernetes.status import (
     StatusError,
     bad_request,
@@ -105,7 +105,11 @@ def patch(state: ClusterState, ask: Ask) -> Outcome:
     old = _found(old, ask)
     if target.sub == "scale":
         return scaling.patch(state, ask, old)
-    body = patches.patched(kind, old.body, ask.form, ask.body)
+    current = old.body
+    if kind is NODES and not target.sub:
+        # Its status holds a mark in place of the heartbeats, and is no business of this patch.
+        current = {key: value for key, value in current.items() if key != "status"}
+    body = patches.patched(kind, current, ask.form, ask.body)
     given = Ask(target, body, "", ask.dry, ask.validation, ask.manager, ask.force, ask.query)
     body = object_of(given, kind)
     warnings: list[str] = []
