@@ -36,6 +36,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=DEFAULT_SPEED,
         help="shortens emulated operations only (default: %(default)g)",
     )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="begin the emulated project anew: drop what was changed in earlier runs",
+    )
     parser.add_argument("--config", type=Path, help="another file than heartwood.toml")
     parser.add_argument(
         "--start-limit-s", type=float, default=600.0, help="until all are healthy (%(default)g)"
@@ -43,12 +48,14 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def children(settings: Settings, scenario: str, speed: float) -> tuple[ChildSpec, ...]:
+def children(
+    settings: Settings, scenario: str, speed: float, *, fresh: bool = False
+) -> tuple[ChildSpec, ...]:
     """The process table; without the emulator when the target is the real Google Cloud."""
     serving, console = _serving(settings), _console(settings)
     if settings.cloud.target == "google":
         return serving, console
-    return _emulator(settings, scenario, speed), serving, console
+    return _emulator(settings, scenario, speed, fresh), serving, console
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -69,13 +76,16 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _emulator(settings: Settings, scenario: str, speed: float) -> ChildSpec:
+def _emulator(settings: Settings, scenario: str, speed: float, fresh: bool) -> ChildSpec:
     bind, ports = settings.hosts.bind, settings.ports
     return ChildSpec(
         name="emulator",
         argv=(
             *(sys.executable, "-u", "-m", "emulator"),
             *("--scenario", scenario, "--speed", f"{speed:g}"),
+            # One per scenario: a journal is of one starting state.
+            *("--state-dir", str(settings.data.dir / f"emulator-{scenario}")),
+            *(("--fresh",) if fresh else ()),
         ),
         health_url=f"{settings.url(ports.emulator)}/healthz",
         url=f"{settings.url(ports.emulator)}  gRPC {settings.reach}:{ports.emulator_grpc}",
@@ -147,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = _Progress()
     try:
         settings = load_settings(arguments.config)
-        table = children(settings, arguments.scenario, arguments.speed)
+        table = children(settings, arguments.scenario, arguments.speed, fresh=arguments.fresh)
         if arguments.config is not None:
             config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}
             table = tuple(_with_environment(child, config) for child in table)

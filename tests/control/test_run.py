@@ -272,11 +272,17 @@ def test_an_address_of_another_machine_is_refused() -> None:
 
 
 def test_the_table_names_the_three_processes() -> None:
-    """Each gets its port, the data directory, and a log of its own; streamlit opens nothing."""
+    """Each gets its port, the data directory, and a log of its own; streamlit opens nothing. What
+    the emulator keeps, it keeps per scenario.
+    """
     settings = load_settings(environ={"HEARTWOOD_CONSOLE_PORT": "8600"})
     table = {child.name: child for child in children(settings, "full-fleet", 60)}
     assert list(table) == ["emulator", "inference server", "console"]
-    assert table["emulator"].argv[-4:] == ("--scenario", "full-fleet", "--speed", "60")
+    state = str(settings.data.dir / "emulator-full-fleet")
+    wanted = ("--scenario", "full-fleet", "--speed", "60", "--state-dir", state)
+    assert table["emulator"].argv[-6:] == wanted
+    anew = children(settings, "full-fleet", 60, fresh=True)[0]
+    assert anew.argv[-7:] == (*wanted, "--fresh")
     assert table["emulator"].health_url == "http://127.0.0.1:9080/healthz"
     assert table["inference server"].health_url == "http://127.0.0.1:8080/ready"
     console = table["console"]
