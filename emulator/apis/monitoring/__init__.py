@@ -10,7 +10,10 @@ from emulator.apis.monitoring.incidents import Incidents
 from emulator.apis.monitoring.local import LocalMetrics
 from emulator.apis.monitoring.model import MonitoringState
 from emulator.apis.monitoring.policy_api import AlertPolicies
+from emulator.apis.monitoring.seeds import plant
 from emulator.apis.monitoring.series import SeriesReader
+from emulator.apis.monitoring.slo_api import ServiceMonitoring
+from emulator.apis.monitoring.slo_series import Objectives
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.apis.monitoring.written import WrittenMetrics
 from emulator.context import Cloud
@@ -30,11 +33,16 @@ def build(cloud: Cloud) -> list[Mount]:
     telemetry = cloud.store(Telemetry, lambda: Telemetry(cloud))
     local = LocalMetrics(cloud, scraper, f"127.0.0.1:{port}")
     reader = SeriesReader(cloud, telemetry, local, WrittenMetrics(cloud, state))
+    reader.selectors = Objectives(cloud, state, reader)
     metrics = MetricService(cloud, state, reader)
+    policies = AlertPolicies(cloud, state, reader)
+    if cloud.scenario.tiers:
+        plant(cloud, state, policies)
     alerts = Alerts(cloud, Incidents(cloud, state, reader))
     return [
-        _mount("alert_policy", AlertPolicies(cloud, state, reader), routes.POLICIES),
+        _mount("alert_policy", policies, routes.POLICIES),
         _mount("notification_channel", Channels(cloud, state), routes.CHANNELS),
+        _mount("service_monitoring", ServiceMonitoring(cloud, state, reader), routes.SERVICES),
         AlertsMount("/monitoring", f"{_SERVICES}.alert_service.transports", alerts),
         _mount("metric", metrics, routes.METRICS),
     ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from google.cloud.monitoring_v3.types import alert
 
 from emulator.apis.monitoring.model import MonitoringState, Reign
-from emulator.apis.monitoring.policy_checks import DEFAULT_AUTO_CLOSE_S, Test
+from emulator.apis.monitoring.policy_checks import DEFAULT_AUTO_CLOSE_S, Condition
 from emulator.apis.monitoring.query import TYPE
 from emulator.apis.monitoring.series import SeriesReader, seconds
 from emulator.apis.monitoring.verdicts import Key
@@ -31,7 +31,7 @@ class Incident:
     """One alert: times in Unix seconds, `end` None while it is open."""
 
     policy: alert.AlertPolicy
-    test: Test | None
+    test: Condition | None
     key: Key
     start: float
     end: float | None
@@ -82,7 +82,11 @@ class Incidents:
             if len(whole) < len(watches):
                 # Out of looks: as it was when last read; the next read goes on from here.
                 return [_clipped(i, reign.end) for i in known[1]] if known else []
-            found = [i for i in _combined(policy, whole) if i.start < end]
+            found = [
+                replace(i, start=max(i.start, reign.start))
+                for i in _combined(policy, whole)
+                if i.start < (reign.end or math.inf) and (i.end or math.inf) > reign.start
+            ]
             known = self._found[key] = (version, found)
         return [_clipped(i, reign.end) for i in known[1]]
 
@@ -90,13 +94,17 @@ class Incidents:
         strategy = alert.AlertPolicy.pb(reign.policy).alert_strategy
         close = seconds(strategy.auto_close) or DEFAULT_AUTO_CLOSE_S
         oldest = math.floor((self._cloud.clock.started_at - HISTORY_S) / 86_400) * 86_400.0
-        return [Watch(test, close, max(reign.start, oldest)) for test in reign.tests]
+        # Who is bad already when a policy begins need not be bad for its whole duration once more.
+        return [
+            Watch(test, close, max(reign.start - test.duration_s - 2 * test.period_s, oldest))
+            for test in reign.tests
+        ]
 
     def _settled(self, watch: Watch, now: float) -> float:
         """Up to when no point of the watch's series can come any more."""
         return now - (_LATEST_WRITE_S if self._written(watch.test) else _SETTLED_S)
 
-    def _written(self, test: Test) -> bool:
+    def _written(self, test: Condition) -> bool:
         """Whether callers may write what the test looks at (an SLO may rest on anything)."""
         texts = [test.filter, test.denominator[0] if test.denominator else ""]
         names = (*self._state.descriptors, "select_slo_") if self._state.descriptors else ()
@@ -142,4 +150,4 @@ def _clipped(found: Incident, end: float | None) -> Incident:
     """What is open when its policy is changed or deleted closes then."""
     if end is None or (found.end is not None and found.end <= end):
         return found
-    return Incident(found.policy, found.test, found.key, found.start, end)
+    return replace(found, end=end)

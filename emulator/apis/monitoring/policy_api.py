@@ -17,7 +17,7 @@ from emulator.apis.monitoring.model import (
     project_of,
     stamp,
 )
-from emulator.apis.monitoring.policy_checks import check_policy, tests_of
+from emulator.apis.monitoring.policy_checks import check_policy, conditions_of
 from emulator.apis.monitoring.series import SeriesReader
 from emulator.context import Cloud
 from emulator.wire.call import Call
@@ -52,7 +52,9 @@ class AlertPolicies:
             now = self._cloud.clock.now()
             record = {"mutate_time": stamp(now), "mutated_by": OWNER}
             policy.creation_record = policy.mutation_record = record
-            return self.keep(policy, now)
+            self.keep(policy, now)
+            self._changed("created", policy)
+        return policy
 
     def keep(self, policy: alert.AlertPolicy, at: float) -> alert.AlertPolicy:
         """Check a policy and let it reign from `at` (Unix seconds) on; names what has no name."""
@@ -66,7 +68,7 @@ class AlertPolicies:
             for name in policy.notification_channels
         ]  # fmt: skip
         check_policy(policy, self._state.channels)
-        tests = tests_of(policy, self._reader)
+        tests = conditions_of(policy, self._reader)
         # Numbers are taken only now: what is refused must leave no trace.
         if not policy.name:
             number = self._state.new_id(self._cloud.seed, "policy")
@@ -83,8 +85,6 @@ class AlertPolicies:
             reigns.append(Reign(policy, tests, at))
         else:
             reigns[-1] = Reign(policy, tests, reigns[-1].start)
-        verb = "created" if known is None else "updated"
-        self._cloud.changed(f"monitoring.alert_policy.{verb}", policy.name, _tier(policy))
         return policy
 
     def list_alert_policies(self, request: Any, call: Call) -> Any:
@@ -117,7 +117,9 @@ class AlertPolicies:
             now = self._cloud.clock.now()
             policy.creation_record = known.creation_record
             policy.mutation_record = {"mutate_time": stamp(now), "mutated_by": OWNER}
-            return self.keep(policy, now)
+            self.keep(policy, now)
+            self._changed("updated", policy)
+        return policy
 
     def _check_conditions(self, policy: alert.AlertPolicy, known: alert.AlertPolicy) -> None:
         """A named condition is one that the policy has."""
@@ -137,8 +139,12 @@ class AlertPolicies:
             policy = self._find(request.name)
             del self._state.policies[policy.name]
             _end(self._state.reigns[policy.name], self._cloud.clock.now())
-            self._cloud.changed("monitoring.alert_policy.deleted", policy.name, _tier(policy))
+            self._changed("deleted", policy)
         return empty_pb2.Empty()
+
+    def _changed(self, verb: str, policy: alert.AlertPolicy) -> None:
+        tier = policy.user_labels.get("heartwood-tier", "")
+        self._cloud.changed(f"monitoring.alert_policy.{verb}", policy.name, tier)
 
     def _find(self, asked: str) -> alert.AlertPolicy:
         name = canonical(self._cloud, _NAME, asked)
@@ -167,7 +173,3 @@ def _end(reigns: list[Reign], at: float) -> None:
     if reigns and reigns[-1].end is None:
         last = reigns[-1]
         reigns[-1] = Reign(last.policy, last.tests, last.start, at)
-
-
-def _tier(policy: alert.AlertPolicy) -> str:
-    return policy.user_labels.get("heartwood-tier", "")

@@ -34,7 +34,7 @@ _UNALIGNED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Condition:
     """A condition as it is evaluated; times in seconds.
 
     Attributes:
@@ -63,7 +63,7 @@ class Test:
         return self.steps[-1].period_s or self.steps[0].period_s
 
 
-def tests_of(policy: alert.AlertPolicy, reader: SeriesReader) -> tuple[Test, ...]:
+def conditions_of(policy: alert.AlertPolicy, reader: SeriesReader) -> tuple[Condition, ...]:
     """The policy's conditions, checked.
 
     Raises:
@@ -81,7 +81,7 @@ def tests_of(policy: alert.AlertPolicy, reader: SeriesReader) -> tuple[Test, ...
     return tuple(_test(c, n, reader) for n, c in enumerate(conditions))
 
 
-def _test(condition: Any, number: int, reader: SeriesReader) -> Test:
+def _test(condition: Any, number: int, reader: SeriesReader) -> Condition:
     kind = condition.WhichOneof("condition")
     field = f"alert_policy.conditions[{number}]"
     if kind is None:
@@ -105,7 +105,7 @@ _ABSENT: Final = "condition_absent"
 
 def _threshold(
     body: Any, number: int, field: str, steps: tuple[Step, ...], reader: SeriesReader
-) -> Test:
+) -> Condition:
     kinds = common.ComparisonType
     if body.comparison not in (kinds.COMPARISON_GT, kinds.COMPARISON_LT):
         raise _bad(
@@ -130,7 +130,7 @@ def _threshold(
                 "aggregations.",
             )  # fmt: skip
         denominator = (str(body.denominator_filter), other)
-    return Test(
+    return Condition(
         number, str(body.filter), steps, absent=False,
         below=body.comparison == kinds.COMPARISON_LT, threshold=float(body.threshold_value),
         duration_s=duration, denominator=denominator,
@@ -139,9 +139,9 @@ def _threshold(
     )  # fmt: skip
 
 
-def _absence(body: Any, number: int, field: str, steps: tuple[Step, ...]) -> Test:
+def _absence(body: Any, number: int, field: str, steps: tuple[Step, ...]) -> Condition:
     duration = _duration(body.duration, f"{field}.duration", 120.0, _LONGEST_ABSENCE_S)
-    return Test(
+    return Condition(
         number, str(body.filter), steps, absent=True, below=False, threshold=0.0,
         duration_s=duration, denominator=None, missing=1, **_trigger(body, field),
     )  # fmt: skip
@@ -184,8 +184,8 @@ def _steps(
         if step.period_s % 60 or step.period_s > _LONGEST_S:
             raise _bad(f"{name}.alignment_period", f"{step.period_s:g}s",
                        "must be a multiple of a minute of at most 25 hours.")  # fmt: skip
-    if is_selector(text):
-        reader.read(text, 0.0, 60.0, steps or (Step("ALIGN_MEAN", period_s=60.0),), 0.0)
+    if is_selector(text) and reader.selectors is not None:
+        reader.selectors.check(text)
         return steps or (Step("ALIGN_MEAN", period_s=60.0),)
     kind, value_type = _shape(text, where, prefix, reader)
     if not steps or steps[0].aligner == "ALIGN_NONE":

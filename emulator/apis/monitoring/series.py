@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 from google.cloud import monitoring_v3
 
@@ -20,8 +20,19 @@ from emulator.wire.errors import ApiError, invalid
 _LEAST_PERIOD_S: Final = 60.0
 _LONGEST_S: Final = 25 * 3600 * 24 * 30.0
 
-# Reads a filter that is no metric filter (an SLO's); None: it is one.
-Selector = Callable[[str, float, float, tuple[Step, ...], float], list[Piece] | None]
+
+class Selectors(Protocol):
+    """What reads filters that select no metric's series, but an SLO's."""
+
+    def check(self, text: str) -> None:
+        """Raise ApiError unless the text selects something."""
+        ...
+
+    def read(
+        self, text: str, start: float, end: float, steps: tuple[Step, ...], now: float
+    ) -> list[Piece] | None:
+        """The series; None: the text is an ordinary filter."""
+        ...
 
 
 class SeriesReader:
@@ -34,7 +45,7 @@ class SeriesReader:
         self._telemetry = telemetry
         self._local = local
         self._written = written
-        self.selector: Selector = lambda *_asked: None
+        self.selectors: Selectors | None = None
 
     def metrics(self) -> dict[str, Metric]:
         """Types that the project has: the world's, callers', those the local server brought in."""
@@ -49,9 +60,10 @@ class SeriesReader:
             ApiError: INVALID_ARGUMENT: no filter, or an aggregation that does not fit; NOT_FOUND:
                 no such metric.
         """
-        selected = self.selector(text, start, end, steps, now)
-        if selected is not None:
-            return "", selected
+        if self.selectors is not None:
+            selected = self.selectors.read(text, start, end, steps, now)
+            if selected is not None:
+                return "", selected
         node = parse(text)
         metric = self._metric(node, text)
         query = Query(metric, node, start, end, steps, self._cloud.project.id, now)

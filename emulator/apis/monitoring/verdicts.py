@@ -9,7 +9,7 @@ import numpy as np
 
 from emulator.apis.monitoring.columns import Table
 from emulator.apis.monitoring.distributions import Distributions
-from emulator.apis.monitoring.policy_checks import Test
+from emulator.apis.monitoring.policy_checks import Condition
 from emulator.apis.monitoring.query import TYPE, Answer, Step
 from emulator.apis.monitoring.series import SeriesReader
 from emulator.wire.errors import ApiError
@@ -47,7 +47,7 @@ def keys_of(labels: Table) -> list[Key]:
     return [tuple(pair for pair in row if pair[1]) for row in zip(*columns, strict=True)]
 
 
-def judge(test: Test, reader: SeriesReader, start: float, end: float) -> Verdicts:
+def judge(test: Condition, reader: SeriesReader, start: float, end: float) -> Verdicts:
     """The condition in (start, end]; both are multiples of the condition's period.
 
     A metric that is gone (deleted since) has no series.

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from emulator.apis.monitoring.policy_checks import Test
+from emulator.apis.monitoring.policy_checks import Condition
 from emulator.apis.monitoring.series import SeriesReader
 from emulator.apis.monitoring.verdicts import BAD, MISSING, Key, Verdicts, judge
 from emulator.world.noise import Floats, Ints
@@ -58,7 +58,7 @@ class Watch:
         seen: for absence: when each series last had a point.
     """
 
-    test: Test
+    test: Condition
     auto_close_s: float
     at: float
     series: int = 0

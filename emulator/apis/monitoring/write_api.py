@@ -207,7 +207,7 @@ def _check_shape(series: Any, known: Metric) -> None:
 
 def _check_order(newest: Point, point: Point) -> None:
     order = "Points must be written in order. One or more of the points specified had an older"
-    if point.start < newest.start:
+    if point.start < newest.start and point.start < point.end:
         raise Refusal(f"{order} start time than the most recent point.")
     if point.end <= newest.end:
         raise Refusal(f"{order} end time than the most recent point.")
