@@ -23,6 +23,8 @@ from emulator.apis.storage.fields import partial
 from emulator.apis.storage.objects import Objects
 from emulator.apis.storage.uploads import Uploads
 from emulator.context import Cloud
+from emulator.faults.naming import asked_http
+from emulator.wire.errors import ApiError, to_envelope
 from emulator.wire.rest import json_response
 
 _LOG = logging.getLogger("emulator")
@@ -173,7 +175,7 @@ class Storage:
             inner = part.get_payload(decode=True)
             if not isinstance(inner, bytes):
                 inner = part.as_bytes().partition(b"\n\n")[2]
-            answer = self._part(inner, base)
+            answer = self._part(inner, base, request.headers.get("authorization", ""), len(out))
             head = f"--{mark}\r\nContent-Type: application/http\r\n"
             if number := part.get("Content-ID"):
                 head += f"Content-ID: <response-{str(number).strip().lstrip('<')}\r\n"
@@ -182,19 +184,42 @@ class Storage:
         headers = {"content-type": f"multipart/mixed; boundary={mark}"}
         return Answer(None, 200, headers, [body])
 
-    def _part(self, raw: bytes, base: str) -> bytes:
+    def _refused(
+        self, verb: str, path: str, query: QueryParams, headers: Mapping[str, str]
+    ) -> dict[str, Any] | None:
+        """Status and body with which the gate refuses a batch's call; None when it may pass."""
+        own = self._cloud.project.id
+        asked = asked_http("/storage", "storage.googleapis.com", verb, path, query, own)
+        if asked is None or self._cloud.gate is None:
+            return None
+        try:
+            self._cloud.gate.admit(asked, headers, query)
+        except ApiError as error:
+            return {"status": error.http_status, "body": to_envelope(error, legacy=True)}
+        return None
+
+    def _part(self, raw: bytes, base: str, credentials: str, number: int) -> bytes:
         line, _, rest = raw.lstrip().partition(b"\n")
         words = line.decode("latin-1").split()
         if len(words) < 2:
             answer = _refusal(StorageError(400, "A part of the batch is no HTTP request."))
         else:
             message = BytesParser().parsebytes(rest)
-            headers = {k.lower(): str(v) for k, v in message.items()}
+            headers = {"authorization": credentials}
+            headers |= {k.lower(): str(v) for k, v in message.items()}
             target = urlsplit(words[1])
             path = target.path.removeprefix("/storage")
             content = message.get_payload(decode=True)
             body = content if isinstance(content, bytes) else b""
-            answer = self._call(words[0], path, QueryParams(target.query), headers, body, base)
+            query = QueryParams(target.query)
+            refused = self._cloud.decided(
+                f"part {number}", lambda: self._refused(words[0], path, query, headers)
+            )
+            answer = (
+                Answer(refused["body"], refused["status"])
+                if refused
+                else self._call(words[0], path, query, headers, body, base)
+            )
         body = b"" if answer.body is None else json.dumps(answer.body).encode()
         if answer.media is not None:
             body = b"".join(answer.media)

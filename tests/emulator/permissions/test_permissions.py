@@ -56,9 +56,11 @@ class Principal:
         )
         assert httpx.post(f"{url}:setIamPolicy", json={"policy": policy}).status_code == 200
 
-    def rest(self, path: str, verb: str = "GET", **more: Any) -> httpx.Response:
+    def rest(
+        self, path: str, verb: str = "GET", extra: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
         """A REST call."""
-        headers = {"authorization": f"Bearer heartwood:{self.member}"}
+        headers = {"authorization": f"Bearer heartwood:{self.member}", **(extra or {})}
         url = f"{self.emulator.rest_url}/{path}"
         return httpx.request(verb, url, headers=headers, timeout=30, **more)
 
@@ -120,6 +122,14 @@ def test_a_bucket_s_own_policy_counts(guarded: EmulatorProcess) -> None:
     assert httpx.put(url, json=policy).status_code == 200
     assert reader.rest(f"{path}/o").status_code == 200
     assert reader.rest(path).status_code == 403
+    call = f"GET /storage/v1/b/{BUCKET} HTTP/1.1"
+    part = f"--b\r\nContent-Type: application/http\r\n\r\n{call}\r\n\r\n"
+    batch = reader.rest(
+        "batch/storage/v1", "POST", content=f"{part}\r\n--b--",
+        extra={"content-type": "multipart/mixed; boundary=b"},
+    )  # fmt: skip
+    assert "HTTP/1.1 403" in batch.text
+    assert "does not have storage.buckets.get access" in batch.text
     asked = "permissions=storage.objects.list&permissions=storage.buckets.get"
     assert reader.rest(f"{path}/iam/testPermissions?{asked}").json()["permissions"] == [
         "storage.objects.list"
