@@ -65,16 +65,17 @@ def _named(template: str, method: dict[str, Any]) -> str:
     for key, parameter in method.get("parameters", {}).items():
         if "pattern" in parameter:
             pattern = pattern.replace(rf"\{{\+{key}\}}", parameter["pattern"].strip("^$"))
+    pattern = re.sub(r"\\\{\\\+\w+\\\}", ".+", pattern)
     return re.sub(r"\\\{\w+\\\}", "[^/]+", pattern)
 
 
 @cache
 def find_method(name: str, verb: str, path: str) -> dict[str, Any] | None:
     """The documented method of a REST call; `path` without query and service prefix."""
-    for pattern, method in _compiled(name).get(verb, ()):
-        if pattern.fullmatch(path.lstrip("/")):
-            return method
-    return None
+    fits = [m for p, m in _compiled(name).get(verb, ()) if p.fullmatch(path.lstrip("/"))]
+    # A name may hold a colon: a method of its own for what follows it comes first.
+    tail = path.rpartition(":")[2]
+    return next((m for m in fits if m["path"].endswith(f":{tail}")), next(iter(fits), None))
 
 
 def _schema(node: dict[str, Any], numbers: bool = False) -> dict[str, Any]:
@@ -124,8 +125,19 @@ def _validator(name: str, schema: str, numbers: bool) -> jsonschema.Draft202012V
     )
 
 
+_ANY_BODY = "GoogleApiHttpBody"
+
+
+def _wraps_any_body(name: str, schema: str) -> bool:
+    """Whether the message is there to hold a body of any kind, which travels as it is."""
+    return load(name)["schemas"][schema].get("properties", {}).get("httpBody", {}).get(
+        "$ref") == _ANY_BODY  # fmt: skip
+
+
 def problems(name: str, schema: str, body: Any, *, numbers: bool = False) -> list[str]:
     """What is wrong with a body, by its documented schema; `numbers` lets enums be numbers."""
+    if schema == _ANY_BODY or _wraps_any_body(name, schema):
+        return []
     validator = _validator(name, schema, numbers)
     return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(body)]
 

@@ -1,39 +1,52 @@
-"""BigQuery v2 over REST: jobs, datasets, tables and their rows; reads only."""
+"""BigQuery v2 over REST: its routes, and the handlers of jobs; table_api.py has the rest."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from emulator.apis.bigquery import job_messages
 from emulator.apis.bigquery.discovery import document
 from emulator.apis.bigquery.errors import BigQueryError
-from emulator.apis.bigquery.jobs import Jobs, page
+from emulator.apis.bigquery.jobs import Job, Jobs
 from emulator.apis.bigquery.model import Warehouse
+from emulator.apis.bigquery.store import Store
+from emulator.apis.bigquery.table_api import TableApi, base_url
 from emulator.context import Cloud
 
-Handler = Callable[[Request, Mapping[str, Any]], dict[str, Any]]
+_LOG = logging.getLogger("emulator")
+Handler = Callable[[Request, Mapping[str, Any]], dict[str, Any] | None]
 _PROJECT = "/projects/{project}"
+_QUERY_FIELDS: Final = (
+    "query", "useLegacySql", "queryParameters", "parameterMode", "defaultDataset",
+    "maximumBytesBilled", "useQueryCache", "destinationTable", "writeDisposition",
+    "createDisposition",
+)  # fmt: skip
 
 
 class BigQuery:
-    """The handlers; each takes the request and its JSON body."""
+    """The application; its own handlers take the request and its JSON body."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._warehouse = Warehouse(cloud)
-        self._jobs = Jobs(cloud, self._warehouse)
+        self._store = Store(cloud, Warehouse(cloud))
+        self._jobs = Jobs(cloud, self._store)
+        self._tables = TableApi(cloud, self._store, self._jobs)
 
     def app(self) -> Starlette:
         """The application: paths under /bigquery/v2, and the same without that."""
-        dataset = f"{_PROJECT}/datasets/{{dataset}}"
-        table = f"{dataset}/tables/{{table}}"
+        datasets = f"{_PROJECT}/datasets"
+        dataset = f"{datasets}/{{dataset}}"
+        tables = f"{dataset}/tables"
+        table, own = f"{tables}/{{table}}", self._tables
         served: tuple[tuple[str, str, str, Handler], ...] = (
             ("jobs.query", "POST", f"{_PROJECT}/queries", self._query),
             ("jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", self._results),
@@ -41,12 +54,22 @@ class BigQuery:
             ("jobs.list", "GET", f"{_PROJECT}/jobs", self._list_jobs),
             ("jobs.get", "GET", f"{_PROJECT}/jobs/{{job}}", self._job),
             ("jobs.cancel", "POST", f"{_PROJECT}/jobs/{{job}}/cancel", self._cancel),
+            ("jobs.delete", "DELETE", f"{_PROJECT}/jobs/{{job}}/delete", self._delete_job),
             ("projects.list", "GET", "/projects", self._projects),
-            ("datasets.list", "GET", f"{_PROJECT}/datasets", self._datasets),
-            ("datasets.get", "GET", dataset, self._dataset),
-            ("tables.list", "GET", f"{dataset}/tables", self._tables),
-            ("tables.get", "GET", table, self._table),
-            ("tabledata.list", "GET", f"{table}/data", self._rows),
+            ("datasets.list", "GET", datasets, own.list_datasets),
+            ("datasets.insert", "POST", datasets, own.insert_dataset),
+            ("datasets.get", "GET", dataset, own.get_dataset),
+            ("datasets.patch", "PATCH", dataset, own.change_dataset),
+            ("datasets.update", "PUT", dataset, own.change_dataset),
+            ("datasets.delete", "DELETE", dataset, own.delete_dataset),
+            ("tables.list", "GET", tables, own.list_tables),
+            ("tables.insert", "POST", tables, own.insert_table),
+            ("tables.get", "GET", table, own.get_table),
+            ("tables.patch", "PATCH", table, own.change_table),
+            ("tables.update", "PUT", table, own.change_table),
+            ("tables.delete", "DELETE", table, own.delete_table),
+            ("tabledata.list", "GET", f"{table}/data", own.list_rows),
+            ("tabledata.insertAll", "POST", f"{table}/insertAll", own.insert_rows),
         )
         routes = [
             Route(prefix + path, self._endpoint(name, handler), methods=[verb])
@@ -60,16 +83,21 @@ class BigQuery:
     def _endpoint(self, name: str, handler: Handler) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
             raw = await request.body()
-            return await asyncio.to_thread(answer, request, raw)
+            return await asyncio.get_running_loop().run_in_executor(None, answer, request, raw)
 
         def answer(request: Request, raw: bytes) -> Response:
             code = "OK"
             try:
                 self._check(request)
                 body = handler(request, _body(raw))
-                return JSONResponse(body)
+                return Response(status_code=204) if body is None else JSONResponse(body)
             except BigQueryError as error:
                 code = error.reason
+                return JSONResponse(error.envelope(), error.status)
+            except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
+                code = "backendError"
+                _LOG.exception("bigquery %s failed", name)
+                error = BigQueryError("backendError", "An internal error occurred.")
                 return JSONResponse(error.envelope(), error.status)
             finally:
                 self._cloud.calls.count("bigquery", name, "rest", code)
@@ -84,54 +112,69 @@ class BigQuery:
                 "accessDenied", f"Access Denied: Project {project}: User does not have permission."
             )
 
-    # --- jobs -----------------------------------------------------------------------------------
-
     def _insert(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        reference = body.get("jobReference") or {}
-        configuration = body.get("configuration") or {}
+        reference = _object(body.get("jobReference"))
+        configuration = _object(body.get("configuration"))
         job = self._jobs.insert(
-            configuration, str(reference.get("jobId", "")), str(reference.get("location", ""))
+            configuration, str(reference.get("jobId") or ""), str(reference.get("location") or "")
         )
-        return self._jobs.resource(job, _base(request))
+        if job.dry and job.error:
+            raise job.error
+        return self._shown(job, request)
 
     def _query(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         query = {k: v for k, v in body.items() if k in _QUERY_FIELDS}
-        configuration = {"query": query, "dryRun": bool(body.get("dryRun"))}
+        configuration: dict[str, Any] = {"query": query, "dryRun": bool(body.get("dryRun"))}
+        if isinstance(body.get("labels"), dict):
+            configuration["labels"] = body["labels"]
         job = self._jobs.insert(configuration, "", str(body.get("location", "")))
         options = {"maxResults": body["maxResults"]} if "maxResults" in body else {}
-        for name, value in (body.get("formatOptions") or {}).items():
+        for name, value in _object(body.get("formatOptions")).items():
             options[f"formatOptions.{name}"] = str(value)
-        return {
-            "kind": "bigquery#queryResponse",
-            "queryId": job.id,
-            **self._jobs.results(job, options),
-        }
+        found = job_messages.results(self._cloud.project, job, options)
+        changed = job_messages.changed(job)
+        return {"kind": "bigquery#queryResponse", "queryId": job.id, **found, **changed}
 
     def _results(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         job = self._jobs.get(request.path_params["job"])
-        found = self._jobs.results(job, dict(request.query_params))
+        found = job_messages.results(self._cloud.project, job, dict(request.query_params))
         return {"kind": "bigquery#getQueryResultsResponse", "etag": job.id, **found}
 
     def _job(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._jobs.resource(self._jobs.get(request.path_params["job"]), _base(request))
+        return self._shown(self._jobs.get(request.path_params["job"]), request)
+
+    def _shown(self, job: Job, request: Request) -> dict[str, Any]:
+        return job_messages.resource(self._cloud.project, job, base_url(request))
 
     def _cancel(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         return {"kind": "bigquery#jobCancelResponse", "job": self._job(request, body)}
 
+    def _delete_job(self, request: Request, body: Mapping[str, Any]) -> None:
+        self._jobs.forget(request.path_params["job"])
+
     def _list_jobs(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        size = request.query_params.get("maxResults", "50")
-        jobs = self._jobs.newest()[: int(size) if size.isdigit() else 50]
-        resources = [self._jobs.resource(j, _base(request)) for j in jobs]
-        return {
-            "kind": "bigquery#jobList",
+        query = request.query_params
+        try:
+            size, start = int(query.get("maxResults") or 50), int(query.get("pageToken") or 0)
+            after = float(query.get("minCreationTime") or 0) / 1000
+            before = float(query.get("maxCreationTime") or "inf") / 1000
+        except ValueError as error:
+            raise BigQueryError("invalid", f"Invalid value: {error}") from error
+        states = [s.upper() for s in query.getlist("stateFilter")]
+        jobs = [j for j in self._jobs.newest() if after <= j.started_at <= before]
+        jobs = jobs if not states or "DONE" in states else []
+        start, size = max(start, 0), max(size, 0)
+        shown = [self._shown(j, request) for j in jobs[start : start + size]]
+        found: dict[str, Any] = {
+            "kind": "bigquery#jobList", "etag": "1",
             "jobs": [
                 {k: v for k, v in r.items() if k not in ("etag", "selfLink")}
                 | {"state": r["status"]["state"]}
-                for r in resources
+                for r in shown
             ],
-        }
-
-    # --- data -----------------------------------------------------------------------------------
+        }  # fmt: skip
+        more = start + size < len(jobs)
+        return found | ({"nextPageToken": str(start + size)} if more else {})
 
     def _projects(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         own = self._cloud.project
@@ -144,88 +187,16 @@ class BigQuery:
             }],
         }  # fmt: skip
 
-    def _dataset_resource(self) -> dict[str, Any]:
-        own = self._cloud.project
-        millis = str(int(1000 * self._cloud.clock.epoch()))
-        return {
-            "kind": "bigquery#dataset", "id": f"{own.id}:{own.dataset}", "location": "US",
-            "datasetReference": {"projectId": own.id, "datasetId": own.dataset},
-            "creationTime": millis, "lastModifiedTime": millis, "etag": "export", "type": "DEFAULT",
-        }  # fmt: skip
-
-    def _datasets(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        whole = self._dataset_resource()
-        listed = {k: whole[k] for k in ("kind", "id", "location", "datasetReference")}
-        return {"kind": "bigquery#datasetList", "etag": "1", "datasets": [listed]}
-
-    def _dataset(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        own, name = self._cloud.project, request.path_params["dataset"]
-        if name != own.dataset:
-            raise BigQueryError("notFound", f"Not found: Dataset {own.id}:{name}")
-        return self._dataset_resource()
-
-    def _table_resource(self, *, whole: bool) -> dict[str, Any]:
-        own, name = self._cloud.project, self._warehouse.table
-        found: dict[str, Any] = {
-            "kind": "bigquery#table", "id": f"{own.id}:{own.dataset}.{name}", "type": "TABLE",
-            "tableReference": {
-                "projectId": own.id, "datasetId": own.dataset, "tableId": name,
-            },
-            "creationTime": str(int(1000 * self._cloud.clock.epoch())),
-            "timePartitioning": {"type": "DAY"},
-        }  # fmt: skip
-        if whole:
-            rows = self._warehouse.number_of_rows()
-            found |= {
-                "schema": {"fields": self._warehouse.fields()}, "numRows": str(rows),
-                "numBytes": str(rows * 512), "location": "US", "etag": "export",
-                "lastModifiedTime": str(int(1000 * self._cloud.clock.now())),
-            }  # fmt: skip
-        return found
-
-    def _tables(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        self._dataset(request, body)
-        tables = [self._table_resource(whole=False)]
-        return {"kind": "bigquery#tableList", "etag": "1", "tables": tables, "totalItems": 1}
-
-    def _table(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        self._dataset(request, body)
-        name, own = request.path_params["table"], self._cloud.project
-        if name != self._warehouse.table:
-            raise BigQueryError("notFound", f"Not found: Table {own.id}:{own.dataset}.{name}")
-        return self._table_resource(whole=True)
-
-    def _rows(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        own, name = self._cloud.project, request.path_params["table"]
-        if name.startswith("anon"):
-            found = self._jobs.get(name.removeprefix("anon")).result
-        else:
-            self._table(request, body)
-            job = self._jobs.insert(
-                {"query": {"useLegacySql": False,
-                           "query": f"SELECT * FROM `{own.id}.{own.dataset}.{name}`"}}, "", "",
-            )  # fmt: skip
-            found = job.result
-        if found is None:
-            raise BigQueryError("notFound", f"Not found: Table {name}")
-        return {
-            "kind": "bigquery#tableDataList",
-            "totalRows": str(found.num_rows),
-            **page(found, dict(request.query_params)),
-        }
-
     async def _discovery(self, request: Request) -> Response:
-        return JSONResponse(document(_base(request)))
+        return JSONResponse(document(base_url(request)))
 
 
-_QUERY_FIELDS = (
-    "query", "useLegacySql", "queryParameters", "parameterMode", "defaultDataset",
-    "maximumBytesBilled", "useQueryCache",
-)  # fmt: skip
-
-
-def _base(request: Request) -> str:
-    return str(request.base_url).rstrip("/")
+def _object(value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BigQueryError("invalid", "An object is expected.")
+    return value
 
 
 def _body(raw: bytes) -> Mapping[str, Any]:

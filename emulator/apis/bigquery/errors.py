@@ -7,6 +7,11 @@ from typing import Any, Final
 _STATUS: Final = {
     "invalid": (400, "INVALID_ARGUMENT"),
     "invalidQuery": (400, "INVALID_ARGUMENT"),
+    "resourceInUse": (400, "FAILED_PRECONDITION"),
+    "conditionNotMet": (412, "FAILED_PRECONDITION"),
+    "resourcesExceeded": (400, "RESOURCE_EXHAUSTED"),
+    "responseTooLarge": (403, "RESOURCE_EXHAUSTED"),
+    "backendError": (500, "INTERNAL"),
     "notFound": (404, "NOT_FOUND"),
     "duplicate": (409, "ALREADY_EXISTS"),
     "accessDenied": (403, "PERMISSION_DENIED"),

@@ -1,46 +1,58 @@
-"""Query jobs: run at once, remembered for a while, read page by page."""
+"""Jobs: run at once, remembered for a while, read page by page."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 
-from emulator.apis.bigquery import sql, values
+from emulator.apis.bigquery import values
 from emulator.apis.bigquery.errors import BigQueryError
-from emulator.apis.bigquery.model import Warehouse
+from emulator.apis.bigquery.queries import Answer, Queries, job_id
+from emulator.apis.bigquery.store import Store
 from emulator.context import Cloud
 
 _KEPT: Final = 200
+_KEPT_BYTES: Final = 64 * 1024 * 1024
 _MOST_ROWS: Final = 10_000
-_BYTES_PER_ROW: Final = 512  # what one row of the export holds, about
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 
 @dataclass(slots=True)
 class Job:
-    """One query job."""
+    """One job: a query, or a copy of a table."""
 
     id: str
     location: str
     configuration: dict[str, Any]
     started_at: float
     ended_at: float = 0.0
-    result: pa.Table | None = None
+    answer: Answer | None = None
     error: BigQueryError | None = None
-    bytes_processed: int = 0
-    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def result(self) -> pa.Table | None:
+        """The rows of a SELECT."""
+        return self.answer.rows if self.answer else None
+
+    @property
+    def dry(self) -> bool:
+        """Whether it only checks."""
+        return self.configuration.get("dryRun") in (True, "true")
 
 
 class Jobs:
-    """All jobs of the project."""
+    """The project's newest jobs."""
 
-    def __init__(self, cloud: Cloud, warehouse: Warehouse) -> None:
+    def __init__(self, cloud: Cloud, store: Store) -> None:
         self._cloud = cloud
-        self._warehouse = warehouse
+        self._store = store
+        self._queries = Queries(cloud, store)
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -60,145 +72,90 @@ class Jobs:
         with self._lock:
             return list(reversed(self._jobs.values()))
 
-    def insert(self, configuration: Mapping[str, Any], name: str, location: str) -> Job:
-        """Run a query job; a query that fails makes a job with an error.
+    def forget(self, name: str) -> None:
+        """Drop a job's metadata.
 
         Raises:
-            BigQueryError: it is no query job, or its id is taken.
+            BigQueryError: notFound.
         """
-        query = configuration.get("query")
-        if not isinstance(query, dict) or not isinstance(query.get("query"), str):
-            raise BigQueryError("notImplemented", "The emulator runs query jobs alone.")
-        if query.get("useLegacySql", True) not in (False, "false"):
-            raise BigQueryError("invalid", "The emulator does not know legacy SQL.")
-        job = Job(
-            name or "job_" + self._cloud.new_id("bigquery.job"), location or "US",
-            dict(configuration), self._cloud.clock.now(),
-        )  # fmt: skip
+        self.get(name)
         with self._lock:
-            if job.id in self._jobs:
-                raise BigQueryError(
-                    "duplicate", f"Already Exists: Job {self._cloud.project.id}:{job.id}"
-                )
-            self._jobs[job.id] = job
-            while len(self._jobs) > _KEPT:
-                self._jobs.popitem(last=False)
+            self._jobs.pop(name, None)
+
+    def insert(self, configuration: Mapping[str, Any], name: str, location: str) -> Job:
+        """Run a job; a query that fails makes a job with an error.
+
+        Raises:
+            BigQueryError: it is no job that the emulator runs, or its id is taken.
+        """
+        query, copy = configuration.get("query"), configuration.get("copy")
+        if isinstance(query, dict) and isinstance(query.get("query"), str):
+            if query.get("useLegacySql", True) not in (False, "false"):
+                raise BigQueryError("invalid", "The emulator does not know legacy SQL.")
+        elif not isinstance(copy, dict):
+            raise BigQueryError("notImplemented", "The emulator runs query and copy jobs alone.")
+        if name and not _ID.fullmatch(name):
+            raise BigQueryError("invalid", f"Invalid job ID: {name}")
+        job = self._enter(configuration, name, location)
         try:
-            if not configuration.get("dryRun"):
-                job.result = self._run(query)
-            job.bytes_processed = self._warehouse.number_of_rows() * _BYTES_PER_ROW
+            if isinstance(copy, dict):
+                job.answer = self._copy(copy)
+            else:
+                job.answer = self._queries.run(configuration["query"], dry=job.dry)
         except BigQueryError as error:
             job.error = error
         job.ended_at = self._cloud.clock.now()
+        self._trim()
         return job
 
-    def _run(self, query: Mapping[str, Any]) -> pa.Table:
-        default = query.get("defaultDataset") or {}
+    def _enter(self, configuration: Mapping[str, Any], name: str, location: str) -> Job:
+        now, text, number = self._cloud.clock.now(), repr(configuration), 0
+        with self._lock:
+            if name and name in self._jobs:
+                raise BigQueryError(
+                    "duplicate", f"Already Exists: Job {self._cloud.project.id}:{name}"
+                )
+            known = name or job_id(self._cloud.seed, now, text, number)
+            while known in self._jobs:
+                number += 1
+                known = job_id(self._cloud.seed, now, text, number)
+            job = Job(known, location or "US", dict(configuration), now)
+            if not job.dry:
+                self._jobs[known] = job
+        return job
 
-        def find(project: str, dataset: str, table: str) -> str:
-            return self._source(
-                project or str(default.get("projectId", "")),
-                dataset or str(default.get("datasetId", "")), table,
-            )  # fmt: skip
+    def _trim(self) -> None:
+        """Forget the oldest beyond 200, and the oldest results beyond 64 MiB."""
+        with self._lock:
+            while len(self._jobs) > _KEPT:
+                self._jobs.popitem(last=False)
+            held = sum(j.result.nbytes for j in self._jobs.values() if j.result is not None)
+            while held > _KEPT_BYTES and len(self._jobs) > 1:
+                _, gone = self._jobs.popitem(last=False)
+                held -= gone.result.nbytes if gone.result is not None else 0
 
-        text = str(query["query"])
-        translated = sql.translate(text, find)
-        given = values.parameters(query.get("queryParameters") or ())
-        cursor = self._warehouse.cursor()
-        try:
-            return sql.run(cursor, translated, text, given)
-        finally:
-            cursor.close()
+    def _copy(self, copy: Mapping[str, Any]) -> Answer:
+        source = copy.get("sourceTable") or next(iter(copy.get("sourceTables") or ()), {})
+        dataset, name = str(source.get("datasetId", "")), str(source.get("tableId", ""))
+        self._store.table(dataset, name)
+        project = str(source.get("projectId") or self._cloud.project.id)
+        answer = self._queries.run({"query": f"SELECT * FROM `{project}.{dataset}.{name}`"})
+        assert answer.rows is not None
+        self._queries.write(copy, answer.rows)
+        answer.rows = None
+        return answer
 
-    def _source(self, project: str, dataset: str, table: str) -> str:
-        """What to read for a table's name.
+    def rows_of(self, dataset: str, name: str) -> pa.Table:
+        """All rows of a table.
 
         Raises:
-            BigQueryError: notFound, or invalid for a name without dataset.
+            BigQueryError: notFound.
         """
-        own = self._cloud.project
-        if not dataset:
-            raise BigQueryError(
-                "invalid",
-                f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).',
-            )
-        wild = table.endswith("*") and self._warehouse.table.startswith(table[:-1])
-        known = table == self._warehouse.table or wild
-        if project not in ("", own.id, own.number) or dataset != own.dataset or not known:
-            name = f"{project or own.id}:{dataset}.{table}"
-            raise BigQueryError("notFound", f"Not found: Table {name} was not found in location US")
-        return (
-            f"SELECT * FROM export WHERE export_time <= to_timestamp({self._cloud.clock.now():.6f})"
-        )
-
-    # --- JSON -----------------------------------------------------------------------------------
-
-    def reference(self, job: Job) -> dict[str, str]:
-        """Its JobReference."""
-        return {"projectId": self._cloud.project.id, "jobId": job.id, "location": job.location}
-
-    def resource(self, job: Job, base: str) -> dict[str, Any]:
-        """The Job resource."""
-        millis = [str(int(1000 * at)) for at in (job.started_at, job.started_at, job.ended_at)]
-        status: dict[str, Any] = {"state": "DONE"}
-        if job.error:
-            status |= {"errorResult": job.error.proto(), "errors": [job.error.proto()]}
+        self._store.table(dataset, name)
         project = self._cloud.project.id
-        query = {**job.configuration["query"]}
-        if "queryParameters" in query:
-            query["queryParameters"] = _texts(query["queryParameters"])
-        query.setdefault("destinationTable", {
-            "projectId": project, "datasetId": "_results", "tableId": f"anon{job.id}"})  # fmt: skip
-        statistics = {
-            "statementType": "SELECT", "cacheHit": False,
-            "totalBytesProcessed": str(job.bytes_processed),
-            "totalBytesBilled": str(job.bytes_processed),
-        }  # fmt: skip
-        return {
-            "kind": "bigquery#job",
-            "id": f"{project}:{job.location}.{job.id}",
-            "selfLink": f"{base}/bigquery/v2/projects/{project}/jobs/{job.id}",
-            "etag": job.id,
-            "user_email": f"console@{project}.iam.gserviceaccount.com",
-            "jobReference": self.reference(job),
-            "configuration": {**job.configuration, "jobType": "QUERY", "query": query},
-            "status": status,
-            "statistics": {
-                "creationTime": millis[0], "startTime": millis[1], "endTime": millis[2],
-                "totalBytesProcessed": str(job.bytes_processed), "query": statistics,
-            },
-        }  # fmt: skip
-
-    def results(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
-        """A page of its rows, as getQueryResults and jobs.query answer.
-
-        Raises:
-            BigQueryError: the job's own error; invalid for a bad page token.
-        """
-        if job.error:
-            raise job.error
-        if job.result is None:
-            return {"jobReference": self.reference(job), "jobComplete": True, "totalRows": "0",
-                    "schema": {"fields": []}, "cacheHit": False,
-                    "totalBytesProcessed": str(job.bytes_processed)}  # fmt: skip
-        body: dict[str, Any] = {
-            "jobReference": self.reference(job),
-            "jobComplete": True,
-            "schema": {"fields": values.columns(job.result)},
-            "totalRows": str(job.result.num_rows),
-            "totalBytesProcessed": str(job.bytes_processed),
-            "cacheHit": False,
-        }
-        return body | page(job.result, options)
-
-
-def _texts(value: Any) -> Any:
-    """Numbers as texts, as BigQuery repeats parameter values."""
-    if isinstance(value, dict):
-        return {k: _texts(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_texts(v) for v in value]
-    return value if value is None or isinstance(value, str) else str(value)
+        answer = self._queries.run({"query": f"SELECT * FROM `{project}.{dataset}.{name}`"})
+        assert answer.rows is not None
+        return answer.rows
 
 
 def page(table: pa.Table, options: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The project's BigQuery data: one dataset with the billing export, kept in DuckDB.
+"""The project's BigQuery data in DuckDB: the billing export, and the tables of callers.
 
 The export's rows follow from the world; the table is made anew when an hour begins or somebody
 changed something. Rows whose export time has not come are not seen yet.
@@ -14,7 +14,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from emulator.apis.bigquery.schema import CREATE, EXPORT
+from emulator.apis.bigquery.errors import BigQueryError
+from emulator.apis.bigquery.schema import CREATE
 from emulator.apis.monitoring.fleet import strays_of
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.context import Cloud
@@ -63,9 +64,33 @@ class Warehouse:
         self._refresh()
         return self._rows
 
-    def fields(self) -> list[dict[str, Any]]:
-        """The export table's columns in BigQuery's form."""
-        return EXPORT
+    def run(self, statement: str) -> None:
+        """Carry out a statement of our own on stored tables."""
+        cursor = self._database.cursor()
+        try:
+            cursor.execute(statement)
+        finally:
+            cursor.close()
+
+    def append(self, stored: str, rows: pa.Table) -> None:
+        """Add rows to a stored table, column by column in order."""
+        cursor = self._database.cursor()
+        try:
+            cursor.register("added_rows", rows)
+            cursor.execute(f"INSERT INTO {stored} SELECT * FROM added_rows")
+        except duckdb.Error as error:
+            first = str(error).split("\n", 1)[0]
+            raise BigQueryError("invalid", first.partition(": ")[2] or first) from error
+        finally:
+            cursor.close()
+
+    def count(self, stored: str) -> int:
+        """Rows of a stored table."""
+        cursor = self._database.cursor()
+        try:
+            return int(cursor.execute(f"SELECT count(*) FROM {stored}").fetchone()[0])
+        finally:
+            cursor.close()
 
     def _refresh(self) -> None:
         now = self._cloud.clock.now()

@@ -18,14 +18,11 @@ _POSITIONAL: Final = "positional_"
 _UNKNOWN_COLUMN: Final = re.compile(r'(?:Referenced column|column) "([^"]+)"')
 
 
-def translate(text: str, find_table: Callable[[str, str, str], str]) -> str:
-    """One SELECT statement of GoogleSQL in DuckDB's dialect; parameters become $name.
-
-    Args:
-        find_table: (project, dataset, table), parts "" when not given → SQL to read instead.
+def parse(text: str) -> exp.Expression:
+    """One statement of GoogleSQL as a tree.
 
     Raises:
-        BigQueryError: invalidQuery: it is no such statement; whatever `find_table` raises.
+        BigQueryError: invalidQuery: it is none, or several.
     """
     try:
         statements = [s for s in sqlglot.parse(text, read="bigquery") if s is not None]
@@ -35,12 +32,25 @@ def translate(text: str, find_table: Callable[[str, str, str], str]) -> str:
         raise BigQueryError("invalidQuery", "The query is nested too deeply.") from error
     if len(statements) != 1:
         raise BigQueryError("invalidQuery", "Exactly one statement is expected.")
-    tree = statements[0]
-    if not isinstance(tree, exp.Query):
-        kind = type(tree).__name__.upper()
-        raise BigQueryError("invalidQuery", f"The emulator runs SELECT statements, no {kind}.")
+    return statements[0]
+
+
+def to_duckdb(
+    tree: exp.Expression,
+    find_table: Callable[[str, str, str], str],
+    skip: exp.Expression | None = None,
+) -> str:
+    """A statement in DuckDB's dialect; parameters become $name. The tree is changed.
+
+    Args:
+        find_table: (project, dataset, table), parts "" when not given → SQL to read instead.
+        skip: a table that is DuckDB's own already.
+
+    Raises:
+        BigQueryError: whatever `find_table` raises.
+    """
     _name_parameters(tree)
-    _replace_tables(tree, find_table)
+    _replace_tables(tree, find_table, skip)
     return tree.transform(without_subqueries).transform(_fit).sql(dialect="duckdb")
 
 
@@ -60,13 +70,17 @@ def _name_parameters(tree: exp.Expression) -> None:
         placeholder.replace(exp.Parameter(this=exp.Var(this=f"{_POSITIONAL}{number}")))
 
 
-def _replace_tables(tree: exp.Expression, find_table: Callable[[str, str, str], str]) -> None:
+def _replace_tables(
+    tree: exp.Expression,
+    find_table: Callable[[str, str, str], str],
+    skip: exp.Expression | None,
+) -> None:
     known = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     for table in list(tree.find_all(exp.Table)):
         if isinstance(table.this, exp.Func):
             function = table.this.sql(dialect="bigquery").split("(")[0]
             raise BigQueryError("invalidQuery", f"Table-valued function not found: {function}")
-        if not table.name or (not table.db and table.name.lower() in known):
+        if table is skip or not table.name or (not table.db and table.name.lower() in known):
             continue
         parts = ".".join(p for p in (table.catalog, table.db, table.name) if p).split(".")
         project, dataset, name = (["", "", *parts])[-3:]
@@ -100,18 +114,38 @@ def run(
     Raises:
         BigQueryError: invalidQuery, with the place where it can be told.
     """
+    given = _wanted(translated, values)
+    try:
+        return cursor.sql(translated, params=given or None).to_arrow_table()
+    except duckdb.Error as error:
+        raise BigQueryError("invalidQuery", explain(str(error), original)) from error
+
+
+def execute(
+    cursor: duckdb.DuckDBPyConnection, translated: str, values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Carry out a statement that changes rows; what DuckDB tells of it. Closes the cursor.
+
+    Raises:
+        duckdb.Error: as DuckDB refuses.
+    """
+    try:
+        return cursor.execute(translated, _wanted(translated, values) or None).fetchall()
+    finally:
+        cursor.close()
+
+
+def _wanted(translated: str, values: Mapping[str, Any]) -> dict[str, Any]:
     wanted = set(re.findall(r"\$(\w+)", translated))
     given = {name: value for name, value in values.items() if name in wanted}
     missing = sorted(wanted - set(given))
     if missing:
         raise BigQueryError("invalidQuery", f"Query parameter '{missing[0]}' not found")
-    try:
-        return cursor.sql(translated, params=given or None).to_arrow_table()
-    except duckdb.Error as error:
-        raise BigQueryError("invalidQuery", _explain(str(error), original)) from error
+    return given
 
 
-def _explain(message: str, original: str) -> str:
+def explain(message: str, original: str) -> str:
+    """DuckDB's words as BigQuery would say it, with the place of a name in the original."""
     first = message.split("\n", 1)[0]
     found = _UNKNOWN_COLUMN.search(first)
     if found and "not found" in first:

@@ -130,7 +130,8 @@ def test_pages_of_a_result(client: bigquery.Client) -> None:
         ("SELECT 1 FROM (", exceptions.BadRequest, r"Syntax error: .* at \[1:\d+\]"),
         ("SELECT * FROM `heartwood-demo.none.t`", exceptions.NotFound, "Not found: Table"),
         ("SELECT @nobody", exceptions.BadRequest, "nobody"),
-        ("DELETE FROM x WHERE true", exceptions.BadRequest, "SELECT"),
+        ("DELETE FROM x WHERE true", exceptions.BadRequest, "must be qualified with a dataset"),
+        (f"DELETE FROM `{TABLE}` WHERE true", exceptions.Forbidden, "read-only"),
         ("SELECT * FROM read_csv('/etc/passwd')", exceptions.BadRequest, "function not found"),
     ],
 )
