@@ -220,9 +220,16 @@ class ClusterState:
             return
         self.store.remove(old.kind, old.namespace, old.name)
         if old.kind is DEFINITIONS:
-            self.kinds.define(old.name, ())
+            self._end_kinds(old)
         if old.kind is EVENTS:
             self.store.remove(NEW_EVENTS, old.namespace, old.name)
+
+    def _end_kinds(self, definition: Item) -> None:
+        """With a CRD go all objects that it defined."""
+        for kind in custom.kinds_of(definition.body):
+            for item in list(self.store.peek(kind).values()):
+                self.store.remove(kind, item.namespace, item.name)
+        self.kinds.define(definition.name, ())
 
     def end(self, old: Item) -> None:
         """Delete at once, unless finalizers keep it until they are gone."""

@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """One kind of object; compared by identity.
+    """One kind of object; equal to any other served at the same path, as after a CRD's update.
 
     Attributes:
         group: API group; "" for core. plural: as in paths. short: other names that kubectl takes.
@@ -61,6 +61,16 @@ class Kind:
     singular: str = ""
     list_name: str = ""
     scale: JsonObject | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Kind) and self._path == other._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
+
+    @property
+    def _path(self) -> tuple[str, str, str]:
+        return self.group, self.version, self.plural
 
     @property
     def api_version(self) -> str:

@@ -192,7 +192,7 @@ class ObjectStore:
                 return None
             if self._latest.get(kind, 0) <= version:
                 return []
-            return [c for c in self._history if c.version > version and c.item.kind is kind]
+            return [c for c in self._history if c.version > version and c.item.kind == kind]
 
     def _keep(self, kind: Kind, version: int) -> None:
         past = self._past.setdefault(kind, {})

@@ -15,12 +15,12 @@ from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes.drafts import Draft
 from emulator.apis.kubernetes.model import ClusterObjects
 from emulator.apis.kubernetes.naming import pod_name
+from emulator.apis.kubernetes.printing import age
 from emulator.apis.kubernetes.requests import make_token, read_token
 from emulator.apis.kubernetes.resources import EVENTS, NODES, PODS
 from emulator.apis.kubernetes.selectors import label_selector
 from emulator.apis.kubernetes.status import StatusError
 from emulator.apis.kubernetes.store import Derived, ObjectStore
-from emulator.apis.kubernetes.tables import age
 from emulator.clock import Clock, rfc3339
 from emulator.context import Cloud, make_cloud
 from emulator.settings import Settings

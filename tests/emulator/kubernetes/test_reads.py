@@ -28,10 +28,14 @@ def test_aggregated_discovery_agrees_with_the_plain_one(http: httpx.Client) -> N
     answer = http.get("/apis", headers=accept)
     assert answer.headers["content-type"].startswith(accept["Accept"])
     found = {
-        (group["metadata"]["name"], resource["resource"])
+        (group["metadata"]["name"], name)
         for group in answer.json()["items"]
         for version in group["versions"]
         for resource in version["resources"]
+        for name in (
+            resource["resource"],
+            *(f"{resource['resource']}/{s['subresource']}" for s in resource["subresources"]),
+        )
     }
     plain = set()
     for group in http.get("/apis").json()["groups"]:
