@@ -28,6 +28,7 @@ OVERRIDES: Final = {
     "compute": "/compute/v1/",
     "container": "/container/",
     "iam": "/iam/",
+    "iamcredentials": "/iamcredentials/",
     "logging": "/logging/",
     "monitoring": "/monitoring/",
     "serviceusage": "/serviceusage/",
@@ -56,6 +57,8 @@ def variables(
             f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": rest_url + path
             for name, path in OVERRIDES.items()
         },
+        # Of the project's own: gcloud's commands for budgets ignore overrides.
+        "BILLINGBUDGETS_ENDPOINT": f"{rest_url}/billingbudgets",
         "CLOUDSDK_CORE_PROJECT": project.id,
         "CLOUDSDK_COMPUTE_REGION": project.region,
         "CLOUDSDK_COMPUTE_ZONE": zone,

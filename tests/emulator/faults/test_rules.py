@@ -58,6 +58,31 @@ def test_the_control_call_s_edges(broken: EmulatorProcess) -> None:
     assert "stock-out" in httpx.get(url).json()["presets"]
 
 
+def test_rules_outlive_a_crash(tmp_path: Path) -> None:
+    """With a state directory: what a rule holds stays held, and goes on when the rule goes."""
+    kept = {"HEARTWOOD_EMULATOR_STATE_DIR": str(tmp_path)}
+    running = start_emulator("empty-project", 600, environment=kept)
+    base = f"compute/v1/projects/{PROJECT}/global"
+    body = {"name": "held", "type": "TCP", "tcpHealthCheck": {"port": 80}}
+    try:
+        rule = {"preset": "stuck-operation", "service": "compute", "id": "hold"}
+        assert httpx.post(f"{running.rest_url}/_heartwood/faults", json=rule).status_code == 200
+        begun = httpx.post(f"{running.rest_url}/{base}/healthChecks", json=body).json()
+        running.process.kill()
+        running.process.wait(10)
+    finally:
+        running.stop()
+    again = start_emulator("empty-project", 600, environment=kept)
+    try:
+        operation = f"{again.rest_url}/{base}/operations/{begun['name']}"
+        assert httpx.get(operation).json()["status"] == "RUNNING"
+        assert httpx.delete(f"{again.rest_url}/_heartwood/faults/hold").json() == {"removed": 1}
+        assert httpx.post(f"{operation}/wait", timeout=20).json()["status"] == "DONE"
+        assert httpx.get(f"{again.rest_url}/{base}/healthChecks/held").status_code == 200
+    finally:
+        again.stop()
+
+
 def test_rules_from_files(tmp_path: Path) -> None:
     """TOML and JSON at the start; a wrong file ends the start with the key's name."""
     good = tmp_path / "rules.toml"
