@@ -28,6 +28,8 @@ from emulator.apis.kubernetes.controllers.objects import (
 from emulator.apis.kubernetes.controllers.view import View
 
 SYNC_S: Final = 15.0
+# Wall seconds between two looks at least: what is measured changes by the minute of the wall clock.
+_LEAST_S: Final = 1.0
 _TOLERANCE: Final = 0.1
 _WINDOW_S: Final = {"scaleUp": 0.0, "scaleDown": 300.0}
 _NAME: Final = "horizontal-pod-autoscaler"
@@ -60,7 +62,8 @@ def run(view: View) -> None:
         if not fresh and view.now < due:
             view.wake(due)
             continue
-        notes["generation"], notes["due"] = generation, view.now + view.wall_s(SYNC_S)
+        notes["generation"] = generation
+        notes["due"] = view.now + max(view.wall_s(SYNC_S), _LEAST_S)
         view.wake(notes["due"])
         _reconcile(view, scaler, view.state_notes("recommendations", uid))
 

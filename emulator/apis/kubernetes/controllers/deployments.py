@@ -24,7 +24,9 @@ from emulator.apis.kubernetes.controllers.objects import (
     with_conditions,
 )
 from emulator.apis.kubernetes.controllers.rollouts import Part, bounds, next_sizes, recreated
+from emulator.apis.kubernetes.controllers.templates import adopt
 from emulator.apis.kubernetes.controllers.view import View
+from emulator.apis.kubernetes.status import StatusError
 
 REVISION: Final = "deployment.kubernetes.io/revision"
 HASH: Final = "pod-template-hash"
@@ -45,6 +47,7 @@ def _reconcile(view: View, deployment: Obj) -> None:
     spec = deployment["spec"]
     wanted, paused = int(spec.get("replicas", 1)), bool(spec.get("paused"))
     digest = template_digest(spec["template"])
+    adopt(view, deployment, "ReplicaSet")
     sets = sorted(view.owned(deployment, "ReplicaSet"), key=_revision)
     new = next((s for s in sets if labels_of(s).get(HASH) == digest), None)
     if new is None and not paused:
@@ -85,7 +88,7 @@ def _part(view: View, replica_set: Obj) -> Part:
     )  # fmt: skip
 
 
-def _make(view: View, deployment: Obj, digest: str, sets: Sequence[Obj], wanted: int) -> Obj:
+def _make(view: View, deployment: Obj, digest: str, sets: Sequence[Obj], wanted: int) -> Obj | None:
     """The ReplicaSet of the template; it begins without pods, which the rollout gives it."""
     spec = deployment["spec"]
     template = deepcopy(dict(spec["template"]))
@@ -115,7 +118,12 @@ def _make(view: View, deployment: Obj, digest: str, sets: Sequence[Obj], wanted:
     if spec.get("minReadySeconds"):
         made["spec"]["minReadySeconds"] = spec["minReadySeconds"]
     view.forget(f"progress/{uid_of(deployment)}")
-    return view.create(made)
+    try:
+        return view.create(made)
+    except StatusError as error:
+        text = f'Failed to create new replica set "{name}": {error.message}'
+        view.once(deployment, _NAME, "ReplicaSetCreateError", text, warning=True)
+        return None
 
 
 def _revise(view: View, deployment: Obj, new: Obj, old: Sequence[Obj]) -> tuple[Obj, Obj]:

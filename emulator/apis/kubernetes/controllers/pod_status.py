@@ -105,7 +105,8 @@ def _initialise(
             course = Course(INIT_S)
         at = moment(cursor, course, "Never" if policy == "Never" else "OnFailure", now, wall_s)
         stage.wake(at.next_at)
-        stage.inits.append(_shown(pod, container, at, course, now >= at.since))
+        done = at.state == "running" if sidecar else at.for_good and not course.code
+        stage.inits.append(_shown(pod, container, at, course, done))
         if sidecar:
             continue
         if not at.for_good or course.code:
@@ -201,7 +202,7 @@ def _shown(pod: Obj, container: Obj, at: Moment, course: Course, ready: bool) ->
         "image": container.get("image", ""),
         "imageID": "",
         "containerID": identifier,
-        "ready": ready if at.state == "running" else bool(at.for_good and not course.code),
+        "ready": ready and at.state != "waiting",
         "started": at.state == "running",
         "restartCount": at.restarts,
         "state": state,

@@ -9,22 +9,18 @@ from emulator.apis.kubernetes.controllers.kubelet import stop
 from emulator.apis.kubernetes.controllers.objects import (
     condition,
     conditions_of,
-    controller_of,
-    copy_of,
     generated,
     generation_of,
     going,
     labels_of,
     name_of,
-    namespace_of,
-    owner_reference,
-    selects,
     uid_of,
     with_conditions,
     without,
 )
 from emulator.apis.kubernetes.controllers.templates import (
     active,
+    adopt,
     count_available,
     is_ready,
     make,
@@ -49,7 +45,7 @@ def missing(wanted: int, there: int) -> int:
 
 
 def _reconcile(view: View, replica_set: Obj) -> None:
-    _adopt(view, replica_set)
+    adopt(view, replica_set, "Pod")
     spec = replica_set["spec"]
     pods = active(view.owned(replica_set, "Pod"))
     difference = missing(int(spec.get("replicas", 1)), len(pods))
@@ -65,19 +61,6 @@ def _reconcile(view: View, replica_set: Obj) -> None:
         view.event(replica_set, _NAME, "SuccessfulDelete", text)
         stop(view, pod)
     _tell(view, replica_set, why)
-
-
-def _adopt(view: View, replica_set: Obj) -> None:
-    """Take pods that match and that nobody controls."""
-    selector = replica_set["spec"].get("selector")
-    for pod in view.mine("Pod"):
-        here = namespace_of(pod) == namespace_of(replica_set)
-        loose = here and controller_of(pod) is None and not going(pod)
-        if loose and selects(selector, labels_of(pod)):
-            made = copy_of(pod)
-            others = made["metadata"].get("ownerReferences") or []
-            made["metadata"]["ownerReferences"] = [*others, owner_reference(replica_set)]
-            view.put(made)
 
 
 def _tell(view: View, replica_set: Obj, why: str) -> None:

@@ -17,6 +17,7 @@ from emulator.apis.kubernetes.controllers.objects import (
     uid_of,
 )
 from emulator.apis.kubernetes.controllers.templates import (
+    adopt,
     available_at,
     count_available,
     is_ready,
@@ -39,6 +40,7 @@ def run(view: View) -> None:
 
 def _reconcile(view: View, stateful_set: Obj) -> None:
     spec = stateful_set["spec"]
+    adopt(view, stateful_set, "Pod")
     newest = f"{name_of(stateful_set)}-{template_digest(spec['template'])}"
     templates: dict[str, Any] = view.state_notes("revisions", uid_of(stateful_set))
     templates[newest] = spec["template"]

@@ -10,12 +10,16 @@ from emulator.apis.kubernetes.controllers.contract import Obj
 from emulator.apis.kubernetes.controllers.fitting import TPU, requests_of
 from emulator.apis.kubernetes.controllers.objects import (
     condition_of,
+    controller_of,
+    copy_of,
     going,
     holds,
     key_of,
+    labels_of,
     name_of,
     namespace_of,
     owner_reference,
+    selects,
 )
 from emulator.apis.kubernetes.controllers.pod_status import qos_of
 from emulator.apis.kubernetes.controllers.view import View, refusal
@@ -93,6 +97,19 @@ def _admission(view: View, pod: Obj) -> str:
         f'pods "{name_of(pod)}" is forbidden: error looking up service account '
         f'{namespace}/{account}: serviceaccount "{account}" not found'
     )
+
+
+def adopt(view: View, owner: Obj, kind: str) -> None:
+    """Take objects that match the owner's selector and that nobody controls."""
+    selector = owner["spec"].get("selector")
+    for obj in view.mine(kind):
+        here = namespace_of(obj) == namespace_of(owner)
+        loose = here and controller_of(obj) is None and not going(obj)
+        if loose and selects(selector, labels_of(obj)):
+            made = copy_of(obj)
+            others = made["metadata"].get("ownerReferences") or []
+            made["metadata"]["ownerReferences"] = [*others, owner_reference(owner)]
+            view.put(made)
 
 
 def phase_of(pod: Obj) -> str:
