@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -28,6 +28,8 @@ from control.store import annotation_rows, events, gates, intents, locks, plans,
 from core.guards.context import Running
 from core.plans import AuditEntry, Plan, Progress, Verdict
 from core.series import Annotation
+
+_LOCK_TRIES: Final = 5
 
 __all__ = ["FINAL_STATES", "Audit", "tag", "utc_now"]
 
@@ -129,15 +131,19 @@ class Audit:
 
     def lock_tier(self, tier: str, intent: str) -> str:
         """Take the tier's lock; the intent that holds it afterwards (another one: it was taken)."""
-        try:
-            with self._engine.begin() as db:
-                db.execute(locks.insert().values(tier=tier, intent=intent, at=utc_now()))
-        except IntegrityError:
-            with self._engine.connect() as db:
-                found = db.execute(sa.select(locks.c.intent).where(locks.c.tier == tier)).scalar()
-            # Released between the two statements: the caller may try again later.
-            return "" if found is None else str(found)
-        return intent
+        for _ in range(_LOCK_TRIES):
+            try:
+                with self._engine.begin() as db:
+                    db.execute(locks.insert().values(tier=tier, intent=intent, at=utc_now()))
+            except IntegrityError:
+                query = sa.select(locks.c.intent).where(locks.c.tier == tier)
+                with self._engine.connect() as db:
+                    found = db.execute(query).scalar()
+                if found is None:
+                    continue  # released between the two statements
+                return str(found)
+            return intent
+        return ""
 
     def finish(self, intent: str, state: str, step: int, detail: str) -> None:
         """Add the final state, its annotation and release the lock, in one transaction; once."""

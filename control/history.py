@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -197,6 +197,8 @@ class History:
                 return _reading(view, signal)
         try:
             return _reading(future.result(_WAIT_S), signal)
+        except CancelledError:  # it waited for its turn when the console was stopped
+            return _reading(_ended(wanted), signal)
         except TimeoutError:
             slow = Unavailable(f"No answer within {_WAIT_S:.0f} s.", resource="Cloud Monitoring")
             return Reading(signal, {}, wanted, None, problem_of(slow))
@@ -238,8 +240,7 @@ class History:
             return found
         if self._stopped:
             ended: Future[_View] = Future()
-            problem = problem_of(Unavailable("The console is shutting down."))
-            ended.set_result(_View(window, {}, None, problem, time.monotonic()))
+            ended.set_result(_ended(window))
             return ended
         future = self._pool.submit(self._fetch, key, window)
         self._in_flight[key] = future
@@ -268,6 +269,11 @@ class History:
                 view = replace(old, problem=problem, tried_at=now)
             self._views[key] = view
             return view
+
+
+def _ended(window: Window) -> _View:
+    problem = problem_of(Unavailable("The console is shutting down."))
+    return _View(window, {}, None, problem, time.monotonic())
 
 
 def _ttl_s(view: _View | None, span: str | Window, now: datetime) -> float:

@@ -106,7 +106,7 @@ def forecast_month(
             spec.name, first, None, None, None, None, None, budget, None, None,
             "the billing export has not been read yet",
         )  # fmt: skip
-    days = daily_costs(costs, spec.name)
+    days = _with_free_days(daily_costs(costs, spec.name), costs)
     per_day, method = _daily_rate(days, usd_per_hour)
     billed = sum(usd for day, (usd, _) in days.items() if day >= first)
     if per_day is None:
@@ -143,7 +143,7 @@ def _daily_rate(
 ) -> tuple[float | None, str]:
     if usd_per_hour is not None:
         return usd_per_hour * 24, f"${usd_per_hour:,.2f}/h as it runs now, at list price"
-    recent = [usd for usd, complete in days.values() if complete][-_RECENT_DAYS:]
+    recent = _since_begun(days)[-_RECENT_DAYS:]
     if recent:
         return mean(recent), f"mean of the last {len(recent)} complete billed days"
     return None, "neither a price nor a complete billed day"
@@ -165,6 +165,32 @@ def _spent(
     return total_usd
 
 
+def _with_free_days(
+    days: dict[date, tuple[float, bool]], costs: Iterable[CostRow]
+) -> dict[date, tuple[float, bool]]:
+    """The tier's days, with $0 for those that the export has whole but without a row of the tier.
+
+    Outside of what the export covers a missing day stays missing: late, or before its first row.
+    """
+    rows = [(row.day, row.complete) for row in costs]
+    whole = [day for day, complete in rows if complete]
+    if not days or not whole:
+        return days
+    day, last = min(day for day, _ in rows), max(whole)
+    filled = dict(days)
+    while day <= last:
+        filled.setdefault(day, (0.0, True))
+        day += timedelta(days=1)
+    return dict(sorted(filled.items()))
+
+
+def _since_begun(days: Mapping[date, tuple[float, bool]]) -> list[float]:
+    """USD of the complete days from the first one that cost anything on."""
+    known = [usd for usd, complete in days.values() if complete]
+    begun = next((i for i, usd in enumerate(known) if usd), len(known))
+    return known[begun:]
+
+
 def _open(days: Mapping[date, tuple[float, bool]]) -> bool:
     """Whether the tier has cost anything in the export, so that missing days are late, not free."""
     return any(usd for usd, _ in days.values())
@@ -177,15 +203,17 @@ def _month_end(first: date) -> datetime:
 
 def _spread(days: Mapping[date, tuple[float, bool]]) -> float:
     """Standard deviation of complete days' cost, USD; 0 with fewer than three of them."""
-    known = [usd for usd, complete in days.values() if complete]
+    known = _since_begun(days)
     return stdev(known) if len(known) >= 3 else 0.0
 
 
 def _reached(
     amount: float | None, spent: float, per_day: float, now: datetime, month_end: float
 ) -> date | None:
-    if amount is None or month_end < amount:
+    if amount is None:
         return None
     if spent >= amount:
         return now.date()
+    if month_end <= amount:
+        return None
     return (now + timedelta(days=(amount - spent) / per_day)).date()

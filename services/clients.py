@@ -9,13 +9,13 @@ retried and how its errors read is `services/calls.py`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from core.errors import Invalid
 from core.records import Source
 from services import calls
+from services.built_once import BuiltOnce
 from services.sdk_imports import defer_packages
 from services.target import GOOGLE_HOSTS, REST_PREFIXES, CloudTarget
 
@@ -59,8 +59,7 @@ class Clients:
     def __init__(self, target: CloudTarget) -> None:
         defer_packages()
         self.target = target
-        self._lock = threading.RLock()
-        self._built: dict[str, object] = {}
+        self._built = BuiltOnce()
 
     @property
     def project(self) -> str:
@@ -115,7 +114,7 @@ class Clients:
     @property
     def credentials(self) -> Any:  # google.auth has no types for its credentials' common base
         """Anonymous on the emulator, else Application Default Credentials."""
-        return self._once("credentials", self._find_credentials)
+        return self._built.get("credentials", self._find_credentials)
 
     def _find_credentials(self) -> object:
         if self._emulated:
@@ -136,7 +135,7 @@ class Clients:
             return ""
         from google.auth.transport.requests import Request
 
-        with self._lock:
+        with self._built.lock_of("token"):
             if not credentials.valid:
                 self.call(
                     lambda _: credentials.refresh(Request()),
@@ -245,14 +244,16 @@ class Clients:
                 _http=self._direct_session(),
             )
 
-        return self._once("bigquery", build)
+        return self._built.get("bigquery", build)
 
-    def kube(self, cluster: str, location: str) -> ApiClient:
+    def kube(self, cluster: str, location: str, endpoint: str = "") -> ApiClient:
         """The Kubernetes API of one GKE cluster.
 
         On Google: its endpoint and certificate authority as GKE tells them, and our own token.
+        `endpoint`, as last listed: a cluster made anew under its old name has another one.
         """
-        return self._once(f"kube/{location}/{cluster}", lambda: self._kube(cluster, location))
+        key = f"kube/{location}/{cluster}/{endpoint}"
+        return self._built.get(key, lambda: self._kube(cluster, location))
 
     def _kube(self, cluster: str, location: str) -> ApiClient:
         from kubernetes.client import ApiClient, Configuration
@@ -301,7 +302,7 @@ class Clients:
             options = ClientOptions(api_endpoint=host) if host else None
             return client(credentials=self.credentials, client_options=options)
 
-        return self._once(key, build)
+        return self._built.get(key, build)
 
     def _channel(self) -> grpc.Channel:
         def build() -> grpc.Channel:
@@ -309,7 +310,7 @@ class Clients:
 
             return grpc.insecure_channel(self.target.grpc_target, options=list(_CHANNEL_OPTIONS))
 
-        return self._once("channel", build)
+        return self._built.get("channel", build)
 
     def _compute(self, key: str, client: Callable[..., T]) -> T:
         def build() -> T:
@@ -322,7 +323,7 @@ class Clients:
             made.transport._session.trust_env = False  # see `_direct_session`
             return made
 
-        return self._once(key, build)
+        return self._built.get(key, build)
 
     def _direct_session(self) -> Any:
         """An HTTP session that ignores the environment: its proxy never leads to this machine."""
@@ -332,16 +333,8 @@ class Clients:
         session.trust_env = False
         return session
 
-    def _once(self, key: str, build: Callable[[], T]) -> T:
-        with self._lock:
-            if key not in self._built:
-                self._built[key] = build()
-            return cast(T, self._built[key])
-
     def close(self) -> None:
         """Close the shared channel; the clients are of no use afterwards."""
-        with self._lock:
-            channel = self._built.pop("channel", None)
-            if channel is not None:
-                cast("grpc.Channel", channel).close()
-            self._built.clear()
+        channel = self._built.clear().get("channel")
+        if channel is not None:
+            cast("grpc.Channel", channel).close()

@@ -92,7 +92,7 @@ class Kube:
         paging = {"limit": _PAGE} | ({"_continue": token} if token else {})
 
         def read(timeout_s: float) -> _Json:
-            api = self._clients.kube(cluster.name, cluster.location)
+            api = self._clients.kube(cluster.name, cluster.location, cluster.endpoint)
             response = method(api)(**paging, _preload_content=False, _request_timeout=timeout_s)
             return json.loads(response.data)
 

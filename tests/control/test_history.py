@@ -72,6 +72,21 @@ def test_many_viewers_of_one_view_are_one_call() -> None:
     assert cache.counts().reads == 1
 
 
+def test_who_waits_when_the_console_stops_is_told_so() -> None:
+    """Reads that had no turn yet end with a problem, not with an error in the page."""
+    port = FakeMonitoring(slow_s=0.3)
+    cache = make_history(port)
+    windows = [Window(NOW - timedelta(hours=h), NOW, 60) for h in range(1, 13)]
+    with ThreadPoolExecutor(12) as pool:
+        found = [pool.submit(cache.read, Signal.REQUESTS, w) for w in windows]
+        while not port.asked:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        cache.stop()
+    problems = [f.result().problem for f in found]
+    assert any(p is not None and "shutting down" in p.message for p in problems)
+
+
 def test_signals_of_one_source_are_read_together() -> None:
     """p50, p95 and p99 come from one call; another signal from another."""
     port = FakeMonitoring()

@@ -34,6 +34,45 @@ def test_a_steady_tier_ends_at_its_rate() -> None:
     assert found.billed_usd == pytest.approx(20 * 2400)
 
 
+def test_a_tier_that_began_in_mid_month_costs_nothing_before() -> None:
+    """Days that the export has whole without a row of the tier were free, not late."""
+    others = [replace(r, tier="medium") for r in rows(500, NOW.date())]
+    mine = [r for r in rows(2400, NOW.date()) if date(2026, 11, 17) <= r.day < NOW.date()]
+    found = forecast_month(SMALL, [*others, *mine], NOW, 100.0)
+    assert found.spent_usd == pytest.approx(4.5 * 2400)
+    assert found.month_end_usd == pytest.approx(14 * 2400)
+    unpriced = forecast_month(SMALL, [*others, *mine], NOW, None)
+    assert unpriced.month_end_usd == pytest.approx(14 * 2400), "not thinned by days before it began"
+    late = [r for r in others if r.day >= date(2026, 11, 11)]  # no export before the 11th
+    known = forecast_month(SMALL, [*late, *mine], NOW, 100.0)
+    assert known.spent_usd == pytest.approx(14.5 * 2400), "what no export covers is estimated"
+
+
+def test_a_tier_that_was_switched_off_is_not_forecast_at_its_old_rate() -> None:
+    """Whole days without a row count as $0 in the mean of the last week."""
+    others = [replace(r, tier="medium") for r in rows(500, NOW.date())]
+    mine = [r for r in rows(2400, NOW.date()) if r.day <= date(2026, 11, 10)]
+    found = forecast_month(SMALL, [*others, *mine], NOW, None)
+    assert found.month_end_usd == pytest.approx(10 * 2400)
+
+
+@pytest.mark.parametrize(
+    ("now", "days"),
+    [
+        (datetime(2026, 12, 1, 0, 0, tzinfo=UTC), 31),
+        (datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), 31),
+        (datetime(2028, 2, 29, 12, 0, tzinfo=UTC), 29),
+        (datetime(2027, 2, 28, 12, 0, tzinfo=UTC), 28),
+    ],
+)
+def test_a_month_has_its_own_days(now: datetime, days: int) -> None:
+    """At its first and its last moment, in December and in February of either kind."""
+    costs = [r for r in rows(2400, now.date()) if r.day != now.date()]
+    found = forecast_month(SMALL, costs, now, 100.0)
+    assert found.month_end_usd == pytest.approx(days * 2400)
+    assert found.month == now.date().replace(day=1)
+
+
 def test_without_a_price_the_last_week_counts() -> None:
     """No run rate: the mean of the last seven complete days, and the method says so."""
     found = forecast_month(SMALL, rows(2400, NOW.date()), NOW, None)

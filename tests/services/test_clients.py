@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from google.rpc import code_pb2
 from core.errors import Invalid, NotFound, Unavailable
 from core.records import Cluster, Source
 from services.billing import Billing
+from services.built_once import BuiltOnce
 from services.clients import Clients, CloudTarget
 from services.gke import Gke
 from services.identity import probe_identity
@@ -104,6 +106,18 @@ def test_each_client_is_built_once() -> None:
     assert len({id(b) for b in built}) == 1
     assert clients.vertex_endpoints("a") is not clients.vertex_endpoints("b")
     assert clients.kube("c", "l") is clients.kube("c", "l")
+    assert clients.kube("c", "l", "10.0.0.2") is not clients.kube("c", "l", "10.0.0.3")
+
+
+def test_what_is_slow_to_build_holds_up_nothing_else() -> None:
+    """A cluster whose address GKE does not tell must not keep Monitoring from its client."""
+    built, go = BuiltOnce(), threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        slow = [pool.submit(built.get, "kube", lambda: go.wait(20) and object()) for _ in range(2)]
+        assert pool.submit(built.get, "metrics", lambda: "client").result(5) == "client"
+        assert not any(f.done() for f in slow)
+        go.set()
+        assert slow[0].result(5) is slow[1].result(5)
 
 
 def test_transports_are_the_libraries_defaults() -> None:
