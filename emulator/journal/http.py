@@ -16,6 +16,8 @@ import threading
 import weakref
 import zlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -143,6 +145,13 @@ class Answer:
         return Made(self, accepted, zlib.crc32(_VERSION.sub(b"", self.body), self.status))
 
 
+class _Inheriting(ThreadPoolExecutor):
+    """Threads that have the turn of whoever gives them work, as asyncio.to_thread's have."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(copy_context().run, fn, *args, **kwargs)
+
+
 class Loop:
     """Runs an application's requests from its first to its last event, one at a time."""
 
@@ -153,6 +162,7 @@ class Loop:
         """The application's answer. Call in a turn."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            self._loop.set_default_executor(_Inheriting(4, thread_name_prefix="change"))
             weakref.finalize(self, self._loop.close)
         return self._loop.run_until_complete(_run(app, scope, body))
 

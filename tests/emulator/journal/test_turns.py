@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from emulator.clock import Clock
 from emulator.context import make_cloud
 from emulator.journal.changes import Changes, Made
+from emulator.journal.http import Body, Loop
 from emulator.journal.reading import http_reads, may_be_query, query_reads, reads
 from emulator.operations import Operations
 from emulator.server import load_apis
@@ -205,3 +207,26 @@ def test_where_queries_are_asked() -> None:
         assert may_be_query("POST", f"{prefix}/projects/p/queries")
         assert may_be_query("POST", f"{prefix}/projects/p/jobs")
     assert not may_be_query("POST", "/bigquery/v2/projects/p/datasets")
+
+
+@pytest.mark.parametrize("thread", [True, False])
+def test_a_routers_threads_make_the_change(thread: bool) -> None:
+    """A handler that works in a thread, however started, sees its change's instant and ids."""
+    turns = Turns(Clock(), 7)
+    seen: list[tuple[bool, float]] = []
+
+    def work() -> None:
+        seen.append((turns.inside, Clock().now()))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["body"] == b"body"
+        if thread:
+            await asyncio.to_thread(work)
+        else:
+            await asyncio.get_running_loop().run_in_executor(None, work)
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    with turns.take() as turn:
+        assert Loop().run(app, {}, Body(b"body")).status == 204
+    assert seen == [(True, turn.at)]
