@@ -123,7 +123,7 @@ def _sources(snapshot: Snapshot) -> Iterable[Finding]:
             yield Finding(
                 Severity.WARNING,
                 "",
-                f"{source_title(state)} cannot be read: {state.problem.message}",
+                f"{source_title(state)} {_lost(state)}: {state.problem.message}",
                 state.failing_since,
                 "connections",
             )
@@ -137,6 +137,10 @@ def _sources(snapshot: Snapshot) -> Iterable[Finding]:
                 state.read_at,
                 "connections",
             )
+
+
+def _lost(state: SourceState) -> str:
+    return "is read in part" if state.is_partial else "cannot be read"
 
 
 def source_title(state: SourceState) -> str:

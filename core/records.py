@@ -124,6 +124,11 @@ class SourceState:
     identity: str = ""
     endpoint: str = ""
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether the last attempt read what it could, and `problem` names the rest."""
+        return self.problem is not None and self.read_at == self.tried_at is not None
+
     def age_s(self, now: datetime) -> float | None:
         """Seconds since the last successful read; None: never read."""
         return None if self.read_at is None else max(0.0, (now - self.read_at).total_seconds())

@@ -46,6 +46,8 @@ def listing() -> None:
             "Open": st.column_config.LinkColumn("Open", display_text="details"),
         },
     )
+    if len(entries) == _LIMIT:
+        st.caption(f"The newest {_LIMIT} are shown: narrow the time range or the filters for more.")
     if entries:
         st.download_button(
             "JSON lines",

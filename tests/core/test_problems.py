@@ -99,3 +99,15 @@ def test_a_budget_that_will_not_last_is_told() -> None:
 def test_severities_sort_worst_first() -> None:
     """CRITICAL < WARNING < NOTE, so that sorting ranks them."""
     assert sorted(Severity) == [Severity.CRITICAL, Severity.WARNING, Severity.NOTE]
+
+
+def test_a_read_that_failed_in_part_is_told_as_such() -> None:
+    """What was read is fresh: the source is not called dead."""
+    snapshot = make_failure(quiet(), Source.LOAD)
+    state = snapshot.sources[Source.LOAD]
+    partly = replace(state, read_at=state.tried_at)
+    assert not state.is_partial
+    found = findings(replace(snapshot, sources={**snapshot.sources, Source.LOAD: partly}), 0.0)
+    assert [f[2] for f in found] == [
+        f"Load (Cloud Monitoring) is read in part: {state.problem.message if state.problem else ''}"
+    ]
