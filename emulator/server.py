@@ -21,7 +21,6 @@ import emulator.apis
 from emulator.context import Cloud, make_cloud
 from emulator.exchanges import Exchanges, Recorded
 from emulator.faults.breaking import BreakableProtocol
-from emulator.faults.start import set_gate
 from emulator.journal.start import Kept, go_on, open_state
 from emulator.scenario import SCENARIOS
 from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, Settings
@@ -58,6 +57,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         RuleError: the file of fault rules cannot.
     """
     skip_package_imports()
+    from emulator.faults.start import set_gate  # it imports some of those packages
+
     folder = open_state(settings)
     cloud = make_cloud(settings, folder.head.started_at if folder else None)
     cloud.scratch_dir = folder.scratch if folder else None

@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator.faults.breaking import Truncating, reset
-from emulator.faults.routers import GatedApp
 from emulator.journal.http import ChangingApps
 from emulator.wire.call import Call, Fate, check_enabled, invoke
 from emulator.wire.codec import decode_request, encode_response
@@ -149,6 +148,8 @@ class RestApp:
     def __init__(
         self, cloud: Cloud, mounts: Iterable[Mount | RouterMount], pages: Mapping[str, Asgi]
     ) -> None:
+        from emulator.faults.routers import GatedApp  # it imports APIs, and those Google's types
+
         grouped: dict[str, list[Mount]] = {}
         self._apps: dict[str, Asgi] = dict(pages)
         self.changing = ChangingApps(cloud.changes)
