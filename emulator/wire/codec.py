@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
@@ -175,6 +176,9 @@ def _scalar(field: FieldDescriptor, value: str, whole: str) -> Any:
         return _TRUE_FALSE[value.lower()]
     if field.type == FieldDescriptor.TYPE_ENUM and value.lstrip("-").isdigit():
         return int(value)
+    if _wraps(field, "FieldMask"):
+        # gcloud sends snake_case, which Google takes and protobuf's JSON does not.
+        return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), value)
     return value
 
 

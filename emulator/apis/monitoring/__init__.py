@@ -20,6 +20,11 @@ from emulator.context import Cloud
 from emulator.wire.mount import Mount
 from emulator.world.scrape import Scraper
 
+
+class NotServed:
+    """Answers UNIMPLEMENTED to every method of a service."""
+
+
 _SERVICES = "google.cloud.monitoring_v3.services"
 
 
@@ -45,6 +50,7 @@ def build(cloud: Cloud) -> list[Mount]:
         _mount("service_monitoring", ServiceMonitoring(cloud, state, reader), routes.SERVICES),
         AlertsMount("/monitoring", f"{_SERVICES}.alert_service.transports", alerts),
         _mount("metric", metrics, routes.METRICS),
+        *(_mount(name, NotServed(), rules) for name, rules in routes.NOT_SERVED.items()),
     ]
 
 

@@ -73,8 +73,20 @@ SERVICES: Final[Rules] = {
         "service_level_objective"),
     "delete_service_level_objective": _rule("DELETE", f"{{name=projects/*/{_OBJECTIVE}/*}}"),
 }  # fmt: skip
-SNOOZES: Final = {
-    name: rules
-    for name, rules in _life_cycle("snooze", "snoozes", "snoozes", "snooze", "parent").items()
-    if not name.startswith("delete")
-}
+
+# Not served: a REST caller shall read so (501) as a gRPC caller does, instead of a bare 404.
+NOT_SERVED: Final[Mapping[str, Rules]] = {
+    "group": {
+        name: rules
+        for name, rules in _life_cycle("group", "groups", "groups", "group").items()
+        if not name.startswith("update")
+    },
+    "query": {"query_time_series": _rule("POST", "{name=projects/*}/timeSeries:query", "*")},
+    "snooze": {
+        name: rules
+        for name, rules in _life_cycle("snooze", "snoozes", "snoozes", "snooze", "parent").items()
+        if not name.startswith("delete")
+    },
+    "uptime_check": _life_cycle("uptime_check_config", "uptime_check_configs",
+                                "uptimeCheckConfigs", "uptime_check_config", "parent"),
+}  # fmt: skip

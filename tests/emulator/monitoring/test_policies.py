@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from google.api_core import exceptions
 from google.cloud import monitoring_v3
 from google.protobuf import field_mask_pb2
 
+from emulator.apis.monitoring import routes
+from emulator.apis.monitoring.alerts_api import METHODS
+from tests.emulator.discovery import find_method
 from tests.emulator.monitoring.conftest import P, Rest, make
 from tests.processes import EmulatorProcess
 
@@ -46,6 +50,8 @@ def test_a_policy_lives_over_rest(rest: Rest) -> None:
     assert rest("GET", path) == made
     off = rest("PATCH", path, {"enabled": False, "displayName": "x"}, updateMask="enabled")
     assert (off["enabled"], off["displayName"]) == (False, "Long queue")
+    # gcloud writes masks in snake_case.
+    rest("PATCH", path, {"userLabels": {}}, updateMask="user_labels")
     whole = {**policy(displayName="A changed one"), "conditions": made["conditions"]}
     renamed = rest("PATCH", path, whole)
     assert renamed["conditions"][0]["name"] == condition
@@ -160,3 +166,17 @@ def test_what_cannot_be_evaluated_is_refused(rest: Rest) -> None:
     rest("PATCH", f"v3/{made['name']}", strange, 400)
     rest("GET", f"v3/{P}/alertPolicies", status=400, orderBy="!")
     rest("DELETE", f"v3/{made['name']}")
+
+
+def test_every_route_is_a_documented_one(rest: Rest) -> None:
+    """The rules written here are methods of Google's document; what is not served says so."""
+    served = [routes.METRICS, routes.POLICIES, routes.CHANNELS, routes.SERVICES]
+    for rules in [*served, *routes.NOT_SERVED.values()]:
+        for rule in (r for found in rules.values() for r in found):
+            path = re.sub(r"\{[\w.]+=([^}]*)\}", r"\1", rule.uri).replace("**", "x")
+            assert find_method("monitoring.v3", rule.verb, path.replace("*", "x")), rule
+    for method in METHODS:
+        path = method.rules[0].uri.replace("{name=projects/*/alerts/*}", "projects/x/alerts/y")
+        path = path.replace("{parent=projects/*}", "projects/x")
+        assert find_method("monitoring.v3", "GET", path)
+    assert rest("GET", f"v3/{P}/snoozes", status=501)["error"]["status"] == "UNIMPLEMENTED"
