@@ -229,7 +229,8 @@ def test_leader_worker_set_keeps_to_slices_and_rolls_by_groups(state: MemoryStat
     for name in ("slice-a-0", "slice-a-1", "slice-b-0", "slice-b-1"):
         found = state.get("Node", "", name)
         assert found
-        found["metadata"]["labels"]["slices"] = "yes"
+        labels = {**found["metadata"]["labels"], "slices": "yes"}
+        state.update({**found, "metadata": {**found["metadata"], "labels": labels}})
     state.run(100)
     pods = {p["metadata"]["name"]: p for p in state.pods()}
     assert sorted(pods) == ["w-0", "w-0-1", "w-1", "w-1-1"]

@@ -89,6 +89,11 @@ def _tend(view: View, pod: Obj, node: Obj, leaving: bool) -> None:
         _told(view, pod, life, "drain", "Evicted", "Node is being removed from its pool")
         stop(view, pod)
         return
+    if life.rests == _versions(pod, node) and (life.next_at is None or view.now < life.next_at):
+        if life.next_at is not None:
+            view.wake(life.next_at)
+        return
+    life.rests = None
     node_ready = holds(node, "Ready")
     if _evicted(view, pod, life, node_ready):
         return
@@ -100,11 +105,13 @@ def _live(view: View, pod: Obj, node: Obj, life: Life, node_ready: bool) -> None
     blocked = ("", "")
     if life.mounted_at is not None:
         blocked = _blocked(view, pod)
-        if blocked[0] and not life.round:
+        if blocked[0]:
             view.once(pod, _NAME, "Failed", f"Error: {blocked[1]}", warning=True)
         elif not blocked[0]:
             _pull(view, pod, node, life)
     stage = stage_of(pod, life, view.now, view.wall_s, blocked)
+    pulled = [at for at in life.pulled_at.values() if at > view.now]
+    life.next_at = min([*pulled, *([stage.next_at] if stage.next_at else [])], default=None)
     if stage.next_at is not None:
         view.wake(stage.next_at)
     for mark, reason, message, warning in stage.events:
@@ -113,7 +120,14 @@ def _live(view: View, pod: Obj, node: Obj, life: Life, node_ready: bool) -> None
     own = ""
     if life.mounted_at is not None:
         own = host if pod["spec"].get("hostNetwork") else _address(view, pod, node)
-    view.put_status(pod, status_of(pod, stage, life, (host, own), node_ready, view.at))
+    made = view.put_status(pod, status_of(pod, stage, life, (host, own), node_ready, view.at))
+    free = life.mounted_at is not None and not blocked[0]
+    life.rests = _versions(made, node) if free else None
+
+
+def _versions(pod: Obj, node: Obj) -> tuple[str, str]:
+    pair = (o["metadata"].get("resourceVersion", "") for o in (pod, node))
+    return next(pair), next(pair)
 
 
 def _blocked(view: View, pod: Obj) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from emulator.apis.kubernetes.controllers.claims import (
 from emulator.apis.kubernetes.controllers.contract import Obj
 from emulator.apis.kubernetes.controllers.fitting import (
     Ask,
+    Host,
+    Room,
     host_of,
     key_of_spec,
     ports_of,
@@ -33,7 +35,7 @@ from emulator.apis.kubernetes.controllers.objects import (
     uid_of,
     with_conditions,
 )
-from emulator.apis.kubernetes.controllers.placing import Plan, plan
+from emulator.apis.kubernetes.controllers.placing import Plan, PodKey, plan
 from emulator.apis.kubernetes.controllers.pod_status import qos_of
 from emulator.apis.kubernetes.controllers.view import Life, View
 
@@ -46,35 +48,81 @@ def run(view: View) -> None:
     waiting = sorted((p for p in view.mine("Pod") if _waits(p)), key=_age)
     if not waiting:
         return
-    hosts = [host_of(node) for node in view.all("Node")]
+    nodes = view.all("Node")
+    bound = [p for p in view.all("Pod") if _takes(p)]
+    # Whom nothing new was offered since the last time need not be asked again.
+    mark = _mark(waiting, nodes, bound)
+    notes = view.state_notes(_NAME, "last")
+    if mark and notes.get("mark") == mark:
+        return
+    notes["mark"] = mark
+    hosts = [_host(view, node) for node in nodes]
     on: dict[str, list[Obj]] = {host.name: [] for host in hosts}
     pools: dict[str, str] = {}
     pool_of = {host.name: host.pool for host in hosts}
-    for pod in view.all("Pod"):
-        node = pod["spec"].get("nodeName")
-        if node in on and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+    for pod in bound:
+        node = pod["spec"]["nodeName"]
+        if node in on:
             on[node].append(pod)
             if group := group_of(pod):
                 pools[group] = pool_of[node]
     rooms = {host.name: room_of(host, on[host.name]) for host in hosts}
+    result = _planned(view, waiting, hosts, rooms, pools)
+    for pod in waiting:
+        place = result.placed.get(key_of(pod))
+        if place:
+            _bind(view, pod, place)
+        else:
+            _refuse(view, pod, result.refused[key_of(pod)])
+
+
+def _takes(pod: Obj) -> bool:
+    """Whether a pod takes room on a node."""
+    done = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return bool(pod["spec"].get("nodeName")) and not done
+
+
+def _mark(waiting: list[Obj], nodes: list[Obj], bound: list[Obj]) -> object:
+    """Equal as long as a plan would say the same; None where claims have a say, too."""
+    if any(claim_names(p["spec"], name_of(p)) for p in waiting):
+        return None
+    return (
+        tuple(uid_of(p) for p in waiting),
+        tuple((name_of(n), n["metadata"].get("resourceVersion")) for n in nodes),
+        frozenset(uid_of(p) for p in bound),
+    )
+
+
+def _host(view: View, node: Obj) -> Host:
+    """Of a Node, read again only when it changed."""
+    notes = view.state_notes(_NAME, "hosts")
+    version, name = node["metadata"].get("resourceVersion"), name_of(node)
+    if notes.get(name, (None,))[0] != version:
+        notes[name] = (version, host_of(node))
+    found: Host = notes[name][1]
+    return found
+
+
+def _planned(
+    view: View,
+    waiting: list[Obj],
+    hosts: list[Host],
+    rooms: dict[str, Room],
+    pools: dict[str, str],
+) -> Plan:
     asks: list[Ask] = []
-    result = Plan()
+    hopeless: dict[PodKey, str] = {}
     for pod in waiting:
         reach = reach_of(view, pod)
         if reach.problem:
             head = f"0/{len(hosts)} nodes are available: "
             after = f"{len(hosts)} Preemption is not helpful for scheduling"
-            result.refused[key_of(pod)] = f"{head}{reach.problem}. preemption: {head}{after}."
+            hopeless[key_of(pod)] = f"{head}{reach.problem}. preemption: {head}{after}."
         else:
             asks.append(ask_of(pod, reach.zones))
-    planned = plan(asks, hosts, rooms, pools)
-    planned.refused |= result.refused
-    for pod in waiting:
-        node = planned.placed.get(key_of(pod))
-        if node:
-            _bind(view, pod, node)
-        else:
-            _refuse(view, pod, planned.refused[key_of(pod)])
+    found = plan(asks, hosts, rooms, pools)
+    found.refused |= hopeless
+    return found
 
 
 def group_of(pod: Obj) -> str:

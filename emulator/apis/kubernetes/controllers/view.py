@@ -32,8 +32,8 @@ class Life:
     Attributes:
         bound_at: assigned to its node. mounted_at: its volumes were there.
         pulled_at: image → there since. killed_at: told to stop. unready_at: node lost since.
-        round: how often its containers ran before. began_at: when this round began.
         told: events reported so far.
+        rests: versions of pod and node with which it stands as it is, until `next_at`.
     """
 
     bound_at: float
@@ -41,9 +41,9 @@ class Life:
     pulled_at: dict[str, float] = field(default_factory=dict)
     killed_at: float | None = None
     unready_at: float | None = None
-    round: int = 0
-    began_at: float | None = None
     told: set[str] = field(default_factory=set)
+    rests: tuple[str, str] | None = None
+    next_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -80,8 +80,8 @@ class View:
         self.writes = 0
         self.due: float | None = None
         self._lists: dict[str, dict[Key, Obj]] = {}
-        self._owned: dict[str, dict[str, list[Obj]]] = {}
-        self._mine: dict[str, list[Obj]] = {}
+        self._mine: dict[str, dict[Key, Obj]] = {}
+        self._owned: dict[str, dict[str, dict[Key, Obj]]] = {}
 
     @property
     def cloud(self) -> Cloud:
@@ -138,25 +138,30 @@ class View:
 
     def mine(self, kind: str) -> list[Obj]:
         """Those that callers or controllers made."""
+        return list(self._made(kind).values())
+
+    def _made(self, kind: str) -> dict[Key, Obj]:
         if kind not in self._mine:
             derived = self._state.derived
-            self._mine[kind] = [o for o in self._of(kind).values() if not derived(o)]
-        return list(self._mine[kind])
+            self._mine[kind] = {k: o for k, o in self._of(kind).items() if not derived(o)}
+        return self._mine[kind]
 
     def get(self, kind: str, namespace: str, name: str) -> Obj | None:
         """One object."""
         return self._of(kind).get((namespace, name))
 
     def owned(self, owner: Obj, kind: str) -> list[Obj]:
-        """Objects of a kind that the owner controls, those on their way out too."""
+        """Objects of a kind that the owner controls, those on their way out too; by name."""
         if kind not in self._owned:
-            found: dict[str, list[Obj]] = {}
-            for obj in self.mine(kind):
-                reference = controller_of(obj)
-                if reference is not None:
-                    found.setdefault(str(reference["uid"]), []).append(obj)
-            self._owned[kind] = found
-        return list(self._owned[kind].get(uid_of(owner), ()))
+            self._owned[kind] = {}
+            for key, obj in self._made(kind).items():
+                self._index(kind, key, obj)
+        return in_order(self._owned[kind].get(uid_of(owner), {}).values())
+
+    def _index(self, kind: str, key: Key, obj: Obj) -> None:
+        reference = controller_of(obj)
+        if reference is not None:
+            self._owned[kind].setdefault(str(reference["uid"]), {})[key] = obj
 
     def create(self, obj: Obj) -> Obj:
         """Add it; StatusError when the API refuses."""
@@ -213,18 +218,30 @@ class View:
 
     def _keep(self, obj: Obj) -> None:
         self.writes += 1
-        listing = self._of(obj["kind"])
-        listing[key_of(obj)] = obj
-        self._stale(obj["kind"])
+        kind, key = obj["kind"], key_of(obj)
+        listing = self._of(kind)
+        derived = key in listing and kind in self._mine and key not in self._mine[kind]
+        self._forget(kind, key)
+        listing[key] = obj
+        if derived:
+            return
+        if kind in self._mine:
+            self._mine[kind][key] = obj
+        if kind in self._owned:
+            self._index(kind, key, obj)
 
     def _drop(self, kind: str, key: Key) -> None:
         self.writes += 1
+        self._forget(kind, key)
         self._of(kind).pop(key, None)
-        self._stale(kind)
+        self._mine.get(kind, {}).pop(key, None)
 
-    def _stale(self, kind: str) -> None:
-        self._mine.pop(kind, None)
-        self._owned.pop(kind, None)
+    def _forget(self, kind: str, key: Key) -> None:
+        """Take what was there out of the index by owners."""
+        old = self._of(kind).get(key)
+        reference = controller_of(old) if old else None
+        if reference is not None and kind in self._owned:
+            self._owned[kind].get(str(reference["uid"]), {}).pop(key, None)
 
 
 Controller = Callable[[View], None]
