@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.apis.gke.model import Fleet
     from emulator.exchanges import Exchanges
     from emulator.faults.gate import Gate
+    from emulator.tls import ClusterAccess
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class Endpoints:
 
     rest_url: str = ""
     grpc_target: str = ""
+    tls: ClusterAccess | None = None
 
 
 @dataclass

@@ -40,8 +40,8 @@ use:  eval "$(python -m emulator env)"
 
 It honours the emulator's own variables (HEARTWOOD_EMULATOR_PORT, HEARTWOOD_EMULATOR_HOST,
 HEARTWOOD_DATA_DIR). `gcloud billing budgets` ignores overrides and `gsutil` insists on HTTPS:
-neither can be pointed at it. Do not run `gcloud container clusters get-credentials`: the contexts
-are there already, as gke_PROJECT_LOCATION_CLUSTER.
+neither can be pointed at it. The contexts of `gcloud container clusters get-credentials` are there
+already, as gke_PROJECT_LOCATION_CLUSTER; the command itself works with `--tls` (docs/rehearsal.md).
 """
 
 
@@ -96,6 +96,9 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"emulator: nothing answers at http://{address} (yet)\n")
     project = SCENARIOS[str((told or {}).get("scenario", "normal"))].project
     found = variables(f"http://{address}", project)
+    if (told or {}).get("tls_address"):
+        # Then get-credentials works: clusters tell a certificate instead of a sign-in.
+        found["CLOUDSDK_CONTAINER_USE_CLIENT_CERTIFICATE"] = "true"
     if arguments.json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         return 0

@@ -18,12 +18,13 @@ import uvicorn
 from starlette.responses import Response
 
 import emulator.apis
+from emulator.client_files import client_files
 from emulator.context import Cloud, make_cloud
 from emulator.exchanges import Exchanges, Recorded
 from emulator.faults.breaking import BreakableProtocol
 from emulator.journal.start import Kept, go_on, open_state
 from emulator.scenario import SCENARIOS
-from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, Settings
+from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, TLS_PORT_VARIABLE, Settings
 from emulator.wire.grpc_wire import build_server
 from emulator.wire.lean import skip_package_imports
 from emulator.wire.mount import Asgi, Mount, RouterMount
@@ -80,6 +81,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     if cloud.gate is not None:
         cloud.gate.begin(settings.faults)
     grpc_server.start()
+    if settings.tls_port is not None:
+        _open_tls(cloud, settings, settings.tls_port)
     cloud.started()
     try:
         asyncio.run(_serve_rest(cloud, recorded, app.load, listener, announce))
@@ -99,6 +102,17 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise _taken(settings, settings.rest_port, PORT_VARIABLE, error) from error
     return listener
+
+
+def _open_tls(cloud: Cloud, settings: Settings, port: int) -> None:
+    from emulator.tls import TlsPort  # only here: few ask for it, and it imports much
+
+    tls = TlsPort(client_files().folder / "tls", settings.host, port)
+    try:
+        cloud.endpoints.tls = tls.start(cloud.endpoints.rest_url)
+    except OSError as error:
+        raise _taken(settings, port, TLS_PORT_VARIABLE, error) from error
+    cloud.on_stop(tls.stop)
 
 
 def _bind_grpc(server: grpc.Server, settings: Settings) -> int:
@@ -176,6 +190,7 @@ class _Health:
                 "grpc": grpc.__version__,
             },
             "project": cloud.project.id,
+            "tls_address": cloud.endpoints.tls.address if cloud.endpoints.tls else None,
             "rest_url": cloud.endpoints.rest_url,
             "grpc_target": cloud.endpoints.grpc_target,
             "state": self.kept.body() if self.kept else None,

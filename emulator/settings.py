@@ -12,6 +12,7 @@ from emulator.scenario import SCENARIOS
 
 PORT_VARIABLE = "HEARTWOOD_EMULATOR_PORT"
 GRPC_PORT_VARIABLE = "HEARTWOOD_EMULATOR_GRPC_PORT"
+TLS_PORT_VARIABLE = "HEARTWOOD_EMULATOR_TLS_PORT"
 HOST_VARIABLE = "HEARTWOOD_EMULATOR_HOST"
 SERVING_PORT_VARIABLE = "HEARTWOOD_SERVING_PORT"
 FAULTS_VARIABLE = "HEARTWOOD_EMULATOR_FAULTS"
@@ -21,6 +22,7 @@ _EPILOG = f"""\
 environment:
   {PORT_VARIABLE}       REST port (9080; 0 picks a free one)
   {GRPC_PORT_VARIABLE}  gRPC port (9081; 0 picks a free one)
+  {TLS_PORT_VARIABLE}   port of --tls (9443; 0 picks a free one)
   {HOST_VARIABLE}       address to bind (127.0.0.1)
   {SERVING_PORT_VARIABLE}        port of the inference server whose metrics it collects (8080)
   {STATE_DIR_VARIABLE}  as --state-dir
@@ -49,6 +51,7 @@ class Settings:
     state_dir: Path | None = None
     fresh: bool = False
     record: Path | None = None
+    tls_port: int | None = None
     faults: Path | None = None
 
 
@@ -89,6 +92,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     parser.add_argument(
         "--fresh", action="store_true", help="begin anew: drop what the state directory holds"
     )
+    parser.add_argument(
+        "--tls", action="store_true", help="a TLS port too, for get-credentials (docs/rehearsal.md)"
+    )
     chosen = parser.parse_args(arguments)
     faults = chosen.faults or environment.get(FAULTS_VARIABLE, "").strip()
     state_dir = chosen.state_dir or environment.get(STATE_DIR_VARIABLE, "").strip()
@@ -103,6 +109,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         state_dir=Path(state_dir).expanduser().resolve() if state_dir else None,
         fresh=chosen.fresh,
         record=chosen.record,
+        tls_port=_port(environment, TLS_PORT_VARIABLE, 9443) if chosen.tls else None,
         faults=Path(faults).expanduser() if faults else None,
     )
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def start_emulator(
     speed: float = 60.0,
     *,
     seed: int = 7,
+    arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     start_timeout_s: float = 60.0,
     record: bool = True,
@@ -60,7 +61,7 @@ def start_emulator(
         RuntimeError: it ended, or did not get ready in time; the message holds its output.
     """
     command = [sys.executable, "-m", "emulator", "--scenario", scenario]
-    command += ["--speed", str(speed), "--seed", str(seed)]
+    command += ["--speed", str(speed), "--seed", str(seed), *arguments]
     ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
     # Port 1 refuses: no inference server of somebody else is to be scraped by chance.
     env = {**os.environ, "HEARTWOOD_SERVING_PORT": "1", **ports, **(environment or {})}
