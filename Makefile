@@ -15,7 +15,7 @@ TESTABLE  := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types lock bench-console bench-emulator clean distclean
+.PHONY: help run test lint types lock rehearsal coverage bench-console bench-emulator clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ lint: $(TESTABLE) ## ruff's rules and its format
 
 types: $(TESTABLE) ## basedpyright, strict in core, control, services and ui
 	$(BIN)/basedpyright
+
+rehearsal: $(INSTALLED) ## one tier up and down with gcloud, bq and kubectl (docs/rehearsal.md)
+	$(BIN)/python -m rehearsal $(ARGS)
+
+coverage: $(TESTABLE) ## write emulator/COVERAGE.md anew: which methods of Google's APIs are served
+	$(BIN)/python -m tests.emulator.coverage
 
 bench-console: $(TESTABLE) ## measure the console in a headless browser
 	$(BIN)/python -m tests.bench.console $(ARGS)

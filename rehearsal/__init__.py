@@ -1,0 +1,1 @@
+"""The rehearsal of docs/rehearsal.md: run with the ordinary commands, recorded, replayed."""

@@ -1,0 +1,1 @@
+"""The rehearsal: its document, its recording."""
