@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from emulator.apis.bigquery import values
 from emulator.apis.bigquery.errors import BigQueryError
-from emulator.apis.bigquery.queries import Answer, Queries, job_id
+from emulator.apis.bigquery.queries import Answer, Queries
 from emulator.apis.bigquery.store import Store
 from emulator.context import Cloud
 
@@ -109,16 +109,13 @@ class Jobs:
         return job
 
     def _enter(self, configuration: Mapping[str, Any], name: str, location: str) -> Job:
-        now, text, number = self._cloud.clock.now(), repr(configuration), 0
+        now = self._cloud.clock.now()
         with self._lock:
             if name and name in self._jobs:
                 raise BigQueryError(
                     "duplicate", f"Already Exists: Job {self._cloud.project.id}:{name}"
                 )
-            known = name or job_id(self._cloud.seed, now, text, number)
-            while known in self._jobs:
-                number += 1
-                known = job_id(self._cloud.seed, now, text, number)
+            known = name or "job_" + self._cloud.new_id("bigquery.job")
             job = Job(known, location or "US", dict(configuration), now)
             if not job.dry:
                 self._jobs[known] = job

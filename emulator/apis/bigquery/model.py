@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from emulator.apis.bigquery.errors import BigQueryError
+from emulator.apis.bigquery.instant import seeded
 from emulator.apis.bigquery.schema import CREATE
 from emulator.apis.monitoring.fleet import strays_of
 from emulator.apis.monitoring.telemetry import Telemetry
@@ -57,7 +58,7 @@ class Warehouse:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection that sees the current rows as table `export`."""
         self._refresh()
-        return self._database.cursor()
+        return seeded(self._cloud, self._database.cursor())
 
     def number_of_rows(self) -> int:
         """Rows in the table, those not yet visible included."""

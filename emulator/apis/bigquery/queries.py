@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +11,7 @@ from sqlglot import exp
 
 from emulator.apis.bigquery import schema_fields, sql, values
 from emulator.apis.bigquery.errors import BigQueryError
+from emulator.apis.bigquery.instant import at_instant
 from emulator.apis.bigquery.statements import Outcome, Statement
 from emulator.apis.bigquery.store import Store, Table
 from emulator.context import Cloud
@@ -75,7 +75,8 @@ class Names:
         if self._depth >= _DEEPEST:
             raise BigQueryError("invalidQuery", "Views are nested too deeply.")
         self._depth += 1
-        text = sql.to_duckdb(sql.parse(table.query), self.find)
+        tree = at_instant(sql.parse(table.query), self.cloud.clock.now())
+        text = sql.to_duckdb(tree, self.find)
         self._depth -= 1
         return text
 
@@ -111,6 +112,8 @@ class Queries:
         text = str(query["query"])
         given = values.parameters(query.get("queryParameters") or ())
         tree = sql.parse(text)
+        if not isinstance(tree, exp.Create):  # a view asks the clock whenever it is read
+            tree = at_instant(tree, self._cloud.clock.now())
         if isinstance(tree, exp.Query):
             rows = self._select(tree, text, names, given, dry=dry)
             if not dry and query.get("destinationTable"):
@@ -137,7 +140,7 @@ class Queries:
         self, tree: exp.Expression, text: str, names: Names, given: Mapping[str, Any], *,
         dry: bool = False,
     ) -> pa.Table:  # fmt: skip
-        translated = sql.to_duckdb(tree, names.find)
+        translated = sql.to_duckdb(at_instant(tree, self._cloud.clock.now()), names.find)
         if dry:
             translated = f"SELECT * FROM ({translated}) LIMIT 0"
         cursor = self._store.warehouse.cursor()
@@ -176,9 +179,3 @@ class Queries:
             fields = schema_fields.checked(values.columns(rows))
             body = {k: options[k] for k in ("timePartitioning", "clustering") if k in options}
             store.add_table(dataset, name, fields, body, rows=rows)
-
-
-def job_id(seed: int, now: float, text: str, number: int) -> str:
-    """An id for a job that was given none: the same for the same call at the same time."""
-    key = f"{seed}/{now:.6f}/{number}/{text}"
-    return f"job_{hashlib.blake2s(key.encode(), digest_size=14).hexdigest()}"

@@ -31,11 +31,25 @@ _DEPLOYMENT: Final[dict[str, Any]] = {
         "metadata": {"labels": {"app": "j"}},
         "spec": {"containers": [{"name": "c", "image": "nginx"}]}}},
 }  # fmt: skip
+_ACCOUNT: Final = "01A2B3-C4D5E6-F7A8B9"
+_QUEUE: Final = (
+    'resource.type="prometheus_target" AND '
+    'metric.type="prometheus.googleapis.com/vllm:num_requests_waiting/gauge"'
+)
+_BOARD: Final = {"displayName": "Mine", "gridLayout": {
+    "widgets": [{"title": "t", "text": {"content": "hello"}}]}}  # fmt: skip
+
+
+def _sql(text: str) -> dict[str, Any]:
+    return {"query": text, "useLegacySql": False}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One call: a JSON body or raw bytes; `status` 0 means any that is no refusal."""
+    """One call: a JSON body or raw bytes; `status` 0 means any that is no refusal.
+
+    `reads`: it changes nothing, and is not to be written down.
+    """
 
     verb: str
     path: str
@@ -43,6 +57,7 @@ class Step:
     status: int = 0
     raw: bytes | None = None
     kind: str = "application/json"
+    reads: bool = False
 
 
 def _compute(place: str, **body: Any) -> Step:
@@ -112,7 +127,31 @@ STEPS: Final = (
     Step("POST", "upload/storage/v1/b/j-bucket/o?uploadType=media&name=j%2Fparts", raw=b"newer",
          kind="text/plain"),
     Step("DELETE", "storage/v1/b/j-bucket/o/copy"),
-    Step("POST", f"bigquery/v2/{P}/queries", {"query": "SELECT 1 AS one", "useLegacySql": False}),
+    Step("POST", f"bigquery/v2/{P}/queries", _sql("SELECT RAND(), CURRENT_TIMESTAMP()"),
+         reads=True),
+    Step("POST", f"bigquery/v2/{P}/datasets", {"datasetReference": {"datasetId": "j"}}),
+    Step("POST", f"bigquery/v2/{P}/queries", _sql(
+        "CREATE TABLE j.t AS SELECT 1 AS n, RAND() AS r, GENERATE_UUID() AS u, "
+        "CURRENT_DATETIME() AS at, CURRENT_DATE('Asia/Tokyo') AS day")),
+    Step("POST", f"bigquery/v2/{P}/queries", _sql("UPDATE j.t SET n = 2, r = RAND() WHERE true")),
+    Step("POST", f"bigquery/v2/{P}/queries", _sql("CREATE VIEW j.v AS SELECT n FROM j.t")),
+    Step("POST", f"bigquery/v2/{P}/datasets/j/tables/t/insertAll", {"rows": [{"json": {"n": 3}}]}),
+    Step("POST", f"cloudresourcemanager/v1/{P}:setIamPolicy", {"policy": {"bindings": [
+        {"role": "roles/owner", "members": ["user:owner@heartwood.example",
+                                            "user:other@heartwood.example"]}]}}),
+    Step("POST", f"monitoring/v3/{P}/alertPolicies", {
+        "displayName": "Long queue", "combiner": "OR", "conditions": [{
+            "displayName": "long", "conditionThreshold": {
+                "filter": _QUEUE, "comparison": "COMPARISON_GT", "thresholdValue": 1e9,
+                "duration": "300s", "aggregations": [{
+                    "alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_MEAN"}]}}]}),
+    Step("POST", f"monitoring/v3/{P}/notificationChannels", {
+        "type": "email", "displayName": "m", "labels": {"email_address": "a@heartwood.example"}}),
+    Step("POST", f"monitoring/v1/{P}/dashboards?validateOnly=true", _BOARD, reads=True),
+    Step("POST", f"monitoring/v1/{P}/dashboards", _BOARD),
+    Step("POST", f"billingbudgets/v1/billingAccounts/{_ACCOUNT}/budgets", {
+        "displayName": "mine", "budgetFilter": {"projects": [P]},
+        "amount": {"specifiedAmount": {"units": "5"}}}),
     Step("POST", f"{K8S}/api/v1/namespaces", {
         "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "j"}}),
     Step("POST", f"{K8S}/api/v1/namespaces/j/configmaps",
@@ -140,6 +179,9 @@ READ: Final = (
     "storage/v1/b/j-bucket/o/big?alt=media",
     f"{K8S}/api/v1/namespaces", f"{K8S}/api/v1/namespaces/j/configmaps",
     f"{K8S}/apis/apps/v1/namespaces/j/deployments", f"{K8S}/api/v1/nodes",
+    f"bigquery/v2/{P}/datasets/j/tables", f"bigquery/v2/{P}/datasets/j/tables/t/data",
+    f"monitoring/v3/{P}/alertPolicies", f"monitoring/v3/{P}/notificationChannels",
+    f"monitoring/v1/{P}/dashboards", f"billingbudgets/v1/billingAccounts/{_ACCOUNT}/budgets",
     "_heartwood/faults",
 )  # fmt: skip
 
@@ -191,7 +233,7 @@ def snapshot(url: str) -> dict[str, str]:
 
 
 _TIMES: Final = re.compile(
-    r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)|\b1[6-9]\d{8}(\d{3}(\d{3})?)?(\.\d+)?\b"
+    r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)?|\b1[6-9]\d{8}(\d{3}(\d{3})?)?(\.\d+)?\b"
 )
 
 
