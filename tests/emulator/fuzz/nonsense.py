@@ -5,7 +5,10 @@ Everything follows from one random.Random: the same seed gives the same request.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -13,7 +16,9 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from emulator.apis.vertex.model import numeric_id
 from emulator.wire.codec import plain
+from emulator.wire.library import HttpRule
 
 _P: Final = "projects/heartwood-demo"
 _L: Final = f"{_P}/locations/us-central1"
@@ -24,6 +29,28 @@ SEGMENTS: Final = (
     "hw-net", "hw-subnet", "hw-ready", "billing_export", "default", "482910573316", "nodes",
     "container.googleapis.com", "01A2B3-C4D5E6-F7A8B9", "%2F", "%00", "..", "é", "0", "a" * 3000,
 )  # fmt: skip
+# Names that exist, by the collection before them.
+_EXISTING: Final = {
+    "projects": ("heartwood-demo", "heartwood-demo", "482910573316"),
+    "locations": ("us-central1", "us-central1", "us-central1-b", "global", "-"),
+    "zones": ("us-central1-c", "us-central1-b"), "regions": ("us-central1",),
+    "clusters": ("hw-serving",), "nodePools": ("hw-small-00", "hw-medium-01", "hw-system"),
+    "nodes": ("hw-dev-00", "new"), "networks": ("hw-net",), "subnetworks": ("hw-subnet",),
+    "firewalls": ("hw-allow-probes",), "healthChecks": ("hw-ready",),
+    "backendServices": ("hw-small", "hw-medium"), "urlMaps": ("hw-serving",),
+    "targetHttpsProxies": ("hw-serving",), "forwardingRules": ("hw-serving",),
+    "sslCertificates": ("hw-serving-cert",), "addresses": ("hw-serving-ip",),
+    "networkEndpointGroups": ("hw-small-neg",), "resourcePolicies": ("hw-medium-2x2x4",),
+    "machineTypes": ("tpu7x-standard-4t",), "acceleratorTypes": ("v6e-8",),
+    "serviceAccounts": ("hw-nodes@heartwood-demo.iam.gserviceaccount.com",),
+    "services": ("container.googleapis.com", "tpu.googleapis.com"), "roles": ("viewer", "mine"),
+    "quotaInfos": ("TPUS-PER-TPU-FAMILY-per-project-region",), "sinks": ("_Default", "mine"),
+    "buckets": ("_Default",), "billingAccounts": ("01A2B3-C4D5E6-F7A8B9",),
+    "endpoints": (numeric_id("endpoint", "small"),), "models": (numeric_id("model", "small"),),
+    "b": ("heartwood-demo-weights",), "datasets": ("billing_export",), "namespaces": ("default",),
+    "runtimeVersions": ("v2-alpha-tpuv6e",), "organizations": ("738291046512",),
+}  # fmt: skip
+_REAL: Final = 0.85
 TEXTS: Final = (
     "", " ", "\x00", "é\ud7ff", "a" * 70_000, "-1", "true", "null", "[", "{", "(", '"', "'", "\\",
     "a=b", 'name="x"', "labels.a:*", "NOT", "a AND", "state=ENABLED", "create_time desc",
@@ -57,41 +84,83 @@ NUMBERS: Final = (
 _DEEP: Final = 5
 
 
-def value(rng: Random, field: FieldDescriptor, depth: int) -> Any:
+def path(rng: Wild, template: str) -> str:
+    """A URI template with each wildcard replaced by a name, existing or not."""
+    while "{" in template:
+        before, rest = template.split("{", 1)
+        inside, after = rest.split("}", 1)
+        template = before + (inside.partition("=")[2] or "*") + after
+    parts: list[str] = []
+    for part in template.replace("**", "*").split("/"):
+        known = _EXISTING.get(parts[-1] if parts else "", ())
+        choice = known if known and rng.random() < _REAL else SEGMENTS
+        parts.append(part.replace("*", rng.choice(choice).replace("*", "")))
+    return "/".join(parts)
+
+
+def named(rng: Wild, uri: str) -> dict[str, str]:
+    """Values for the fields that a URI template names, as the paths of REST hold them."""
+    found: dict[str, str] = {}
+    for before, inside in re.findall(r"([^{]*)\{([^}]*)\}", uri):
+        name, _, template = inside.partition("=")
+        collection = before.rstrip("/").rpartition("/")[2]
+        filled = path(rng, template or f"{collection}/*")
+        found[name] = filled if template else filled.partition("/")[2]
+    return found
+
+
+def value(rng: Wild, field: FieldDescriptor, depth: int) -> Any:
     """A value for a field, of the right type more often than not."""
-    if rng.random() < 0.06:
+    wild = rng.wildness > rng.random()
+    if wild and rng.random() < 0.5:
         return anything(rng, 3)
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return _message(rng, field.message_type, depth)
     if field.type == FieldDescriptor.TYPE_BOOL:
         return rng.random() < 0.5
     if field.type == FieldDescriptor.TYPE_ENUM:
-        return rng.choice([*[v.name for v in field.enum_type.values][:40], 99_999, -1])
+        names = [v.name for v in field.enum_type.values][:40]
+        return rng.choice([99_999, -1, "BOGUS"]) if wild else rng.choice(names)
     if field.type in (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT):
-        return rng.choice([0.0, -1.5, 1e300, 0.5, "NaN", "Infinity", 1.0])
+        return rng.choice(["NaN", "Infinity", 1e300] if wild else [0.0, -1.5, 0.5, 1.0])
     if field.type == FieldDescriptor.TYPE_STRING:
+        if field.name in _OFTEN_EMPTY and rng.random() < 0.8:
+            return ""
         return rng.choice(TEXTS) if rng.random() < 0.7 else rng.choice(SEGMENTS)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return rng.choice(["", "AAAA", "****", "BwY="])
-    return rng.choice(NUMBERS[:6] if rng.random() < 0.7 else NUMBERS)
+    return rng.choice(NUMBERS if wild else NUMBERS[:6])
 
 
-def _message(rng: Random, descriptor: Descriptor, depth: int) -> Any:
+_OFTEN_EMPTY: Final = frozenset({"page_token", "filter", "order_by", "etag", "request_id"})
+# Texts of the well-known types; the first ones are right.
+_STAMPS: Final = ("2026-11-20T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "x")
+_SPANS: Final = ("60s", "0s", "-5s", "0.5s", "315576000000s", "x")
+_MASKS: Final = ("name", "labels", "displayName,labels", "", "*", "a.b.c", "x" * 300)
+
+
+class Wild(Random):
+    """Chance that also says how wild a request is: the share of fields of no right type."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.wildness = self.choice([0.0, 0.0, 0.02, 0.1, 0.3])
+
+
+def _message(rng: Wild, descriptor: Descriptor, depth: int) -> Any:
     name = descriptor.full_name
     if name == "google.protobuf.Timestamp":
-        return rng.choice(
-            ["2026-11-20T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "x"]
-        )
+        return rng.choice(_STAMPS if rng.wildness else _STAMPS[:3])
     if name == "google.protobuf.Duration":
-        return rng.choice(["60s", "0s", "-5s", "0.5s", "315576000000s", "x"])
+        return rng.choice(_SPANS if rng.wildness else _SPANS[:4])
     if name == "google.protobuf.FieldMask":
-        return rng.choice(["", "name", "labels", "*", "a.b.c", "displayName,labels", "x" * 300])
+        return rng.choice(_MASKS if rng.wildness else _MASKS[:3])
     if name in ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.Any"):
         return anything(rng, 3)
     return body(rng, descriptor, depth + 1)
 
 
-def body(rng: Random, descriptor: Descriptor, depth: int = 0) -> dict[str, Any]:
+def body(rng: Wild, descriptor: Descriptor, depth: int = 0) -> dict[str, Any]:
     """A JSON body along a message's fields."""
     fields = list(descriptor.fields)
     share = 0.5 if depth < 2 else 0.2
@@ -105,12 +174,12 @@ def body(rng: Random, descriptor: Descriptor, depth: int = 0) -> dict[str, Any]:
             found[field.json_name] = [value(rng, field, depth) for _ in range(rng.randrange(3))]
         else:
             found[field.json_name] = value(rng, field, depth)
-    if rng.random() < 0.05:
+    if rng.random() < rng.wildness / 2:
         found[rng.choice(["bogus", "", "é", "name"])] = anything(rng, 2)
     return found
 
 
-def anything(rng: Random, depth: int) -> Any:
+def anything(rng: Wild, depth: int) -> Any:
     """Any JSON at all."""
     kind = rng.randrange(8 if depth else 5)
     if kind == 0:
@@ -131,9 +200,9 @@ def anything(rng: Random, depth: int) -> Any:
     return nested
 
 
-def raw_json(rng: Random, descriptor: Descriptor | None) -> bytes:
+def raw_json(rng: Wild, descriptor: Descriptor | None) -> bytes:
     """A REST body: along the message, any JSON, or no JSON at all."""
-    dice = rng.random()
+    dice = rng.random() if rng.wildness else 1.0
     if dice < 0.08:
         return rng.randbytes(rng.randrange(40))
     if dice < 0.12:
@@ -150,22 +219,33 @@ def _dump(found: Any) -> bytes:
         return b"{"
 
 
-def raw_message(rng: Random, kind: type[Any]) -> bytes:
+def raw_message(rng: Wild, kind: type[Any], rules: Sequence[HttpRule]) -> bytes:
     """A gRPC request: a message filled at random, damaged at times, or bytes alone."""
-    if rng.random() < 0.1:
+    if rng.random() < rng.wildness:
         return rng.randbytes(rng.randrange(60))
     message: Message = plain(kind())
     for field in message.DESCRIPTOR.fields:
         if rng.random() < 0.6:
             _set(rng, message, field)
+    if rules and rng.random() < _REAL:
+        for name, text in named(rng, rng.choice(rules).uri).items():
+            _put(message, name.split("."), text)
     data = message.SerializeToString()
-    if data and rng.random() < 0.1:
+    if data and rng.random() < rng.wildness:
         place = rng.randrange(len(data))
         data = data[:place] + rng.randbytes(1) + data[place + rng.randrange(3) :]
     return data
 
 
-def _set(rng: Random, message: Message, field: FieldDescriptor) -> None:
+def _put(message: Message, parts: list[str], text: str) -> None:
+    """Set a field by its path; what is no text there stays as it is."""
+    for part in parts[:-1]:
+        message = getattr(message, part)
+    with contextlib.suppress(TypeError, ValueError):
+        setattr(message, parts[-1], text.encode("utf-8", "replace").decode())
+
+
+def _set(rng: Wild, message: Message, field: FieldDescriptor) -> None:
     """Fill one field, where JSON has a legal value for what was drawn."""
     found = body(rng, _Only(field), 0)
     try:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Iterator
-from random import Random
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -106,23 +105,18 @@ def client(target: EmulatorProcess) -> Iterator[httpx.Client]:
         yield made
 
 
-def _path(rng: Random, template: str) -> str:
-    """The template with each wildcard replaced by a name, existing or not."""
-    while "{" in template:
-        before, rest = template.split("{", 1)
-        inside, after = rest.split("}", 1)
-        template = before + (inside.partition("=")[2] or "*") + after
-    while "*" in template:
-        name = rng.choice(nonsense.SEGMENTS)
-        template = template.replace("**", "*").replace("*", name.replace("*", ""), 1)
-    return template
-
-
-def _send(client: httpx.Client, rng: Random, verb: str, path: str, content: bytes) -> None:
+def _send(
+    client: httpx.Client,
+    rng: nonsense.Wild,
+    verb: str,
+    path: str,
+    content: bytes,
+    parameters: Sequence[str] = _PARAMETERS,
+) -> None:
     raw = b"".join(
         bytes([c]) if chr(c) in _SAFE else b"%%%02X" % c for c in path.encode("utf-8", "replace")
     )
-    names = rng.choices(_PARAMETERS, k=rng.randrange(3))
+    names = rng.choices(parameters, k=rng.randrange(3))
     query = urlencode([(n, rng.choice(nonsense.TEXTS)[:500]) for n in names], errors="replace")
     url = client.base_url.copy_with(raw_path=raw + (b"?" + query.encode() if query else b""))
     headers = {"content-type": rng.choice(_TYPES)}
@@ -133,11 +127,11 @@ def _send(client: httpx.Client, rng: Random, verb: str, path: str, content: byte
     assert answer.status_code < 500 or answer.status_code == 501, what
 
 
-@_budget(450)
+@_budget(800)
 @given(number=st.integers(0, 2**40))
 def test_rest(client: httpx.Client, number: int) -> None:
     """Every REST rule of every library-described service."""
-    rng = Random(number)
+    rng = nonsense.Wild(number)
     prefix, rule, method = rng.choice(_REST)
     descriptor = plain(method.request()).DESCRIPTOR
     if rule.body not in ("", "*"):
@@ -145,26 +139,28 @@ def test_rest(client: httpx.Client, number: int) -> None:
         descriptor = field.message_type if field is not None else descriptor
     verb = rule.verb if rng.random() < 0.95 else rng.choice(["PUT", "POST", "TRACE", "X"])
     content = b"" if verb == "GET" and rng.random() < 0.9 else nonsense.raw_json(rng, descriptor)
-    _send(client, rng, verb, prefix + _path(rng, rule.uri), content)
+    own = [f.json_name for f in plain(method.request()).DESCRIPTOR.fields] or _PARAMETERS
+    known = own if rng.random() < 0.8 else _PARAMETERS
+    _send(client, rng, verb, prefix + nonsense.path(rng, rule.uri), content, known)
 
 
-@_budget(250)
+@_budget(500)
 @given(number=st.integers(0, 2**40))
 def test_routers(client: httpx.Client, number: int) -> None:
     """The router-mounted APIs, with any verb, type and body."""
-    rng = Random(number)
+    rng = nonsense.Wild(number)
     verb = rng.choice(["GET", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
     content = b"" if verb in ("GET", "HEAD") else nonsense.raw_json(rng, None)
-    _send(client, rng, verb, _path(rng, rng.choice(_ROUTES)), content)
+    _send(client, rng, verb, nonsense.path(rng, rng.choice(_ROUTES)), content)
 
 
-@_budget(450)
+@_budget(800)
 @given(number=st.integers(0, 2**40))
 def test_grpc(target: EmulatorProcess, channel: grpc.Channel, number: int) -> None:
     """Every gRPC method, with messages filled at random, damaged ones and bytes alone."""
-    rng = Random(number)
+    rng = nonsense.Wild(number)
     path, method = rng.choice(_GRPC)
-    data = nonsense.raw_message(rng, method.request)
+    data = nonsense.raw_message(rng, method.request, method.rules)
     outcome: Any = channel.unary_unary(path).future(data, timeout=20)
     code = outcome.code()
     bad = {
