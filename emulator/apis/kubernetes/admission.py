@@ -61,22 +61,13 @@ def _refuse_types(kind: Kind, body: Obj, wrong: list[tuple[str, str, str]]) -> N
     )
 
 
-def admit(
-    state: ClusterState,
-    kind: Kind,
-    body: Obj,
-    old: Obj | None,
-    sub: str = "",
-    checked: bool = True,
-) -> None:
-    """Fill in defaults and check the rules; `checked` False for the former alone.
+def admit(state: ClusterState, kind: Kind, body: Obj, old: Obj | None, sub: str = "") -> None:
+    """Fill in defaults and check the rules; `old` is what the object replaces.
 
     Raises:
         StatusError: 422 with a cause for each broken rule; 403 by an immutable part.
     """
     defaults.fill(state, kind, body, old)
-    if not checked:
-        return
     causes = Causes()
     rules.check_metadata(kind, body["metadata"], causes)
     if sub != "status":

@@ -7,6 +7,7 @@ does is asks.py's and writes.py's.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from emulator.apis.gke.model import Cluster
     from emulator.context import Cloud
 
+_LOG: Final = logging.getLogger("emulator")
 _JSON: Final = "application/json"
 _BEAT_S: Final = 300  # a kubelet whose node does not change reports it every five minutes
 _TICK_S: Final = 0.25  # how often what is due is looked for while nobody asks
@@ -106,6 +108,11 @@ class KubernetesApi:
         except StatusError as error:
             code = error.reason
             return _json(error.body(), error.code)
+        except Exception:  # noqa: BLE001 - logged; a client still gets a Status that it can read
+            _LOG.exception("%s %s failed", request.method, request.url.path)
+            code = "InternalError"
+            error = StatusError(500, code, "Internal error occurred")
+            return _json(error.body(), error.code)
         finally:
             self._cloud.calls.count("kubernetes", counted[0], "rest", code)
 
@@ -150,8 +157,8 @@ class KubernetesApi:
             objects.store.refresh()
         headers = {}
         if outcome.warnings:
-            shown = (text.replace("\\", "\\\\").replace('"', '\\"') for text in outcome.warnings)
-            headers["warning"] = ", ".join(f'299 - "{text}"' for text in shown)
+            # Quoted and escaped as JSON does it, which keeps the header ASCII.
+            headers["warning"] = ", ".join(f"299 - {json.dumps(one)}" for one in outcome.warnings)
         answer = _json(outcome.body, outcome.code, headers)
         return self._bytes(bytes(answer.body), outcome.code, headers)
 

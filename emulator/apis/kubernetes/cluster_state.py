@@ -181,6 +181,9 @@ class ClusterState:
         if dry:
             return Item(kind, namespace, name, 0, None, body, b"", stored=True)
         self._lives[kind.qualified, namespace, name] = life
+        if prefix := meta.get("generateName"):
+            key = (kind.qualified, namespace, str(prefix))
+            self._generated[key] = self._generated.get(key, 0) + 1
         self.untidy = self.untidy or bool(meta.get("ownerReferences"))
         item = self.store.put(kind, namespace, name, body)
         self._after(kind, item)
@@ -255,10 +258,11 @@ class ClusterState:
         return self.replace(old, body)
 
     def generated(self, kind: Kind, namespace: str, prefix: str) -> str:
-        """A name from generateName; the same call gets the same answer in another process."""
+        """The next name from generateName; the same calls get the same ones in another process."""
         key = (kind.qualified, namespace, prefix)
+        count = self._generated.get(key, 0)
         while True:
-            count = self._generated[key] = self._generated.get(key, 0) + 1
+            count += 1
             name = prefix[:58] + suffix(f"{self.cloud.seed}/{'/'.join(key)}/{count}")
             if self.item(kind, namespace, name) is None:
                 return name

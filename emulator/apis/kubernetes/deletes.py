@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emulator.apis.kubernetes import garbage
 from emulator.apis.kubernetes.asks import Ask, Outcome
-from emulator.apis.kubernetes.resources import NAMESPACES, PODS
+from emulator.apis.kubernetes.resources import (
+    CLAIMS,
+    NAMESPACES,
+    PODS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    STORAGE_CLASSES,
+    VOLUMES,
+)
 from emulator.apis.kubernetes.status import (
     StatusError,
     bad_request,
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
     from emulator.apis.kubernetes.cluster_state import ClusterState
 
 _POLICIES: Final = ("Orphan", "Background", "Foreground")
+# Kinds whose deletion answers with the object; that of others says Success.
+_RETURNED: Final = (PODS, CLAIMS, VOLUMES, SERVICE_ACCOUNTS, SERVICES, STORAGE_CLASSES)
 _PROTECTED: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -39,6 +49,8 @@ def delete(state: ClusterState, ask: Ask) -> Outcome:
     if ask.dry or options.get("dryRun"):
         return Outcome(200, item.body)
     left = remove(state, item, options)
+    if left is None and kind in _RETURNED:
+        left = item
     return Outcome(200, left.body if left is not None else _success(item))
 
 

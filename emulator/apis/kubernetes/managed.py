@@ -26,12 +26,14 @@ _IDENTITY: Final = frozenset({("f:apiVersion",), ("f:kind",)})
 _META: Final = ("f:labels", "f:annotations", "f:finalizers", "f:ownerReferences")
 
 
-def _owned(kind: Kind, body: Obj) -> dict[Path, Any]:
-    """What of an object can be owned."""
+def _owned(kind: Kind, body: Obj, sub: str) -> dict[Path, Any]:
+    """What of an object can be owned by a write through that subresource."""
+    apart = "status" in kind.subresources
     return {
         path: value
         for path, value in leaves(schema_of(kind), body)
         if path not in _IDENTITY
+        and (not apart or (path[0] == "f:status") is (sub == "status"))
         and (path[0] != "f:metadata" or (len(path) > 1 and path[1] in _META))
     }
 
@@ -49,8 +51,8 @@ def note(
 
     Nothing is entered when nothing differs, so that such a write changes no version.
     """
-    before = _owned(kind, old) if old else {}
-    after = _owned(kind, body)
+    before = _owned(kind, old, sub) if old else {}
+    after = _owned(kind, body, sub)
     meta = body["metadata"]
     entries = copy.deepcopy(_entries(old))
     if old is not None and _entries(body) == [] and "managedFields" in meta:
@@ -61,7 +63,7 @@ def note(
     had = mine
     changed = {path for path, value in after.items() if before.get(path, ...) != value}
     if operation == "Apply":
-        mine = set(_owned(kind, written)) if written else set()
+        mine = set(_owned(kind, written, sub)) if written else set()
     else:
         mine = (mine & after.keys()) | changed
     if mine == had and not changed and before.keys() <= after.keys():
@@ -72,8 +74,9 @@ def note(
     for entry in entries:
         if entry in own:
             continue
-        # Whoever changes a field takes it over.
-        fields = (paths_of(entry.get("fieldsV1")) & after.keys()) - changed
+        # Whoever changes a field takes it over; what goes, goes for all.
+        gone = changed | (before.keys() - after.keys())
+        fields = paths_of(entry.get("fieldsV1")) - gone
         if fields:
             others.append({**entry, "fieldsV1": tree(fields)})
     if mine:
@@ -102,8 +105,8 @@ def applied(kind: Kind, old: Obj, wanted: Obj, manager: str, force: bool, sub: s
     entries = _entries(old)
     own = [e for e in entries if _is_of(e, told, sub)]
     others = [e for e in entries if e not in own]
-    before = _owned(kind, old)
-    asked = _owned(kind, wanted)
+    before = _owned(kind, old, sub)
+    asked = _owned(kind, wanted, sub)
     differing = {
         path for path, value in asked.items() if path in before and before[path] != value
     }  # fmt: skip

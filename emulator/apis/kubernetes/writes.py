@@ -50,19 +50,19 @@ def _created(state: ClusterState, ask: Ask, body: Obj, operation: str) -> Outcom
         meta.pop(key, None)
     warnings: list[str] = []
     admission.check_form(kind, body, ask.validation, warnings)
+    meta = body["metadata"]
     if "status" in kind.subresources and operation != "Apply":
         body.pop("status", None)
-    named = meta.get("name") or meta.get("generateName")
-    if not isinstance(named, str) or not named:
+    if not meta.get("name") and not meta.get("generateName"):
         text = "name or generateName is required"
         raise invalid(kind, "", [required("metadata.name", text)])
-    if kind.namespaced:
-        state.check_namespace(kind, meta["namespace"], str(meta.get("name", "")))
-    written = copy.deepcopy(body)
+    namespace = str(meta.get("namespace", ""))
     if not meta.get("name"):
-        # Checked under a name as it will be; the real one is drawn once nothing else is wrong.
-        admission.admit(state, kind, {**body, "metadata": {**meta, "name": f"{named}00000"}}, None)
-    admission.admit(state, kind, body, None, checked=bool(meta.get("name")))
+        meta["name"] = state.generated(kind, namespace, str(meta["generateName"]))
+    if kind.namespaced:
+        state.check_namespace(kind, namespace, str(meta["name"]))
+    written = copy.deepcopy(body)
+    admission.admit(state, kind, body, None)
     managed.note(body, written, None, ask.manager, operation, state.now(), kind, ask.target.sub)
     item = state.insert(kind, body, dry=ask.dry)
     return Outcome(201, item.body, tuple(warnings))

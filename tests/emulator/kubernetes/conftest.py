@@ -39,6 +39,30 @@ def http(emulator: EmulatorProcess) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
+def writable() -> Iterator[EmulatorProcess]:
+    """An emulator whose objects the tests of writes change, each in a namespace of its own."""
+    running = start_emulator("normal", speed=600)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def cluster(writable: EmulatorProcess) -> Iterator[httpx.Client]:
+    """Plain HTTP to it."""
+    with make_http(writable) as opened:
+        yield opened
+
+
+@pytest.fixture
+def namespace(cluster: httpx.Client, request: pytest.FixtureRequest) -> str:
+    """A fresh namespace, named after the test."""
+    name = request.node.name.removeprefix("test_").replace("_", "-").split("[")[0][:50].strip("-")
+    answer = cluster.post("/api/v1/namespaces", json={"metadata": {"generateName": f"{name}-"}})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["metadata"]["name"])
+
+
+@pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     """Of the scenario `full-fleet`."""
     running = start_emulator("full-fleet")

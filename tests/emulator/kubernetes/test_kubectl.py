@@ -1,0 +1,107 @@
+"""kubectl itself against an emulated cluster: the commands that people type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.processes import EmulatorProcess
+
+pytestmark = [
+    pytest.mark.cli,
+    pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed"),
+]
+MANIFEST = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: "nginx:1.27", ports: [{containerPort: 80}]}]
+"""
+Kubectl = Callable[[str], str]
+
+
+@pytest.fixture
+def kubectl(writable: EmulatorProcess, namespace: str, tmp_path: Path) -> Kubectl:
+    """Runs lines of shell in a namespace of the test's own; fails with what they said."""
+    config = writable.data_dir / "kubeconfig"
+    end = time.monotonic() + 10
+    while not config.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    (tmp_path / "web.yaml").write_text(MANIFEST)
+    env = {**os.environ, "KUBECONFIG": str(config), "HOME": str(tmp_path), "N": namespace}
+
+    def run(lines: str) -> str:
+        script = f'set -e\nkubectl() {{ command kubectl -n $N "$@" 2>&1; }}\n{lines}'
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, env=env, text=True, capture_output=True,
+            timeout=90, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_apply_and_what_comes_after(kubectl: Kubectl) -> None:
+    """Applied twice nothing changes; rollout, scale, label, patch, wait and delete go through."""
+    out = kubectl(
+        textwrap.dedent("""
+        kubectl apply -f web.yaml
+        kubectl apply -f web.yaml
+        sed -i s/1.27/1.28/ web.yaml; kubectl diff -f web.yaml | grep '+.*1.28' || true
+        kubectl apply -f web.yaml
+        kubectl rollout status deploy/web --timeout=20s
+        kubectl scale deploy/web --replicas=3
+        kubectl wait --for=condition=Available deploy/web --timeout=20s
+        kubectl label deploy/web tier=x
+        kubectl annotate deploy/web note=y
+        kubectl patch deploy web -p '{"spec":{"paused":true}}'
+        kubectl get deploy web
+        kubectl delete -f web.yaml --timeout=20s
+        """)
+    )
+    lines = out.splitlines()
+    assert lines[:2] == ["deployment.apps/web created", "deployment.apps/web unchanged"]
+    for words in (
+        "deployment.apps/web configured", "successfully rolled out", "deployment.apps/web scaled",
+        "condition met", "web labeled", "web annotated", "web patched", '"web" deleted',
+    ):  # fmt: skip
+        assert words in out
+    assert ["web", "3/3", "3", "3"] in [line.split()[:4] for line in lines]
+
+
+def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
+    """Imperative commands, which send protobuf; questions; what the schema says."""
+    out = kubectl(
+        textwrap.dedent("""
+        kubectl create configmap a --from-literal=x=1
+        kubectl create deployment web --image=nginx --replicas=1 --port=80
+        kubectl expose deployment web --port=80
+        kubectl create job j --image=busybox -- echo hi
+        kubectl create role r --verb=get --resource=pods
+        kubectl auth can-i create pods
+        kubectl explain deployment.spec.strategy.type | grep RollingUpdate
+        kubectl api-resources | grep leaderworkersets
+        kubectl run one --image=nginx --dry-run=server
+        kubectl apply --server-side -f web.yaml --force-conflicts
+        """)
+    )
+    for words in (
+        "configmap/a created", "service/web exposed", "job.batch/j created", "yes",
+        "lws", "pod/one created (server dry run)", "serverside-applied",
+    ):  # fmt: skip
+        assert words in out
