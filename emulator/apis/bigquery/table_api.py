@@ -133,7 +133,7 @@ class TableApi:
                 after = resources.given(body, known)
             else:
                 after = resources.patched(found.body, body, known)
-            if "schema" in body and not found.query:
+            if (body.get("schema") or {}).get("fields") and not found.query:
                 self._store.set_fields(found, _schema(body))
             view = body.get("view")
             if found.query and isinstance(view, dict) and view.get("query"):

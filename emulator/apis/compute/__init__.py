@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emulator.apis.compute.api import Collection, Projects
+from emulator.apis.compute.global_groups import GlobalNetworkEndpointGroups
 from emulator.apis.compute.group_api import (
     InstanceGroupManagers,
     InstanceGroups,
@@ -50,6 +51,7 @@ def build(cloud: Cloud) -> list[Mount]:
     handlers: dict[str, object] = {
         "projects": Projects(cloud),
         "network_endpoint_groups": NetworkEndpointGroups(cloud),
+        "global_network_endpoint_groups": GlobalNetworkEndpointGroups(cloud),
         "instance_groups": InstanceGroups(cloud),
         "instance_group_managers": InstanceGroupManagers(cloud),
         "global_operations": Operations(cloud, "global"),

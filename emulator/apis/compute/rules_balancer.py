@@ -35,12 +35,19 @@ _MODES: Final = {
 }  # fmt: skip
 
 
+_INTERNET: Final = "/global/networkEndpointGroups/"
+_ZONAL_TYPES: Final = ("GCE_VM_IP_PORT", "NON_GCP_PRIVATE_IP_PORT", "GCE_VM_IP")
+_GLOBAL_TYPES: Final = ("INTERNET_FQDN_PORT", "INTERNET_IP_PORT")
+
+
 def _group(cloud: Cloud, scope: str, body: Body, before: Body | None) -> None:
-    body.setdefault("network", link(cloud.project.id, "global/networks/default"))
-    if body["networkEndpointType"] not in ("GCE_VM_IP_PORT", "NON_GCP_PRIVATE_IP_PORT",
-                                           "GCE_VM_IP"):  # fmt: skip
+    kinds = _ZONAL_TYPES if scope != "global" else _GLOBAL_TYPES
+    if scope != "global":
+        body.setdefault("network", link(cloud.project.id, "global/networks/default"))
+    if body["networkEndpointType"] not in kinds:
+        what = "global" if scope == "global" else "zonal"
         raise bad_value("networkEndpointType", body["networkEndpointType"],
-                        "A zonal network endpoint group cannot have this type.")  # fmt: skip
+                        f"A {what} network endpoint group cannot have this type.")  # fmt: skip
     if not 1 <= body.get("defaultPort", 80) <= 65535:
         raise bad_value("defaultPort", body["defaultPort"], "Must be between 1 and 65535.")
 
@@ -91,7 +98,11 @@ def _backend_service(cloud: Cloud, scope: str, body: Body, before: Body | None) 
     seen: set[str] = set()
     for index, backend in enumerate(body.get("backends", [])):
         _backend(cloud, backend, f"backends[{index}]", seen)
-    if seen and not checks:
+    inside = [g for g in seen if _INTERNET not in g]
+    if checks and len(inside) < len(seen):
+        raise bad_value("healthChecks", checks[0],
+                        "Internet endpoints are not probed; leave it out.")  # fmt: skip
+    if inside and not checks:
         raise bad_value("healthChecks", "", "A health check is needed for these backends.")
     if len({g.rsplit("/", 2)[1] for g in seen}) > 1:
         raise refused("A backend service cannot have both instance groups and network endpoint "
@@ -109,6 +120,11 @@ def _backend(cloud: Cloud, backend: Body, where: str, seen: set[str]) -> None:
     if group in seen:
         raise bad_value(f"{where}.group", group, "Duplicate backend group.")
     seen.add(group)
+    if _INTERNET in group:
+        if "balancingMode" in backend:
+            raise bad_value(f"{where}.balancingMode", backend["balancingMode"],
+                            "A global network endpoint group has no balancing mode.")  # fmt: skip
+        return
     endpoints = "/networkEndpointGroups/" in group
     mode = backend.setdefault("balancingMode", "RATE" if endpoints else "UTILIZATION")
     if mode == "UTILIZATION" and endpoints:

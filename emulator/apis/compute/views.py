@@ -12,6 +12,7 @@ from typing import Final
 from emulator.apis.compute.fields import link_of, places
 from emulator.apis.compute.model import Body, ComputeState, parts_of, state_of, stored
 from emulator.apis.compute.specs import SPECS
+from emulator.apis.gke.model import reserved_in_use
 from emulator.context import Cloud
 
 # Google promises no more than "up to an hour"; with DNS in place it takes a quarter of one.
@@ -38,9 +39,19 @@ def shown(cloud: Cloud, collection: str, body: Body) -> Body:
         maps = [b["selfLink"] for b in _all(state, "urlMaps") if link in _links(b, "urlMaps")]
         plain = _without(body, "usedBy")
         return {**plain, "usedBy": [{"reference": m} for m in maps]} if maps else plain
+    if collection == "reservations":
+        return _reservation(cloud, body)
     if collection == "sslCertificates" and body.get("type") == "MANAGED":
         return _certificate(cloud, state, body)
     return body
+
+
+def _reservation(cloud: Cloud, body: Body) -> Body:
+    """With the VMs that node pools consume of it."""
+    zone = str(body["selfLink"]).split("/zones/")[1].split("/")[0]
+    used = reserved_in_use(cloud.fleet, zone, str(body["name"]))
+    return {**body, "specificReservation": {**body["specificReservation"],
+                                            "inUseCount": str(used)}}  # fmt: skip
 
 
 def _certificate(cloud: Cloud, state: ComputeState, body: Body) -> Body:

@@ -8,13 +8,13 @@ from google.protobuf import empty_pb2
 from emulator.apis.gke import lifecycle, messages
 from emulator.apis.gke.checks import check_resize
 from emulator.apis.gke.lookup import CLUSTER, LOCATION, POOL
+from emulator.apis.gke.options import Options
 from emulator.apis.gke.pool_checks import versions
-from emulator.apis.gke.writes import Writes
 from emulator.wire.call import Call
 from emulator.wire.errors import failed_precondition
 
 
-class ClusterManager(Writes):
+class ClusterManager(Options):
     """Clusters, node pools and operations; most writes stand in writes.py."""
 
     def list_clusters(
@@ -24,7 +24,7 @@ class ClusterManager(Writes):
         with self._cloud.lock:
             return types.ListClustersResponse(
                 clusters=[
-                    messages.cluster_message(self._cloud.project, c)
+                    messages.cluster_message(self._cloud.project, c, self._cloud.endpoints.tls)
                     for c in self._fleet.clusters.values()
                     if location in ("-", c.location)
                 ]
@@ -33,7 +33,7 @@ class ClusterManager(Writes):
     def get_cluster(self, request: types.GetClusterRequest, call: Call) -> types.Cluster:
         with self._cloud.lock:
             cluster = self.cluster(self.parts(CLUSTER, request.name, request))
-            return messages.cluster_message(self._cloud.project, cluster)
+            return messages.cluster_message(self._cloud.project, cluster, self._cloud.endpoints.tls)
 
     def list_node_pools(
         self, request: types.ListNodePoolsRequest, call: Call

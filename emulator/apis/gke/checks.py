@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.apis.compute.catalogue import region_of
-from emulator.apis.gke.model import Cluster, Fleet, NodePool, pool_target
+from emulator.apis.compute.model import state_of
+from emulator.apis.gke.model import (
+    Cluster,
+    Fleet,
+    NodePool,
+    pool_target,
+    reservations_of,
+    reserved_in_use,
+)
 from emulator.apis.quotas.model import UNLIMITED, limit, tpu_family
 from emulator.wire.errors import ApiError, failed_precondition, invalid
 
@@ -47,7 +55,27 @@ def check_resize(cloud: Cloud, cluster: Cluster, pool: NodePool, size: int) -> N
             domain=SERVICE,
             metadata={"operation": name},
         )
+    check_reserved(cloud, pool, size)
     check_quota(cloud, cloud.fleet, pool, size)
+
+
+def check_reserved(cloud: Cloud, pool: NodePool, size: int) -> None:
+    """Pass a size that the pool's reservations, if it names any, still hold beside other pools.
+
+    Raises:
+        ApiError: FAILED_PRECONDITION: too few of the reserved VMs are free.
+    """
+    for name in reservations_of(pool):
+        body = state_of(cloud).of("reservations", f"zones/{pool.zone}").get(name)
+        if body is None:
+            continue
+        count = int(body["specificReservation"]["count"])
+        taken = reserved_in_use(cloud.fleet, pool.zone, name, without=pool)
+        if taken + size > count:
+            raise failed_precondition(
+                f"Specified reservation '{name}' does not have available resources for the "
+                f"request: {size} VMs are asked for, {count - taken} of {count} are free."
+            )
 
 
 def check_quota(cloud: Cloud, fleet: Fleet, pool: NodePool, size: int) -> None:

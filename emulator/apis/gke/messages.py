@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from google.cloud.container_v1.types import cluster_service as types
 
 from emulator.apis.compute.catalogue import region_of
 from emulator.apis.gke.model import Cluster, NodePool
+from emulator.client_files import KUBERNETES_PREFIX
 from emulator.clock import rfc3339
 from emulator.operations import Job
 from emulator.scenario import Project
 from emulator.wire.etags import etag_of
+
+if TYPE_CHECKING:
+    from emulator.tls import ClusterAccess
 
 HOST: Final = "https://container.googleapis.com/v1"
 _COMPUTE: Final = "https://www.googleapis.com/compute/v1"
@@ -51,8 +55,8 @@ def pool_message(project: Project, cluster: Cluster, pool: NodePool) -> types.No
             f"{_COMPUTE}/projects/{project.id}/zones/{pool.zone}/instanceGroupManagers/{pool.group}"
         ],
         status=types.NodePool.Status[pool.status],
-        autoscaling=types.NodePoolAutoscaling(enabled=False),
-        management=types.NodeManagement(auto_upgrade=True, auto_repair=True),
+        autoscaling=pool.autoscaling or types.NodePoolAutoscaling(enabled=False),
+        management=pool.management or types.NodeManagement(auto_upgrade=True, auto_repair=True),
         max_pods_constraint=types.MaxPodsConstraint(max_pods_per_node=110),
         pod_ipv4_cidr_size=24,
         upgrade_settings=types.NodePool.UpgradeSettings(
@@ -99,8 +103,10 @@ def _node_config(project: Project, pool: NodePool) -> types.NodeConfig:
     return config
 
 
-def cluster_message(project: Project, cluster: Cluster) -> types.Cluster:
-    """A cluster with its pools."""
+def cluster_message(
+    project: Project, cluster: Cluster, access: ClusterAccess | None = None
+) -> types.Cluster:
+    """A cluster with its pools; `access` is there while the emulator has a TLS port."""
     pools = list(cluster.pools.values())
     busy = any(p.status not in ("RUNNING", "ERROR") for p in pools)
     status = "RECONCILING" if busy and cluster.status == "RUNNING" else cluster.status
@@ -128,17 +134,20 @@ def cluster_message(project: Project, cluster: Cluster) -> types.Cluster:
         ip_allocation_policy=types.IPAllocationPolicy(
             use_ip_aliases=True, cluster_ipv4_cidr_block="10.64.0.0/10"
         ),
-        locations=sorted({p.zone for p in pools}),
+        locations=cluster.zones or sorted({p.zone for p in pools}),
+        maintenance_policy=_maintenance(cluster),
         location=cluster.location,
         zone=cluster.location,
         resource_labels=cluster.resource_labels,
+        label_fingerprint=label_fingerprint(cluster),
         release_channel=types.ReleaseChannel(channel=types.ReleaseChannel.Channel[cluster.channel]),
         workload_identity_config=types.WorkloadIdentityConfig(workload_pool=cluster.workload_pool),
         monitoring_config=types.MonitoringConfig(
             managed_prometheus_config=types.ManagedPrometheusConfig(enabled=True)
         ),
         cost_management_config=types.CostManagementConfig(enabled=True),
-        endpoint="203.0.113.10",
+        endpoint=_endpoint(project, cluster, access),
+        master_auth=_master_auth(access),
         self_link=f"{HOST}/{cluster_path(project, cluster)}",
         initial_cluster_version=cluster.version,
         current_master_version=cluster.version,
@@ -150,6 +159,37 @@ def cluster_message(project: Project, cluster: Cluster) -> types.Cluster:
         autopilot=types.Autopilot(enabled=False),
         etag=etag_of(cluster.name, *(pool_etag(p) for p in pools)),
     )
+
+
+def _endpoint(project: Project, cluster: Cluster, access: ClusterAccess | None) -> str:
+    """gcloud puts "https://" before it, so that a port and a path may stand in it."""
+    if access is None:
+        return "203.0.113.10"
+    path = f"{project.id}/{cluster.location}/{cluster.name}"
+    return f"{access.address}{KUBERNETES_PREFIX}/{path}"
+
+
+def _master_auth(access: ClusterAccess | None) -> types.MasterAuth | None:
+    if access is None:
+        return None
+    return types.MasterAuth(
+        cluster_ca_certificate=access.authority,
+        client_certificate=access.client_certificate,
+        client_key=access.client_key,
+    )
+
+
+def label_fingerprint(cluster: Cluster) -> str:
+    """Changes with the cluster's labels."""
+    return etag_of(sorted(cluster.resource_labels.items()))
+
+
+def _maintenance(cluster: Cluster) -> types.MaintenancePolicy | None:
+    if cluster.maintenance is None:
+        return None
+    policy = types.MaintenancePolicy(cluster.maintenance)
+    policy.resource_version = cluster.maintenance_version
+    return policy
 
 
 def _groups(project: Project, pool: NodePool) -> list[str]:

@@ -45,6 +45,10 @@ class NodePool:
         extra: labels that the caller gave it.
         given: the NodeConfig of a caller's request; None for the scenario's pools.
         version: of its nodes; "" for the cluster's.
+        autoscaling, management: as a caller set them; None for GKE's defaults.
+        previous: version of its nodes before the last upgrade; "" without.
+        host_chips: chips of its machine type; 0 for those that the topology usually has: v5e and
+            v6e make 2x4 of one host or of two.
     """
 
     name: str
@@ -67,16 +71,22 @@ class NodePool:
     extra: dict[str, str] = field(default_factory=dict)
     given: Any = None
     version: str = ""
+    host_chips: int = 0
+    autoscaling: Any = None
+    management: Any = None
+    previous: str = ""
 
     @property
     def multi_host(self) -> bool:
         """Whether it is one atomic slice, which GKE never resizes."""
-        return bool(self.generation and tpu.is_multi_host(self.generation, self.topology))
+        return bool(self.generation and tpu.chips(self.topology) > self.chips_per_node)
 
     @property
     def chips_per_node(self) -> int:
         """TPU chips on each node; 0 without."""
-        return tpu.chips_per_host(self.generation, self.topology) if self.generation else 0
+        if self.generation is None:
+            return 0
+        return self.host_chips or tpu.chips_per_host(self.generation, self.topology)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -100,7 +110,8 @@ class Cluster:
     Attributes:
         network, subnetwork: names in compute.
         status: PROVISIONING, RUNNING, RECONCILING or STOPPING.
-        description, resource_labels, channel, workload_pool: as the caller gave them.
+        description, resource_labels, channel, workload_pool, maintenance, zones: as the caller
+            gave them.
     """
 
     name: str
@@ -115,6 +126,9 @@ class Cluster:
     resource_labels: dict[str, str] = field(default_factory=lambda: {"heartwood": "serving"})
     channel: str = "RAPID"
     workload_pool: str = ""
+    maintenance: Any = None
+    maintenance_version: str = ""
+    zones: list[str] = field(default_factory=list)
 
 
 class Fleet:
@@ -274,6 +288,23 @@ class Fleet:
 def pool_target(pool: NodePool) -> str:
     """The name under which operations and the log know the pool."""
     return f"clusters/{pool.cluster}/nodePools/{pool.name}"
+
+
+def reservations_of(pool: NodePool) -> list[str]:
+    """Names of the reservations that a pool consumes by its own wish."""
+    affinity = getattr(pool.given, "reservation_affinity", None)
+    if affinity is None or affinity.key != "compute.googleapis.com/reservation-name":
+        return []
+    return [value.rsplit("/", 1)[-1] for value in affinity.values]
+
+
+def reserved_in_use(fleet: Fleet, zone: str, name: str, without: NodePool | None = None) -> int:
+    """VMs of a reservation that pools consume."""
+    return sum(
+        p.target
+        for p in fleet.pools()
+        if p is not without and p.zone == zone and name in reservations_of(p)
+    )
 
 
 def _seed_pool(seed: TierSeed, name: str, size: int, cluster: Cluster, created: float) -> NodePool:

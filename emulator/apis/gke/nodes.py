@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core import tpu
-
 if TYPE_CHECKING:
     from emulator.apis.gke.model import NodePool
 
@@ -83,7 +81,7 @@ def make_nodes(
             machine_type=pool.machine_type,
             generation=pool.generation.name if pool.generation else "",
             topology=pool.topology,
-            chips=tpu.chips_per_host(pool.generation, pool.topology) if pool.generation else 0,
+            chips=pool.chips_per_node,
             internal_ip=_address(pool.network, ordinal),
             instance_id=int.from_bytes(digest[4:11]) | 1,
             created_at=created_at,

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from core import tpu
 from emulator.apis.compute.catalogue import region_of
 from emulator.apis.compute.model import state_of
-from emulator.apis.gke.checks import MAX_NODES_PER_POOL, SERVICE, check_quota
+from emulator.apis.gke.checks import (
+    MAX_NODES_PER_POOL,
+    SERVICE,
+    check_quota,
+    check_reserved,
+)
 from emulator.apis.gke.lifecycle import cluster_target, machine
-from emulator.apis.gke.model import Cluster, NodePool, pool_target
+from emulator.apis.gke.model import Cluster, NodePool, pool_target, reservations_of
 from emulator.scenario import TIER_LABEL
 from emulator.wire.errors import ApiError, failed_precondition, invalid
 
@@ -21,7 +26,6 @@ _NAME: Final = re.compile(r"[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?")
 _TPU7X_FROM: Final = (1, 34, 0, 2201000)
 # Versions on offer beside the project's own; the last is too old for TPU7x.
 OLDER_VERSIONS: Final = ("1.34.0-gke.2201000", "1.33.5-gke.1201000")
-_RESERVATION: Final = "compute.googleapis.com/reservation-name"
 
 
 def versions(cloud: Cloud) -> list[str]:
@@ -97,8 +101,14 @@ def new_pool(cloud: Cloud, cluster: Cluster, asked: Any, default_zone: str) -> N
     )  # fmt: skip
     if found is not None:
         pool.generation, chips = found
+        pool.host_chips = chips
         pool.topology = _topology(cloud, cluster, pool, chips, asked.placement_policy)
     _check_size(pool)
+    if "autoscaling" in asked:
+        check_autoscaling(pool, asked.autoscaling)
+        pool.autoscaling = asked.autoscaling
+    if "management" in asked:
+        pool.management = asked.management
     _check_reservation(cloud, pool)
     wanted, pool.target = pool.target, 0
     check_quota(cloud, cloud.fleet, pool, wanted)
@@ -110,14 +120,19 @@ def _where(found: tuple[tpu.Generation, int] | None) -> str:
     return f" {found[0].name} is in: {', '.join(found[0].zones)}." if found else ""
 
 
+def check_zone(cloud: Cloud, cluster: Cluster, zone: str) -> None:
+    """Pass a zone in the cluster's location."""
+    inside = cluster.location in (zone, region_of(zone))
+    if zone not in state_of(cloud).of("zones", "global") or not inside:
+        raise invalid(
+            f'Location "{zone}" is not a zone of the cluster\'s location "{cluster.location}".',
+            field="locations",
+        )
+
+
 def _zone(cloud: Cloud, cluster: Cluster, zones: list[str]) -> str:
     for zone in zones:
-        inside = cluster.location in (zone, region_of(zone))
-        if zone not in state_of(cloud).of("zones", "global") or not inside:
-            raise invalid(
-                f'Location "{zone}" is not a zone of the cluster\'s location "{cluster.location}".',
-                field="node_pool.locations",
-            )
+        check_zone(cloud, cluster, zone)
     if len(zones) > 1:
         raise ApiError(
             "UNIMPLEMENTED", "The emulator makes node pools of one zone; give one node location."
@@ -148,9 +163,9 @@ def _topology(cloud: Cloud, cluster: Cluster, pool: NodePool, chips: int, placem
         tpu.check_topology(generation, topology)
     except ValueError as error:
         raise invalid(f"Invalid TPU topology: {error}.") from error
-    if tpu.chips_per_host(generation, topology) != chips:
+    if not _forms(generation, topology, chips):
         raise invalid(_misfit(generation, pool.machine_type, topology, chips))
-    if tpu.is_multi_host(generation, topology) and generation.name == "TPU7x" and not pool.policy:
+    if tpu.chips(topology) > chips and generation.name == "TPU7x" and not pool.policy:
         raise invalid(
             f"A multi-host {generation.name} node pool of topology {topology} needs a workload "
             "policy with that accelerator topology in placementPolicy.policyName."
@@ -158,11 +173,15 @@ def _topology(cloud: Cloud, cluster: Cluster, pool: NodePool, chips: int, placem
     return topology
 
 
+def _forms(generation: tpu.Generation, topology: str, chips: int) -> bool:
+    """Whether VMs of so many chips make the slice: one that has them all, or several of four."""
+    total = tpu.chips(topology)
+    return total == chips or (chips == 4 and total % 4 == 0 and total > 4)
+
+
 def _misfit(generation: tpu.Generation, name: str, topology: str, chips: int) -> str:
     fitting = [
-        t
-        for t in tpu.nearest_legal(generation, topology, 40)
-        if tpu.chips_per_host(generation, t) == chips
+        t for t in tpu.nearest_legal(generation, topology, 40) if _forms(generation, t, chips)
     ][:3]
     return (
         f"Machine type {name} cannot form TPU topology {topology}, which needs "
@@ -191,7 +210,7 @@ def _check_size(pool: NodePool) -> None:
             field="node_pool.initial_node_count",
         )
     if pool.generation and pool.multi_host:
-        hosts = tpu.hosts_per_slice(pool.generation, pool.topology)
+        hosts = tpu.chips(pool.topology) // pool.chips_per_node
         if pool.target != hosts:
             raise invalid(
                 f"Node pool of multi-host TPU topology {pool.topology} must have exactly {hosts} "
@@ -201,17 +220,46 @@ def _check_size(pool: NodePool) -> None:
 
 
 def _check_reservation(cloud: Cloud, pool: NodePool) -> None:
-    affinity = pool.given.reservation_affinity
-    if affinity.key != _RESERVATION:
-        return
-    for value in affinity.values:
-        name = value.rsplit("/", 1)[-1]
+    """Pass a pool whose reservations exist, are of its machines, and have enough left for it."""
+    for name in reservations_of(pool):
         body = state_of(cloud).of("reservations", f"zones/{pool.zone}").get(name)
         if body is None:
             raise invalid(f"Reservation '{name}' was not found in zone '{pool.zone}'.")
-        made_of = body["specificReservation"]["instanceProperties"]["machineType"]
+        specific = body["specificReservation"]
+        made_of = specific["instanceProperties"]["machineType"]
         if made_of != pool.machine_type:
             raise invalid(f"Reservation '{name}' is of {made_of}, not {pool.machine_type}.")
+        check_reserved(cloud, pool, pool.target)
+
+
+def check_autoscaling(pool: NodePool, asked: Any) -> None:
+    """Pass bounds that GKE would take; a multi-host slice is there whole or not at all.
+
+    Raises:
+        ApiError: INVALID_ARGUMENT.
+    """
+    if not asked.enabled:
+        return
+    field = "autoscaling"
+    total = asked.total_max_node_count or asked.total_min_node_count
+    low = asked.total_min_node_count if total else asked.min_node_count
+    high = asked.total_max_node_count if total else asked.max_node_count
+    if total and (asked.min_node_count or asked.max_node_count):
+        raise invalid("Total and per-zone bounds exclude each other.", field=field)
+    if not 0 <= low <= high or not 1 <= high <= MAX_NODES_PER_POOL:
+        raise invalid(
+            f"Autoscaling bounds {low} to {high} are out of range: the minimum must be from 0 to "
+            f"the maximum, which must be from 1 to {MAX_NODES_PER_POOL}.",
+            field=field,
+        )
+    if pool.multi_host:
+        hosts = pool.initial
+        if high != hosts or low not in (0, hosts):
+            raise invalid(
+                f"A multi-host TPU slice of topology {pool.topology} scales between 0 and {hosts} "
+                f"nodes only; got {low} to {high}.",
+                field=field,
+            )
 
 
 def _number(version: str) -> tuple[int, ...]:

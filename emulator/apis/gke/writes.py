@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud.container_v1.types import cluster_service as types
@@ -113,7 +114,7 @@ class Writes(Lookup):
             channel = types.ReleaseChannel.Channel(update.desired_release_channel.channel).name
             return self._begin(cluster, "UPDATE_CLUSTER", {"channel": channel})
 
-    def _begin(self, cluster: Cluster, kind: str, changes: dict[str, str]) -> types.Operation:
+    def _begin(self, cluster: Cluster, kind: str, changes: Mapping[str, Any]) -> types.Operation:
         cluster.status = "RECONCILING"
 
         def fail() -> None:
@@ -126,7 +127,8 @@ class Writes(Lookup):
                 setattr(cluster, field, value)
             cluster.status = "RUNNING"
             self._cloud.fleet.version += 1
-            self._cloud.changed("gke.cluster.updated", cluster_target(cluster), "", **changes)
+            told = {k: v for k, v in changes.items() if isinstance(v, str)}
+            self._cloud.changed("gke.cluster.updated", cluster_target(cluster), "", **told)
 
         data = {"type": kind, "cluster": cluster.name, "location": cluster.location}
         name = self.operation_name(cluster.location)
@@ -203,9 +205,12 @@ class Writes(Lookup):
                 f"Node version {version} must not be newer than the control plane's "
                 f"{cluster.version}."
             )
-        return self._reconcile(
-            cluster, pool, "UPGRADE_NODES", lambda: setattr(pool, "version", version)
-        )
+
+        def change() -> None:
+            pool.previous = pool.version or cluster.version
+            pool.version = version
+
+        return self._reconcile(cluster, pool, "UPGRADE_NODES", change)
 
     def _reconcile(self, cluster: Cluster, pool: NodePool, kind: str, change: Any) -> Job:
         pool.status = "RECONCILING"

@@ -79,7 +79,7 @@ class SeriesReader:
 
     def _blocks(self, metric: Metric) -> list[AnyBlock]:
         found: list[AnyBlock] = []
-        if metric.source and self._cloud.scenario.tiers:
+        if metric.source:
             found.extend(metric.source(self._telemetry, metric.short))
         found.extend(self._local.blocks(metric.type))
         found.extend(self._written.blocks(metric.type))

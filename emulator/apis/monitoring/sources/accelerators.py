@@ -10,6 +10,7 @@ import numpy as np
 
 from emulator.apis.monitoring.block import Basis, Block
 from emulator.apis.monitoring.columns import Table, table
+from emulator.apis.monitoring.sources import idle
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.scenario import TIER_LABEL
 from emulator.world import chips
@@ -33,7 +34,9 @@ SIGNALS: Final[dict[str, tuple[str, float | None, float | None]]] = {
 
 def node_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """kubernetes.io/node/accelerator/<name>."""
-    return [b for p in _parts(telemetry, PartKind.GKE) for b in _chips(telemetry, p, name, "node")]
+    parts = _parts(telemetry, PartKind.GKE)
+    own = [b for p in parts for b in _chips(telemetry, p, name, "node")]
+    return own + idle.blocks(telemetry, name, SIGNALS[name][2], pools=True)
 
 
 def container_blocks(telemetry: Telemetry, name: str) -> list[Block]:
@@ -44,7 +47,9 @@ def container_blocks(telemetry: Telemetry, name: str) -> list[Block]:
 
 def vm_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """tpu.googleapis.com/accelerator/<name>."""
-    return [b for p in _parts(telemetry, PartKind.TPU_VM) for b in _chips(telemetry, p, name, "vm")]
+    parts = _parts(telemetry, PartKind.TPU_VM)
+    own = [b for p in parts for b in _chips(telemetry, p, name, "vm")]
+    return own + idle.blocks(telemetry, name, SIGNALS[name][2], pools=False)
 
 
 def _parts(telemetry: Telemetry, kind: PartKind) -> list[Part]:
