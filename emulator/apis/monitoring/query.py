@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
 from emulator.apis.monitoring import align, filters, raw, rules
-from emulator.apis.monitoring.block import AnyBlock, DistributionBlock, SampledBlock
+from emulator.apis.monitoring.block import AnyBlock, Block, DistributionBlock, SampledBlock
 from emulator.apis.monitoring.catalogue import CUMULATIVE, DELTA, GAUGE, Metric
 from emulator.apis.monitoring.columns import Table, constant
 from emulator.apis.monitoring.distributions import Distributions, percentile
+from emulator.apis.monitoring.folding import adds_up, fold
 from emulator.apis.monitoring.reduce import (
     concatenate,
     groups,
@@ -131,15 +132,24 @@ def _raw_piece(query: Query, block: AnyBlock) -> Piece:
 def _evaluate(query: Query, blocks: Sequence[AnyBlock], labels: Table) -> Answer:
     first = query.steps[0]
     grid = windows(query.start, query.end, first.period_s, query.now)
-    parts = [_aligned(query.metric, block, grid, first.aligner) for block in blocks]
     kind, value_type = rules.aligned_type(
         first.aligner, query.metric.kind, query.metric.value_type, "aggregation"
     )
     unit = query.metric.unit + ("/s" if first.aligner == "ALIGN_RATE" else "")
     if first.aligner.startswith("ALIGN_COUNT"):
         unit = "1"
-    answer = Answer(labels, kind, value_type, unit, *_intervals(grid, kind), _concatenate(parts))
-    answer = _reduced(answer, first)
+    head = Answer(labels, kind, value_type, unit, *_intervals(grid, kind), np.zeros((0, 0)))
+    if adds_up(blocks, grid.count, first.reducer):
+        group, kept = groups(labels, first.group_by)
+
+        def aligned(block: Block) -> Floats:
+            return cast(Floats, _aligned(query.metric, block, grid, first.aligner))
+
+        values = fold(blocks, aligned, group, (kept.size, grid.count), first.reducer)
+        answer = _reduced_to(head, first, kept, values)
+    else:
+        parts = [_aligned(query.metric, block, grid, first.aligner) for block in blocks]
+        answer = _reduced(replace(head, values=_concatenate(parts)), first)
     for step in query.steps[1:]:
         answer = _reduced(_again(answer, query, step), step)
     return answer
@@ -218,17 +228,21 @@ def _aligned_samples(
 def _reduced(answer: Answer, step: Step) -> Answer:
     if step.reducer == "REDUCE_NONE":
         return answer
-    value_type = rules.reduced_type(step.reducer, answer.kind, answer.value_type, "aggregation")
     group, kept = groups(answer.labels, step.group_by)
-    count = kept.size
-    types = answer.labels.columns[TYPE]
-    shared = types.values[types.codes[0]] if len(set(types.codes.tolist())) == 1 else ""
-    kept = kept.with_columns({TYPE: constant(shared, count)})
     values: Floats | Distributions
     if isinstance(answer.values, Distributions):
-        values = reduce_distributions(answer.values, group, count, step.reducer)
+        values = reduce_distributions(answer.values, group, kept.size, step.reducer)
     else:
-        values = reduce_numbers(answer.values, group, count, step.reducer)
+        values = reduce_numbers(answer.values, group, kept.size, step.reducer)
+    return _reduced_to(answer, step, kept, values)
+
+
+def _reduced_to(answer: Answer, step: Step, kept: Table, values: Floats | Distributions) -> Answer:
+    """What a reducer makes of an answer's series: one of these labels and values per group."""
+    value_type = rules.reduced_type(step.reducer, answer.kind, answer.value_type, "aggregation")
+    types = answer.labels.columns[TYPE]
+    shared = types.values[types.codes[0]] if len(set(types.codes.tolist())) == 1 else ""
+    kept = kept.with_columns({TYPE: constant(shared, kept.size)})
     unit = "1" if step.reducer.startswith("REDUCE_COUNT") else answer.unit
     # What a reducer makes of growths is growth only when it is their sum.
     still = answer.kind == DELTA and step.reducer == "REDUCE_SUM"
