@@ -106,7 +106,7 @@ def _status(
                 "healthState": "UNHEALTHY"}  # fmt: skip
     return {
         "instance": instance_link(cloud, node),
-        "ipAddress": node.internal_ip,
+        "ipAddress": endpoint.get("ipAddress", node.internal_ip),
         "port": endpoint["port"],
         "healthState": "DRAINING" if node.deleting else states[node.slice_name],
     }

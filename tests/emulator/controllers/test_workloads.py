@@ -256,3 +256,24 @@ def test_leader_worker_set_keeps_to_slices_and_rolls_by_groups(state: MemoryStat
     status = _status(state, "LeaderWorkerSet", "w")
     assert (status["readyReplicas"], status["updatedReplicas"]) == (2, 2)
     assert _condition(status, "UpdateInProgress")["status"] == "False"
+
+
+@given(st.lists(st.floats(0.3, 40), min_size=1, max_size=30))
+@settings(max_examples=15, deadline=None)
+def test_state_does_not_depend_on_when_somebody_looked(looks: list[float]) -> None:
+    """The same objects at the same time, however often the controllers ran in between."""
+    found: list[list[tuple[str, Any]]] = []
+    for pauses in (looks, [sum(looks)]):
+        state = MemoryState()
+        for index in range(2):
+            state.create(node(f"tpu-{index}"))
+        _deployment(state, 3)
+        job = template(restartPolicy="Never")
+        state.add("Job", "j", {"template": job, "completions": 2}, "batch/v1")
+        for pause_s in pauses:
+            state.run(pause_s)
+        found.append([
+            (p["metadata"]["name"], {**p["spec"], "phase": p["status"]["phase"]})
+            for p in state.pods()
+        ])  # fmt: skip
+    assert found[0] == found[1]
