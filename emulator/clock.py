@@ -7,7 +7,7 @@ instant, so that the same change can be made again later and comes out the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Clock:
         return max(self.wall(), self.not_before) if shown is None else shown
 
     @contextmanager
-    def at(self, instant: float) -> Iterator[None]:
+    def at(self, instant: float) -> Generator[None]:
         """Show `instant` (Unix seconds) to whoever asks within this context."""
         token = _SHOWN.set(instant)
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -70,7 +70,7 @@ class Turns:
         self._settle = settle
 
     @contextmanager
-    def take(self) -> Iterator[Turn]:
+    def take(self) -> Generator[Turn]:
         """Wait for a turn; its instant is now."""
         with self._mutex:
             at = max(self._clock.now(), self._last + _LEAST_S)
@@ -78,7 +78,7 @@ class Turns:
                 yield turn
 
     @contextmanager
-    def again(self, at: float, decided: dict[str, Any]) -> Iterator[Turn]:
+    def again(self, at: float, decided: dict[str, Any]) -> Generator[Turn]:
         """A turn that was taken before, at its instant."""
         with self._mutex, self._settled(Turn(at, dict(decided))) as turn:
             yield turn
@@ -103,7 +103,7 @@ class Turns:
             self._mutex.release()
 
     @contextmanager
-    def _settled(self, turn: Turn) -> Iterator[Turn]:
+    def _settled(self, turn: Turn) -> Generator[Turn]:
         """A change after everything that is due; refused, it has used up no ids."""
         self._last = turn.at
         with self._shown(Turn(turn.at)):  # effects decide nothing for the change
@@ -120,7 +120,7 @@ class Turns:
                     self._counts = before
 
     @contextmanager
-    def _shown(self, turn: Turn) -> Iterator[Turn]:
+    def _shown(self, turn: Turn) -> Generator[Turn]:
         token = _CURRENT.set(turn)
         try:
             with self._clock.at(turn.at):

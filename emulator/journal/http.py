@@ -15,7 +15,7 @@ import tempfile
 import threading
 import weakref
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -183,7 +183,7 @@ async def _run(app: Asgi, scope: dict[str, Any], body: Body) -> Answer:
     return answer
 
 
-async def _events(body: Body) -> AsyncIterator[Any]:
+async def _events(body: Body) -> AsyncGenerator[Any]:
     """What a server would give to the application."""
     if body.path is None:
         yield {"type": "http.request", "body": body.data, "more_body": False}
