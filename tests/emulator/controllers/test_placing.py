@@ -11,8 +11,6 @@ from emulator.apis.kubernetes.controllers.fitting import (
     Host,
     Room,
     key_of_spec,
-    lacking,
-    unsuited,
 )
 from emulator.apis.kubernetes.controllers.objects import milli
 from emulator.apis.kubernetes.controllers.placing import plan
@@ -67,19 +65,25 @@ def test_plan_never_overcommits_and_never_places_on_an_unfit_node(
     by_name = {h.name: h for h in hosts}
     assert found.placed.keys() | found.refused.keys() == {(a.namespace, a.name) for a in asks}
     assert not found.placed.keys() & found.refused.keys()
-    left = {h.name: Room(dict(h.allocatable)) for h in hosts}
+    on: dict[str, list[Ask]] = {}
     pools: dict[str, set[str]] = {}
     for ask in asks:
         place = found.placed.get((ask.namespace, ask.name))
         if place is None:
             continue
-        assert unsuited(ask, by_name[place]) == ""
-        assert not lacking(ask, left[place])
-        for resource, amount in ask.requests.items():
-            left[place].free[resource] = left[place].free.get(resource, 0) - amount
-        left[place].ports |= ask.ports
+        host = by_name[place]
+        assert host.ready
+        assert not host.cordoned
+        assert not host.taints or TPU in ask.requests
+        assert not ask.spec or host.labels["colour"] == "red"
+        on.setdefault(place, []).append(ask)
         if ask.group and TPU in ask.requests:
-            pools.setdefault(ask.group, set()).add(by_name[place].pool)
+            pools.setdefault(ask.group, set()).add(host.pool)
+    for place, there in on.items():
+        for resource in {r for ask in there for r in ask.requests}:
+            taken = sum(ask.requests.get(resource, 0) for ask in there)
+            assert taken <= by_name[place].allocatable.get(resource, 0)
+        assert sum(bool(ask.ports) for ask in there) <= 1
     assert all(len(p) == 1 for p in pools.values())
     for group in pools:
         members = [a for a in asks if a.group == group and TPU in a.requests]

@@ -132,6 +132,7 @@ def test_lost_node_costs_its_pods_and_they_come_back_elsewhere(state: MemoryStat
     state.update({**found, "status": {**found["status"], "conditions": []}})
     state.run(10)
     assert _status(state, "Deployment", "d")["readyReplicas"] == 2
+    assert sick in {p["spec"]["nodeName"] for p in state.pods()}
     state.create(node("tpu-new"))
     state.run(500)
     assert _status(state, "Deployment", "d")["readyReplicas"] == 3
