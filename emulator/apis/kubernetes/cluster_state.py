@@ -154,7 +154,7 @@ class ClusterState:
 
     def item(self, kind: Kind, namespace: str, name: str) -> Item | None:
         """The object as it is now."""
-        return self.store.peek(kind).get((namespace, name))
+        return self.store.find(kind, namespace, name)
 
     def insert(self, kind: Kind, body: Obj, *, checked: bool = True, dry: bool = False) -> Item:
         """Add an object: name, uid, creation time and generation are given here.

@@ -95,6 +95,9 @@ class ObjectStore:
         # What follows from the fleet, but was put in under the same name.
         self._hidden: set[tuple[Kind, Key]] = set()
         self._latest: dict[Kind, int] = {}
+        # Kinds whose objects somebody has, and those that are not in order.
+        self._shared: set[Kind] = set()
+        self._loose: set[Kind] = set()
 
     def refresh(self) -> int:
         """Bring all up to date; returns the version then in force. Cheap when nothing changed."""
@@ -126,8 +129,24 @@ class ObjectStore:
         return self._version
 
     def peek(self, kind: Kind) -> Listing:
-        """Objects of a kind as they were last seen; not to be changed."""
+        """Objects of a kind as they were last seen; not to be changed, nor kept over a change."""
+        if kind in self._loose:
+            self._loose.discard(kind)
+            self._lists[kind] = dict(sorted(self._lists[kind].items()))
+            self._shared.discard(kind)
         return self._lists.get(kind, {})
+
+    def find(self, kind: Kind, namespace: str, name: str) -> Item | None:
+        """One object as it was last seen."""
+        return self._lists.get(kind, {}).get((namespace, name))
+
+    def _own(self, kind: Kind) -> Listing:
+        """The objects of a kind to be changed: a copy when somebody has them."""
+        listing = self._lists.get(kind, {})
+        if kind in self._shared or kind not in self._lists:
+            listing = self._lists[kind] = dict(listing)
+            self._shared.discard(kind)
+        return listing
 
     def stored(self) -> bool:
         """Whether anything was put in."""
@@ -137,14 +156,12 @@ class ObjectStore:
         """Add an object, or take it in another's place; sets its resourceVersion."""
         with self._lock:
             key = (namespace, name)
-            listing = self._lists.get(kind, {})
+            listing = self._own(kind)
             old = listing.get(key)
             draft = Draft(kind, namespace, name, None, lambda: body)
-            item = self._make(draft, stored=True)
-            fresh = {**listing, key: item}
+            item = listing[key] = self._make(draft, stored=True)
             if old is None:
-                fresh = dict(sorted(fresh.items()))
-            self._lists = {**self._lists, kind: fresh}
+                self._loose.add(kind)
             if old is None or not old.stored:
                 self._put += 1
             if old is not None and not old.stored:
@@ -155,12 +172,10 @@ class ObjectStore:
     def remove(self, kind: Kind, namespace: str, name: str) -> Item | None:
         """Take out what was put in; what follows under its name shows again."""
         with self._lock:
-            listing = self._lists.get(kind, {})
-            old = listing.get((namespace, name))
+            old = self._lists.get(kind, {}).get((namespace, name))
             if old is None or not old.stored:
                 return None
-            fresh = {key: item for key, item in listing.items() if key != (namespace, name)}
-            self._lists = {**self._lists, kind: fresh}
+            del self._own(kind)[namespace, name]
             self._put -= 1
             self._version += 1
             gone = _at(old, self._version)
@@ -179,8 +194,7 @@ class ObjectStore:
         with self._lock:
             current = self.refresh()
             if version is None or version == current:
-                self._keep(kind, current)
-                return current, self._lists.get(kind, {})
+                return current, self._keep(kind, current)
             found = self._past.get(kind, {}).get(version)
             return None if found is None else (version, found)
 
@@ -194,11 +208,14 @@ class ObjectStore:
                 return []
             return [c for c in self._history if c.version > version and c.item.kind == kind]
 
-    def _keep(self, kind: Kind, version: int) -> None:
-        past = self._past.setdefault(kind, {})
-        past[version] = self._lists.get(kind, {})
+    def _keep(self, kind: Kind, version: int) -> Listing:
+        """The objects as they are now, which stay so for whoever goes on with them later."""
+        past, listing = self._past.setdefault(kind, {}), self.peek(kind)
+        past[version] = listing
+        self._shared.add(kind)
         while len(past) > _LISTS:
             del past[next(iter(past))]
+        return listing
 
     def _apply(self, drafts: Iterable[Draft]) -> None:
         first, self._started = not self._started, True
@@ -226,6 +243,8 @@ class ObjectStore:
                 self._note("DELETED", _at(listing[key], self._version), listing[key])
         # As the API server does: by namespace and name.
         self._lists = {kind: dict(sorted(found.items())) for kind, found in fresh.items()}
+        self._shared.clear()
+        self._loose.clear()
         if first:
             self._oldest = self._version
 
