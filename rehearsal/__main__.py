@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rehearsal.blocks import DOCUMENT, Block, read_blocks
+from rehearsal.recording import RECORDING, condense
 from rehearsal.running import StepFailed, run_blocks, start_emulator
 
 _NEEDED = ("gcloud", "bq", "kubectl", "curl", "openssl")
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m rehearsal", description=__doc__)
     parser.add_argument("--speed", type=float, default=3000.0, help="of the emulator")
     parser.add_argument(
-        "--record", type=Path, metavar="FILE", help="write the wire's traffic there, for the replay"
+        "--record", action="store_true", help="write rehearsal/recorded.jsonl anew, for the replay"
     )
     parser.add_argument("--document", type=Path, default=DOCUMENT, help="(docs/rehearsal.md)")
     chosen = parser.parse_args(arguments)
@@ -32,10 +33,10 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="heartwood-rehearsal-") as name:
         blocks = read_blocks(chosen.document.read_text(encoding="utf-8"))
-        return _rehearse(blocks, Path(name), chosen.speed, chosen.record)
+        return _rehearse(blocks, Path(name), chosen.speed, record=chosen.record)
 
 
-def _rehearse(blocks: list[Block], folder: Path, speed: float, record: Path | None) -> int:
+def _rehearse(blocks: list[Block], folder: Path, speed: float, *, record: bool) -> int:
     raw = folder / "exchanges.jsonl"
     emulator = start_emulator(folder, speed, raw if record else None)
     work = folder / "work"
@@ -57,10 +58,8 @@ def _rehearse(blocks: list[Block], folder: Path, speed: float, record: Path | No
         emulator.stop()
     took_s = time.monotonic() - began
     sys.stdout.write(f"{took_s:7.1f} s  in all: {len(blocks)} blocks, nothing is left\n")
-    if record is not None:
-        from rehearsal.recording import condense
-
-        condense(raw, steps, record)
+    if record:
+        condense(raw, steps, RECORDING)
     return 0
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+RECORDING: Final = Path(__file__).with_name("recorded.jsonl")
 # Words as they stand in names, versions, times and marks.
 WORD: Final = re.compile(r"[\w.=+-]+")
 # Fields whose values are taken whole: base64 has slashes.
@@ -91,7 +92,8 @@ def _answer(line: dict[str, Any]) -> Any:
 
 def _until(line: dict[str, Any]) -> dict[str, Any] | None:
     """What a poll or a watch waited for, if this was the last of it."""
-    if line["verb"] != "GET" or line["status"] != 200 or not line.get("answer"):
+    waits = line["verb"] == "GET" or line["path"].partition("?")[0].endswith("/wait")
+    if not waits or line["status"] != 200 or not line.get("answer"):
         return None
     if "watch=" in line["path"]:
         event = json.loads(line["answer"].strip().splitlines()[-1])

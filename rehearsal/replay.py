@@ -14,9 +14,8 @@ from typing import Any, Final
 
 import httpx
 
-from rehearsal.recording import WORD
+from rehearsal.recording import RECORDING, WORD
 
-RECORDING: Final = Path(__file__).with_name("recorded.jsonl")
 _PLACE: Final = re.compile(r"\{\{([\w-]+)\}\}")
 _WATCHING: Final = re.compile(
     r"(?<=[?&])(?:watch|resourceVersion|timeoutSeconds|timeout|allowWatchBookmarks)=[^&]*&?"

@@ -67,13 +67,14 @@ def start_emulator(folder: Path, speed: float, record: Path | None = None) -> Em
     Raises:
         RuntimeError: it ended before it was ready; the message holds its output.
     """
-    command = [sys.executable, "-m", "emulator", "--scenario", "empty-project"]
+    command = [sys.executable, "-m", "emulator", "--tls", "--scenario", "empty-project"]
     command += ["--speed", str(speed)]
     if record is not None:
         command += ["--record", str(record)]
     environment = {
         **os.environ, "HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0",
-        "HEARTWOOD_SERVING_PORT": "1", "HEARTWOOD_DATA_DIR": str(folder / "data"),
+        "HEARTWOOD_EMULATOR_TLS_PORT": "0", "HEARTWOOD_SERVING_PORT": "1",
+        "HEARTWOOD_DATA_DIR": str(folder / "data"),
     }  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -15,6 +15,8 @@ import jsonschema
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from emulator.wire.codec import NEWER_PARAMETERS
+
 _DOCUMENTS = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
 _STRING_FORMATS = {"int64", "uint64", "byte", "google-datetime", "google-duration", "date-time"}
 
@@ -164,11 +166,12 @@ def request_problems(name: str, method: dict[str, Any], query: str, body: Any) -
         if parameter.get("required") and parameter["location"] == "query" and key not in given:
             found.append(f"parameter {key} is missing")
     if body is not None and "request" in method:
-        found += problems(name, method["request"]["$ref"], body)
+        numbers = "enum-encoding" in query  # Google's REST clients send enums so, too
+        found += problems(name, method["request"]["$ref"], body, numbers=numbers)
     return found
 
 
-_SYSTEM = {"$alt", "$.xgafv", "uploadType", "upload_id"}
+_SYSTEM = {"$alt", "$.xgafv", "uploadType", "upload_id", *NEWER_PARAMETERS}
 _KINDS = {"integer": r"-?\d+", "boolean": r"(?i:true|false)", "number": r"-?[\d.eE+-]+"}
 
 
