@@ -16,7 +16,7 @@ from emulator.apis.monitoring.block import AnyBlock, Block, DistributionBlock, S
 from emulator.apis.monitoring.catalogue import CUMULATIVE, DELTA, GAUGE, Metric
 from emulator.apis.monitoring.columns import Table, constant
 from emulator.apis.monitoring.distributions import Distributions, percentile
-from emulator.apis.monitoring.folding import adds_up, fold
+from emulator.apis.monitoring.folding import LINEAR, adds_up, fold
 from emulator.apis.monitoring.reduce import (
     concatenate,
     groups,
@@ -145,7 +145,10 @@ def _evaluate(query: Query, blocks: Sequence[AnyBlock], labels: Table) -> Answer
         def aligned(block: Block) -> Floats:
             return cast(Floats, _aligned(query.metric, block, grid, first.aligner))
 
-        values = fold(blocks, aligned, group, (kept.size, grid.count), first.reducer)
+        edges = (float(grid.edges[0]), float(grid.edges[-1]))
+        span = edges if first.aligner in LINEAR else None
+        shape = (kept.size, grid.count)
+        values = fold(blocks, aligned, group, shape, first.reducer, span=span)
         answer = _reduced_to(head, first, kept, values)
     else:
         parts = [_aligned(query.metric, block, grid, first.aligner) for block in blocks]

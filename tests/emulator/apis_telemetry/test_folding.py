@@ -44,7 +44,9 @@ def test_folding_is_reducing(
 
     group = np.unique(random.integers(0, groups, sum(sizes)), return_inverse=True)[1]
     count = int(group.max()) + 1
-    found = fold(blocks, align, group, (count, windows), how)
     whole = np.concatenate([align(b) for b in blocks])
-    assert found == pytest.approx(reduce_numbers(whole, group, count, how), nan_ok=True)
+    wanted = reduce_numbers(whole, group, count, how)
+    for span in (None, (0.0, 10.0)):
+        found = fold(blocks, align, group, (count, windows), how, span=span)
+        assert found == pytest.approx(wanted, nan_ok=True)
     assert not adds_up(blocks, 10_000, "REDUCE_MAX")
