@@ -28,6 +28,7 @@ from tests.processes import EmulatorProcess, start_emulator
 
 _TIMES = int(os.environ.get("HEARTWOOD_FUZZ", "1"))
 _SEED = int(os.environ.get("HEARTWOOD_FUZZ_SEED", "0"))
+pytestmark = pytest.mark.timeout(300 * _TIMES)
 # What would leave nothing for the other requests to find.
 _SPARED = frozenset({"delete_cluster", "disable_service"})
 # Answers of a model's server, or of the lack of one, are none of the emulator's own.
