@@ -11,6 +11,7 @@ import pytest
 
 from tests.emulator.clients import PROJECT
 from tests.emulator.controllers.memory_state import template
+from tests.emulator.discovery import problems
 from tests.processes import EmulatorProcess
 
 Obj = dict[str, Any]
@@ -107,6 +108,10 @@ def test_deployment_and_its_negs(wire: Wire) -> None:
     def serving() -> set[tuple[str, str, int]]:
         return {(p["spec"]["nodeName"], p["status"]["podIP"], 8000) for p in wire.pods("app=a")}
 
+    listed = {n["name"]: n for n in wire.call("GET", _NEG)["items"]}
+    assert listed["e2e-neg"] == wire.call("GET", f"{_NEG}/e2e-neg")
+    assert problems("compute.v1", "NetworkEndpointGroup", listed["e2e-neg"]) == []
+    assert listed["e2e-neg"]["size"] == 2
     assert len(endpoints()) == 2
     assert endpoints() == serving()
     assert all("-free-" in instance for instance, _, _ in endpoints())

@@ -110,3 +110,24 @@ def test_uniform_pods_are_all_placed_when_there_is_room(hosts: int, asked: int, 
 def test_quantities_keep_their_order(number: int, unit: str) -> None:
     """A larger number of the same unit is never a smaller quantity."""
     assert milli(f"{number + 1}{unit}") > milli(f"{number}{unit}") >= 0
+
+
+def test_leader_alone_goes_where_its_workers_will_fit() -> None:
+    """With LeaderReady the leader waits alone; its pool still has to have room for the group, and
+    what is bound already keeps the rest to its pool.
+    """
+    sizes = {"p": 1, "q": 3}
+    hosts = [
+        Host(f"{pool}{i}", {"cloud.google.com/gke-nodepool": pool}, (_TAINT,), False, True,
+             {TPU: 4000, "pods": 9000})
+        for pool, size in sizes.items()
+        for i in range(size)
+    ]  # fmt: skip
+    asks = [
+        Ask("d", f"w{i}", "k", {}, {TPU: 4000, "pods": 1000}, frozenset(), frozenset(), "g", 3, i)
+        for i in range(3)
+    ]
+    rooms = {h.name: Room(dict(h.allocatable)) for h in hosts}
+    assert plan(asks[:1], hosts, rooms).placed == {("d", "w0"): "q0"}
+    assert plan(asks[1:], hosts, rooms, {"g": "q"}).placed == {("d", "w1"): "q1", ("d", "w2"): "q2"}
+    assert not plan(asks[:1], hosts, rooms, {"g": "q"}).placed

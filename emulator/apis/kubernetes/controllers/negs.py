@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from emulator.apis.compute.model import HOST, Body, fingerprint, state_of, stored
+from emulator.apis.compute.model import HOST, Body, state_of, stored
 from emulator.apis.compute.writes import users_of
 from emulator.apis.kubernetes.controllers.contract import Obj
 from emulator.apis.kubernetes.controllers.endpoints import pods_of, target_port
@@ -176,7 +176,6 @@ def _body(view: View, service: Obj, name: str, port: str) -> Body:
         "networkEndpointType": "GCE_VM_IP_PORT",
         "network": f"{base}/global/networks/{cluster.network}",
         "subnetwork": f"{base}/regions/{region}/subnetworks/{cluster.subnetwork}",
-        "fingerprint": fingerprint(name, port),
     }
 
 
