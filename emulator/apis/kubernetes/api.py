@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -325,7 +325,7 @@ class KubernetesApi:
         body = body.replace(HEARTBEAT.encode(), self._beat())
         return Response(body, code, headers, media_type=_JSON)
 
-    async def _beating(self, lines: Any) -> Any:
+    async def _beating(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for line in lines:
             yield line.replace(HEARTBEAT.encode(), self._beat())
 

@@ -200,7 +200,8 @@ def _endpoint_slice(body: JsonObject, now: float) -> Cells:
 
 
 def _access(spec: Mapping[str, Any]) -> str:
-    return ",".join(_MODES.get(mode, mode) for mode in spec.get("accessModes") or ())
+    modes: list[str] = spec.get("accessModes") or []
+    return ",".join(_MODES.get(mode, mode) for mode in modes)
 
 
 def _volume(body: JsonObject, now: float) -> Cells:

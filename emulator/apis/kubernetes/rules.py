@@ -101,7 +101,8 @@ def _replicas(spec: Obj, causes: Causes, path: str = "spec.replicas") -> None:
 def check_selector(selector: Any, path: str, causes: Causes) -> None:
     """A LabelSelector."""
     check_labels(selector.get("matchLabels"), f"{path}.matchLabels", causes)
-    for index, one in enumerate(selector.get("matchExpressions") or ()):
+    expressions: list[Obj] = selector.get("matchExpressions") or []
+    for index, one in enumerate(expressions):
         where, values = f"{path}.matchExpressions[{index}]", one.get("values") or []
         match one.get("operator"):
             case "In" | "NotIn":

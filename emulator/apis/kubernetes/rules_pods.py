@@ -80,7 +80,8 @@ def check_pod_spec(spec: Obj, path: str, causes: Causes, restart: tuple[str, ...
 
 def _volumes(spec: Obj, path: str, causes: Causes) -> set[str]:
     names: set[str] = set()
-    for index, volume in enumerate(spec.get("volumes") or ()):
+    volumes: list[Obj] = spec.get("volumes") or []
+    for index, volume in enumerate(volumes):
         where = f"{path}.volumes[{index}]"
         if not _NAME.match(volume["name"]):
             causes.invalid(f"{where}.name", volume["name"], "must be an RFC 1123 label")
