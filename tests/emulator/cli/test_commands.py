@@ -94,6 +94,14 @@ def test_kubectl_describes_a_node(shell: Run) -> None:
     assert "hw-small-server-" in out
 
 
+def test_bq_keeps_tables(shell: Run) -> None:
+    """A dataset is made, filled by a statement, shown and removed with what is in it."""
+    shell("bq mk --dataset --label team:ops logs")
+    shell("bq query --use_legacy_sql=false 'CREATE TABLE logs.t AS SELECT 7 AS seven'")
+    assert shell("bq --format=csv head -n 1 logs.t").split() == ["seven", "7"]
+    assert "logs" not in shell("bq rm -r -f logs; bq ls")
+
+
 def test_bq_sums_the_bill(shell: Run) -> None:
     """The month's cost by service, in standard SQL on the export."""
     table = "`heartwood-demo.billing_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9`"
