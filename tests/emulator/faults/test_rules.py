@@ -95,7 +95,8 @@ def test_rules_from_files(tmp_path: Path) -> None:
         running.stop()
     bad = tmp_path / "rules.json"
     bad.write_text(json.dumps({"faults": [{"preset": "slow", "colour": "red"}]}))
-    command = [sys.executable, "-m", "emulator", "--faults", str(bad)]
+    command = [sys.executable, "-m", "emulator", "--scenario", "empty-project"]
+    command += ["--faults", str(bad)]
     ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
     ended = subprocess.run(
         command, cwd=ROOT, env={"PATH": "", **ports}, capture_output=True, text=True, timeout=60,
