@@ -1,50 +1,91 @@
-"""What all tests share: a profile for property tests, and a check of all that emulators said."""
+"""What all tests share: how they are spread, a profile for property tests, what emulators said."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.processes import RECORDINGS_VARIABLE
+
+HERE = Path(__file__).parent
 
 # Property tests judge results, not how busy the machine is.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def recordings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+class _ByFile(LoadScopeScheduling):
+    """A file's tests on one worker; all that needs the browser too, with one stack of servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
+    """How `pytest -n` spreads tests over its workers."""
+    return _ByFile(config, log)
+
+
+class Recordings:
     """Every answer of every emulator, and the request for it, is as Google documents it.
 
     Our adapters' calls are among them. It is checked when the session ends; after a run of the
     whole of tests/emulator, the methods seen must be those that tests/emulator/checked.txt lists,
     from which the coverage is told.
     """
-    folder = tmp_path_factory.mktemp("recordings")
-    os.environ[RECORDINGS_VARIABLE] = str(folder)
-    yield
-    del os.environ[RECORDINGS_VARIABLE]
-    files = sorted(folder.glob("*.jsonl"))
-    if not files:
-        return
-    from tests.emulator.checked import CHECKED, UPDATE_VARIABLE, hold
-    from tests.emulator.exchanges import Findings
 
-    findings = Findings()
-    for file in files:
-        findings.read(file)
-    whole = _ran_all(request.session, Path(__file__).with_name("emulator"))
-    if whole or os.environ.get(UPDATE_VARIABLE):
-        hold(findings.checked, CHECKED)
-    assert sorted(findings.wrong) == []
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="heartwood-recordings-"))
+        self.ran: set[Path] = set()
+        self.wrong: list[str] = []
+        os.environ[RECORDINGS_VARIABLE] = str(self.folder)  # workers inherit it
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note which files ran."""
+        self.ran.add(HERE.parent / report.nodeid.partition("::")[0])
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Check what was recorded, once all emulators have stopped; what is wrong fails the run."""
+        files = sorted(self.folder.glob("*.jsonl"))
+        try:
+            if files:
+                self._check(files, whole=not session.testsfailed and self._ran_all())
+        finally:
+            del os.environ[RECORDINGS_VARIABLE]
+            shutil.rmtree(self.folder)
+        if self.wrong:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what is wrong."""
+        if self.wrong:
+            terminalreporter.section("not as Google documents it", red=True)
+            terminalreporter.write("".join(f"{line}\n" for line in self.wrong))
+
+    def _ran_all(self) -> bool:
+        return self.ran >= set((HERE / "emulator").rglob("test_*.py"))
+
+    def _check(self, files: list[Path], *, whole: bool) -> None:
+        from tests.emulator.checked import CHECKED, UPDATE_VARIABLE, hold
+        from tests.emulator.exchanges import Findings
+
+        findings = Findings()
+        for file in files:
+            findings.read(file)
+        self.wrong = sorted(findings.wrong)
+        if whole or os.environ.get(UPDATE_VARIABLE):
+            gone = hold(findings.checked, CHECKED)
+            self.wrong += [f"listed as checked, and not checked: {name}" for name in sorted(gone)]
 
 
-def _ran_all(session: pytest.Session, folder: Path) -> bool:
-    ran = {item.path for item in session.items}
-    return not session.testsfailed and ran >= set(folder.rglob("test_*.py"))
+def pytest_configure(config: pytest.Config) -> None:
+    """Record in the process that sees all reports, not in each worker."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recordings(), "recordings")

@@ -44,7 +44,9 @@ class Stack:
         )
 
 
-@pytest.fixture(scope="session")
+# The package's and no longer: an event loop of Playwright's runs in this thread until its end, and
+# tests of other folders want to run their own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium without a window; skips where there is none."""
     if not Path(CHROMIUM).exists():
@@ -57,7 +59,7 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Emulator, inference server and console; the browser first, so that a skip starts nothing."""
     folder = tmp_path_factory.mktemp("stack")

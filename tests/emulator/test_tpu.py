@@ -17,8 +17,8 @@ NODE = f"{ZONE}/nodes/hw-dev-00"
 
 @pytest.fixture(scope="module")
 def fast() -> Iterator[EmulatorProcess]:
-    """An emulator of this file's own, in which stopping takes a tenth of a second."""
-    running = start_emulator("normal", speed=600)
+    """An emulator of this file's own, in which stopping takes a second."""
+    running = start_emulator("normal", speed=60)
     yield running
     running.stop()
 
