@@ -101,6 +101,12 @@ class Plan:
         affected: sentences about who and what it touches (requests/s, share, redundancy).
         irreversible: sentences about what cannot be undone; empty when all can.
         made_at, expires_at: UTC.
+        slice_delta, chip_delta: slices and TPU chips that the plan adds or (negative) removes;
+            None: guards read it from the steps' node counts.
+        takes_out: names of the backend groups and backend services that serve nothing after it.
+        leaves: sentences about what would belong to nothing afterwards, with its USD per day.
+        reservation: name of the reservation that its chips come from; "" when on demand or spot.
+        sources: names of the `core.records.Source`s that it rests on; empty: GKE, Kubernetes, load.
     """
 
     request: Request
@@ -113,6 +119,12 @@ class Plan:
     permissions: tuple[str, ...]
     made_at: datetime
     expires_at: datetime
+    slice_delta: int | None = None
+    chip_delta: int | None = None
+    takes_out: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    reservation: str = ""
+    sources: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -140,7 +152,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One record per intent: who wanted what and what came of it."""
+    """One record per intent: who wanted what and what came of it.
+
+    `consents` names the guards that were agreed to, `approvals` who else approved the digest,
+    `overrides` the guards that were overridden, each with the reason given.
+    """
 
     intent: str
     at: datetime
@@ -159,3 +175,6 @@ class AuditEntry:
     finished_at: datetime | None = None
     calls: tuple[str, ...] = ()
     tags: tuple[str, ...] = field(default_factory=tuple)
+    consents: tuple[str, ...] = ()
+    approvals: tuple[str, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict[str, str])
