@@ -1,8 +1,8 @@
 """Reads a GGUF file: the model's shape, its weights as f32 arrays, and its tokenizer's metadata.
 
-What does not live here: what the weights compute (`model`) and how text becomes tokens
-(`tokenizer`). The file is memory-mapped and one tensor is expanded at a time, so that loading
-never holds the file's weights and their dequantised copies together.
+What does not live here: how arrays become weights (`assembly`), what those compute (`model`) and
+how text becomes tokens (`tokenizer`). The file is memory-mapped and one tensor is expanded at a
+time, so that loading never holds the file's weights and their dequantised copies together.
 """
 
 from __future__ import annotations
@@ -11,13 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
-from serving.model import Config, Layer, Linear, Precision, Weights, make_linear, make_rope
+from serving.assembly import Assembler
+from serving.model import Config, Precision, Weights
+from serving.sharding import Layout
+from serving.tokenizer import Tokenizer
 from serving.vocabulary import CheckpointError, Vocabulary
+
+# What the arrays of a block are called here, by their names in the file.
+_NAMES = {
+    "attn_norm": "attention_norm",
+    "attn_q": "q",
+    "attn_k": "k",
+    "attn_v": "v",
+    "attn_output": "output",
+    "ffn_norm": "ffn_norm",
+    "ffn_gate": "gate",
+    "ffn_up": "up",
+    "ffn_down": "down",
+}
 
 
 class GgufCheckpoint:
@@ -67,6 +82,10 @@ class GgufCheckpoint:
             norm_epsilon=float(self._value("llama.attention.layer_norm_rms_epsilon")),
         )
 
+    def read_tokenizer(self) -> Tokenizer:
+        """The tokenizer that the file describes."""
+        return Tokenizer(self.read_vocabulary())
+
     def read_vocabulary(self) -> Vocabulary:
         """The tokenizer's metadata; CheckpointError unless it is a GPT-2-style BPE."""
         kind = self._value("tokenizer.ggml.model")
@@ -110,30 +129,30 @@ class GgufCheckpoint:
             "ffn_down": (c.width, c.ffn_width),
         }
         found = {
-            name: self.read_tensor(f"blk.{index}.{name}.weight", shape)
+            _NAMES[name]: self.read_tensor(f"blk.{index}.{name}.weight", shape)
             for name, shape in shapes.items()
         }
-        found["attn_q"] = _unpermute(found["attn_q"], c.query_heads)
-        found["attn_k"] = _unpermute(found["attn_k"], c.kv_heads)
+        found["q"] = _unpermute(found["q"], c.query_heads)
+        found["k"] = _unpermute(found["k"], c.kv_heads)
         return found
 
     def read_weights(
-        self, precision: Precision, positions: int, progress: Callable[[int, int], None]
+        self,
+        precision: Precision,
+        positions: int,
+        progress: Callable[[int, int], None],
+        layout: Layout | None = None,
     ) -> Weights:
         """All weights on the device in `precision`; `progress(done, total)` after each layer."""
         c = self.config
-        if "output.weight" in self._tensors:
-            raise CheckpointError(f"{self.path} has an untied output head; that is not served.")
+        assembler = Assembler(c, precision, layout or Layout(c))
         embedding = self.read_tensor("token_embd.weight", (c.vocabulary, c.width))
-        # Rows are tokens, so the product with the head sums over axis 1.
-        tied = make_linear(embedding, precision, axis=1)
-        del embedding
-        layers = []
-        for index in range(c.layers):
-            layers.append(_make_layer(self.read_layer(index), precision))
-            progress(index + 1, c.layers)
+        head = None
+        if "output.weight" in self._tensors:
+            head = self.read_tensor("output.weight", (c.vocabulary, c.width))
         norm = self.read_tensor("output_norm.weight", (c.width,))
-        return Weights(tied, tuple(layers), jnp.asarray(norm), make_rope(c, positions))
+        layers = (self.read_layer(index) for index in range(c.layers))
+        return assembler.weights(embedding, layers, norm, head, positions, progress)
 
 
 def _unpermute(matrix: np.ndarray, heads: int) -> np.ndarray:
@@ -144,18 +163,3 @@ def _unpermute(matrix: np.ndarray, heads: int) -> np.ndarray:
     out, width = matrix.shape
     pairs = matrix.reshape(heads, out // heads // 2, 2, width)
     return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(out, width))
-
-
-def _make_layer(found: dict[str, np.ndarray], precision: Precision) -> Layer:
-    def linear(*names: str) -> Linear:
-        stacked = np.concatenate([found[name] for name in names])  # out in
-        return make_linear(np.ascontiguousarray(stacked.T), precision)
-
-    return Layer(
-        attention_norm=jnp.asarray(found["attn_norm"]),
-        qkv=linear("attn_q", "attn_k", "attn_v"),
-        output=linear("attn_output"),
-        ffn_norm=jnp.asarray(found["ffn_norm"]),
-        gate_up=linear("ffn_gate", "ffn_up"),
-        down=linear("ffn_down"),
-    )

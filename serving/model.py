@@ -1,4 +1,4 @@
-"""The Llama decoder as plain pytrees: config, weights, KV cache, forward.
+"""The Llama, Qwen and Gemma decoders as plain pytrees: config, weights, cache, forward.
 
 Reading order is top to bottom: `Config` says the shapes, `Linear` / `Layer` / `Weights` hold the
 parameters, `KVCache` holds what was seen, and `forward` is the whole network: `embed`,
@@ -10,8 +10,12 @@ with these letters:
     H query heads                   K key/value heads                G = H // K
     E head width                    V vocabulary
 
-What does not live here: reading checkpoints (`gguf_checkpoint`), choosing tokens (`sampling`),
-which request sits in which slot (`scheduler`), compiling and running (`programs`, `runner`).
+The families differ in data more than in code: a part that a family lacks is None in its pytree, a
+number that it lacks is None in its `Config`.
+
+What does not live here: reading checkpoints (`gguf_checkpoint`, `hf_checkpoint`, `assembly`),
+rotary frequencies (`rope`), choosing tokens (`sampling`), which request sits in which slot
+(`scheduler`), compiling and running (`programs`, `runner`), which device holds what (`sharding`).
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from serving.rope import RopeScaling, rope_angles
+
 Precision = Literal["f32", "bf16", "w8a8"]
 
 
@@ -32,7 +38,11 @@ Precision = Literal["f32", "bf16", "w8a8"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Config:
-    """The shape of a Llama-family checkpoint, and nothing about how it is served."""
+    """The shape of a checkpoint, and nothing about how it is served.
+
+    None means that the family has no such thing. `rope_scaling` stretches the angles of the layers
+    that see everything; layers with a window turn by `local_rope_base` where that is given.
+    """
 
     layers: int
     width: int
@@ -44,6 +54,14 @@ class Config:
     context: int
     rope_base: float
     norm_epsilon: float
+    activation: Literal["silu", "gelu_tanh"] = "silu"
+    rope_scaling: RopeScaling | None = None
+    local_rope_base: float | None = None
+    window: int | None = None  # positions that local layers see, their own included
+    attention_scale: float | None = None  # instead of 1/sqrt(E)
+    attention_softcap: float | None = None
+    final_softcap: float | None = None
+    embedding_scale: float = 1.0
 
     @property
     def group(self) -> int:
@@ -55,79 +73,106 @@ class Config:
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=("values", "scale"), meta_fields=()
+    jax.tree_util.register_dataclass, data_fields=("values", "scale", "bias"), meta_fields=()
 )
 @dataclasses.dataclass(frozen=True, slots=True)
 class Linear:
-    """A matrix of `[in, out]`; int8 with one f32 scale per output column when `scale` is there."""
+    """A matrix of `[in, *out]`; int8 with one f32 scale per output where `scale` is there."""
 
-    values: jax.Array  # in out
-    scale: jax.Array | None = None  # out
+    values: jax.Array  # in *out
+    scale: jax.Array | None = None  # *out
+    bias: jax.Array | None = None  # *out
 
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("attention_norm", "qkv", "output", "ffn_norm", "gate_up", "down"),
+    data_fields=(
+        "attention_norm",
+        "qkv",
+        "output",
+        "ffn_norm",
+        "gate_up",
+        "down",
+        "query_norm",
+        "key_norm",
+        "attention_post_norm",
+        "ffn_post_norm",
+        "local",
+    ),
     meta_fields=(),
 )
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layer:
-    """One decoder block; q, k and v, as well as gate and up, are fused along their outputs."""
+    """One decoder block.
+
+    Projections of the same input are fused. Of q, k and v each key/value head's part lies together,
+    its G query heads first, so that a device can hold whole heads; gate and up lie side by side.
+    """
 
     attention_norm: jax.Array  # D
-    qkv: Linear  # D (H+2K)*E
+    qkv: Linear  # D K G+2 E
     output: Linear  # H*E D
     ffn_norm: jax.Array  # D
-    gate_up: Linear  # D 2*F
+    gate_up: Linear  # D 2 F
     down: Linear  # F D
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("cosine", "sine"), meta_fields=())
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rope:
-    """Cosine and sine of every rotation angle up to the context."""
-
-    cosine: jax.Array  # context E/2
-    sine: jax.Array  # context E/2
+    query_norm: jax.Array | None = None  # E
+    key_norm: jax.Array | None = None  # E
+    attention_post_norm: jax.Array | None = None  # D
+    ffn_post_norm: jax.Array | None = None  # D
+    local: jax.Array | None = None  # bool: sees a window only; None where no layer does
 
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("embedding", "layers", "final_norm", "rope"),
+    data_fields=("cosine", "sine", "local_cosine", "local_sine"),
+    meta_fields=(),
+)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rope:
+    """Cosine and sine of every rotation angle up to the context, of local layers if they differ."""
+
+    cosine: jax.Array  # context E/2
+    sine: jax.Array  # context E/2
+    local_cosine: jax.Array | None = None  # context E/2
+    local_sine: jax.Array | None = None  # context E/2
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("embedding", "layers", "final_norm", "rope", "untied_head"),
     meta_fields=(),
 )
 @dataclasses.dataclass(frozen=True, slots=True)
 class Weights:
-    """All parameters; the embedding serves as the output head too (tied)."""
+    """All parameters."""
 
     embedding: Linear  # values V D (rows are tokens), scale V
     layers: tuple[Layer, ...]
     final_norm: jax.Array  # D
     rope: Rope
+    untied_head: Linear | None = None  # values V D, scale V
+
+    @property
+    def head(self) -> Linear:
+        """The output head: a matrix of its own, or the embedding again (tied)."""
+        return self.embedding if self.untied_head is None else self.untied_head
 
 
 def make_rope(config: Config, positions: int) -> Rope:
-    """The angles are computed in float64 and their cosine and sine rounded once.
+    """Tables for `positions` tokens; what they are worth is computed in float64 and rounded once.
 
     In float32 the angle of position 8191 would already be wrong by 5e-4 radians.
     """
-    exponent = np.arange(0, config.head_width, 2, dtype=np.float64) / config.head_width
-    angle = np.arange(positions, dtype=np.float64)[:, None] * config.rope_base**-exponent
-    return Rope(jnp.asarray(np.cos(angle), jnp.float32), jnp.asarray(np.sin(angle), jnp.float32))
 
+    def tables(base: float, scaling: RopeScaling | None) -> tuple[jax.Array, jax.Array]:
+        angle, size = rope_angles(config.head_width, base, scaling, positions)
+        cosine, sine = np.cos(angle) * size, np.sin(angle) * size
+        return jnp.asarray(cosine, jnp.float32), jnp.asarray(sine, jnp.float32)
 
-def make_linear(matrix: np.ndarray, precision: Precision, axis: int = 0) -> Linear:
-    """Put an f32 matrix on the device in `precision`; `axis` is the one that a product sums over.
-
-    W8A8 keeps int8 values and, for each output, the f32 scale max|w| / 127.
-    """
-    if precision == "f32":
-        return Linear(jnp.asarray(matrix, jnp.float32))
-    if precision == "bf16":
-        return Linear(jnp.asarray(matrix, jnp.bfloat16))
-    scale = np.maximum(np.abs(matrix).max(axis=axis), 1e-12) / 127.0
-    values = np.rint(matrix / np.expand_dims(scale, axis)).astype(np.int8)
-    return Linear(jnp.asarray(values), jnp.asarray(scale, jnp.float32))
+    whole = tables(config.rope_base, config.rope_scaling)
+    if config.local_rope_base is None:
+        return Rope(*whole)
+    return Rope(*whole, *tables(config.local_rope_base, None))
 
 
 # --- KV cache -----------------------------------------------------------------------------------
@@ -181,12 +226,20 @@ def _read(leaf: jax.Array, slots: jax.Array) -> jax.Array:
 # --- The network --------------------------------------------------------------------------------
 
 
+def _exact(dtype: jnp.dtype) -> jax.lax.Precision | None:
+    """f32 is to be f32: by default TPUs multiply it in bf16, and some GPUs in TF32."""
+    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+
+
 def _dot(x: jax.Array, w: jax.Array, contract_w: int, out: jnp.dtype) -> jax.Array:
-    return jax.lax.dot_general(x, w, (((1,), (contract_w,)), ((), ())), preferred_element_type=out)
+    dimensions = (((1,), (contract_w,)), ((), ()))
+    return jax.lax.dot_general(
+        x, w, dimensions, precision=_exact(w.dtype), preferred_element_type=out
+    )
 
 
 def project(x: jax.Array, linear: Linear, contract: int = 0) -> jax.Array:
-    """`x` [N in] times the matrix, `[N out]` in f32; `contract` is the matrix axis summed over.
+    """`x` [N in] times the matrix, `[N *out]` in f32; `contract` is the matrix axis summed over.
 
     With int8 weights the activations are quantised too, each row by its own max|x| / 127. One row
     alone is doubled for int8 and bf16, whose one-row product XLA:CPU computes 15 times slower.
@@ -196,11 +249,13 @@ def project(x: jax.Array, linear: Linear, contract: int = 0) -> jax.Array:
         x = jnp.concatenate([x, x])
     if linear.scale is None:
         y = _dot(x.astype(linear.values.dtype), linear.values, contract, jnp.float32)
-        return y[:rows]
-    scale = jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), 1e-12) / 127.0  # N 1
-    quantised = jnp.round(x / scale).astype(jnp.int8)  # N in
-    y = _dot(quantised, linear.values, contract, jnp.int32).astype(jnp.float32)  # N out
-    return (y * scale * linear.scale)[:rows]
+    else:
+        scale = jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), 1e-12) / 127.0  # N 1
+        quantised = jnp.round(x / scale).astype(jnp.int8)  # N in
+        y = _dot(quantised, linear.values, contract, jnp.int32).astype(jnp.float32)  # N *out
+        y = y * scale.reshape(-1, *[1] * (y.ndim - 1)) * linear.scale
+    y = y[:rows]
+    return y if linear.bias is None else y + linear.bias
 
 
 def rms_norm(x: jax.Array, gain: jax.Array, epsilon: float) -> jax.Array:
@@ -209,19 +264,49 @@ def rms_norm(x: jax.Array, gain: jax.Array, epsilon: float) -> jax.Array:
 
 
 def rotate(x: jax.Array, cosine: jax.Array, sine: jax.Array) -> jax.Array:
-    """Rotary embedding of `x` [R T heads E] in the half-split layout; tables are [R T 1 E/2]."""
+    """Rotary embedding of `x` [... E] in the half-split layout; tables are [... E/2]."""
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate(
         [first * cosine - second * sine, second * cosine + first * sine], axis=-1
     )
 
 
-def attend(query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array) -> jax.Array:
+def softcap(x: jax.Array, cap: float | None) -> jax.Array:
+    """Squeeze x smoothly into ±cap: cap * tanh(x / cap) (Gemma 2 report, section 2)."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
+
+
+def attend(
+    config: Config, query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array
+) -> jax.Array:
     """Grouped-query attention: query [R K G*T E], keys and values [R K L E], mask [R G*T L]."""
-    scores = jnp.einsum("rkqe,rkle->rkql", query, keys, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask[:, None], scores * query.shape[-1] ** -0.5, -1e30)  # R K G*T L
+    exact = _exact(keys.dtype)
+    scores = jnp.einsum(
+        "rkqe,rkle->rkql", query, keys, precision=exact, preferred_element_type=jnp.float32
+    )
+    scale = config.attention_scale or config.head_width**-0.5
+    scores = softcap(scores * scale, config.attention_softcap)
+    scores = jnp.where(mask[:, None], scores, -1e30)  # R K G*T L
     weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
-    return jnp.einsum("rkql,rkle->rkqe", weights, values, preferred_element_type=jnp.float32)
+    return jnp.einsum(
+        "rkql,rkle->rkqe", weights, values, precision=exact, preferred_element_type=jnp.float32
+    )
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("slots", "start", "cosine", "sine", "mask"),
+    meta_fields=(),
+)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where the tokens of a call stand, and what they see."""
+
+    slots: jax.Array  # R
+    start: jax.Array  # R
+    cosine: jax.Array  # R T E/2
+    sine: jax.Array  # R T E/2
+    mask: jax.Array  # R G*T L
 
 
 def _attention(
@@ -229,30 +314,43 @@ def _attention(
     layer: Layer,
     x: jax.Array,
     cache: tuple[jax.Array, jax.Array],
-    place: tuple[jax.Array, ...],
+    place: Place,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """Self-attention of x [R T D] over the cache after writing these tokens into it."""
-    slots, start, cosine, sine, mask = place
     rows, tokens, width = x.shape
-    h, k, e = config.query_heads, config.kv_heads, config.head_width
-    qkv = project(x.reshape(rows * tokens, width), layer.qkv).reshape(rows, tokens, h + 2 * k, e)
-    query, key, value = jnp.split(qkv, (h, h + k), axis=2)  # R T heads E
-    query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
+    k, g, e = config.kv_heads, config.group, config.head_width
+    qkv = project(x.reshape(rows * tokens, width), layer.qkv).reshape(rows, tokens, k, g + 2, e)
+    query, key, value = qkv[..., :g, :], qkv[..., g, :], qkv[..., g + 1, :]  # R T K [G] E
+    if layer.query_norm is not None and layer.key_norm is not None:
+        query = rms_norm(query, layer.query_norm, config.norm_epsilon)
+        key = rms_norm(key, layer.key_norm, config.norm_epsilon)
+    cosine, sine = place.cosine[:, :, None], place.sine[:, :, None]  # R T 1 E/2
+    query = rotate(query, cosine[..., None, :], sine[..., None, :])
+    key = rotate(key, cosine, sine)
     keys, values = cache
-    keys = _write(keys, key.swapaxes(1, 2).astype(keys.dtype), slots, start)
-    values = _write(values, value.swapaxes(1, 2).astype(values.dtype), slots, start)
-    query = query.reshape(rows, tokens, k, config.group, e).transpose(0, 2, 3, 1, 4)  # R K G T E
-    query = query.reshape(rows, k, config.group * tokens, e).astype(keys.dtype)
-    out = attend(query, _read(keys, slots), _read(values, slots), mask)  # R K G*T E
-    out = out.reshape(rows, k, config.group, tokens, e).transpose(0, 3, 1, 2, 4)  # R T K G E
-    y = project(out.reshape(rows * tokens, h * e), layer.output)
+    keys = _write(keys, key.swapaxes(1, 2).astype(keys.dtype), place.slots, place.start)
+    values = _write(values, value.swapaxes(1, 2).astype(values.dtype), place.slots, place.start)
+    query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e).astype(keys.dtype)
+    seen, told = _read(keys, place.slots), _read(values, place.slots)
+    out = attend(config, query, seen, told, place.mask)  # R K G*T E
+    out = out.reshape(rows, k, g, tokens, e).transpose(0, 3, 1, 2, 4)  # R T K G E
+    y = project(out.reshape(rows * tokens, k * g * e), layer.output)
     return y.reshape(rows, tokens, width), (keys, values)
 
 
-def _feed_forward(layer: Layer, x: jax.Array) -> jax.Array:
-    """SwiGLU: down(silu(gate(x)) * up(x)) for x [N D]."""
-    gate, up = jnp.split(project(x, layer.gate_up), 2, axis=-1)  # N F
-    return project(jax.nn.silu(gate) * up, layer.down)
+def _feed_forward(config: Config, layer: Layer, x: jax.Array) -> jax.Array:
+    """A gated unit, down(act(gate(x)) * up(x)), for x [N D] (Shazeer 2020)."""
+    gate_up = project(x, layer.gate_up)  # N 2 F
+    gate, up = gate_up[:, 0], gate_up[:, 1]
+    gate = jax.nn.silu(gate) if config.activation == "silu" else jax.nn.gelu(gate, approximate=True)
+    return project(gate * up, layer.down)
+
+
+def _choose_place(layer: Layer, whole: Place, local: Place | None) -> Place:
+    """What this layer sees; a choice by value, so that layers of both kinds share one program."""
+    if layer.local is None or local is None:
+        return whole
+    return jax.tree.map(lambda a, b: jnp.where(layer.local, b, a), whole, local)
 
 
 # Compiled inside the programs below; `jit` here makes the 30 equal layers be traced only once.
@@ -262,22 +360,49 @@ def _block(
     layer: Layer,
     x: jax.Array,
     cache: tuple[jax.Array, jax.Array],
-    place: tuple[jax.Array, ...],
+    places: tuple[Place, Place | None],
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """One decoder layer on x [R T D]: attention and feed-forward, each added to what came in."""
+    place = _choose_place(layer, *places)
     h = rms_norm(x, layer.attention_norm, config.norm_epsilon)
     y, cache = _attention(config, layer, h, cache, place)
+    if layer.attention_post_norm is not None:
+        y = rms_norm(y, layer.attention_post_norm, config.norm_epsilon)
     x = x + y
     h = rms_norm(x, layer.ffn_norm, config.norm_epsilon)
-    return x + _feed_forward(layer, h.reshape(-1, config.width)).reshape(x.shape), cache
+    y = _feed_forward(config, layer, h.reshape(-1, config.width)).reshape(x.shape)
+    if layer.ffn_post_norm is not None:
+        y = rms_norm(y, layer.ffn_post_norm, config.norm_epsilon)
+    return x + y, cache
 
 
-def embed(embedding: Linear, tokens: jax.Array) -> jax.Array:
-    """Rows of the embedding for `tokens` [R T] as f32 [R T D]."""
+def embed(embedding: Linear, tokens: jax.Array, scale: float = 1.0) -> jax.Array:
+    """Rows of the embedding for `tokens` [R T] as f32 [R T D], times the config's scale."""
     x = embedding.values[tokens].astype(jnp.float32)
     if embedding.scale is not None:
         x = x * embedding.scale[tokens][..., None]
-    return x
+    return x if scale == 1.0 else x * scale
+
+
+def _find_places(
+    config: Config, rope: Rope, slots: jax.Array, start: jax.Array, tokens: int, length: int
+) -> tuple[Place, Place | None]:
+    """Place of layers that see everything, and of those that see a window if there are any."""
+    position = start[:, None] + jnp.arange(tokens)  # R T
+    key = jnp.arange(length)
+    mask = key <= position[:, :, None]  # R T L
+    cosine, sine = rope.cosine[position], rope.sine[position]
+
+    def place(mask: jax.Array, cosine: jax.Array, sine: jax.Array) -> Place:
+        return Place(slots, start, cosine, sine, jnp.tile(mask, (1, config.group, 1)))
+
+    whole = place(mask, cosine, sine)
+    if config.window is None:
+        return whole, None
+    mask = mask & (key > position[:, :, None] - config.window)
+    if rope.local_cosine is not None and rope.local_sine is not None:
+        cosine, sine = rope.local_cosine[position], rope.local_sine[position]
+    return whole, place(mask, cosine, sine)
 
 
 def run_layers(
@@ -290,16 +415,11 @@ def run_layers(
     start: jax.Array,  # R int32: the position of each row's first token
 ) -> tuple[jax.Array, KVCache]:
     """Some consecutive layers: what leaves the last of them `[R T D]`, and their cache."""
-    position = start[:, None] + jnp.arange(x.shape[1])  # R T
-    cosine = rope.cosine[position][:, :, None]  # R T 1 E/2
-    sine = rope.sine[position][:, :, None]
-    mask = jnp.arange(cache.keys[0].shape[2]) <= position[:, :, None]  # R T L
-    mask = jnp.tile(mask, (1, config.group, 1))  # R G*T L
-    place = (slots, start, cosine, sine, mask)
+    places = _find_places(config, rope, slots, start, x.shape[1], cache.keys[0].shape[2])
     keys, values = [], []
     # Unrolled, not scanned: a scan over layers copies each layer's cache (measured 2-3x slower).
     for layer, *kv in zip(layers, cache.keys, cache.values, strict=True):
-        x, (key, value) = _block(config, layer, x, (kv[0], kv[1]), place)
+        x, (key, value) = _block(config, layer, x, (kv[0], kv[1]), places)
         keys.append(key)
         values.append(value)
     return x, KVCache(tuple(keys), tuple(values))
@@ -307,7 +427,7 @@ def run_layers(
 
 def head(
     config: Config,
-    embedding: Linear,
+    matrix: Linear,  # values V D
     final_norm: jax.Array,
     x: jax.Array,  # R T D
     last: jax.Array,  # R int32: which of the T tokens the logits are wanted for
@@ -315,7 +435,7 @@ def head(
     """Logits `[R V]` after token `last` of each row."""
     x = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]  # R D
     x = rms_norm(x, final_norm, config.norm_epsilon)
-    return project(x, embedding, contract=1)
+    return softcap(project(x, matrix, contract=1), config.final_softcap)
 
 
 def forward(
@@ -333,6 +453,6 @@ def forward(
     padding: what they write lies after every position that is attended to, and the next call
     overwrites it. `start + T` must not pass the cache's length.
     """
-    x = embed(weights.embedding, tokens)  # R T D
+    x = embed(weights.embedding, tokens, config.embedding_scale)  # R T D
     x, cache = run_layers(config, weights.layers, weights.rope, cache, x, slots, start)
-    return head(config, weights.embedding, weights.final_norm, x, last), cache
+    return head(config, weights.head, weights.final_norm, x, last), cache

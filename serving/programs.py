@@ -28,8 +28,8 @@ def group_size(layers: int) -> int:
     return max(size for size in range(1, LARGEST_GROUP + 1) if layers % size == 0)
 
 
-def _embed(embedding: Linear, tokens: jax.Array) -> jax.Array:
-    return model.embed(embedding, tokens)
+def _embed(config: Config, embedding: Linear, tokens: jax.Array) -> jax.Array:
+    return model.embed(embedding, tokens, config.embedding_scale)
 
 
 def _layers(
@@ -104,10 +104,12 @@ class Programs:
     def _compile_ends(self, rows: int, tokens: int) -> None:
         spec, weights = jax.ShapeDtypeStruct, self._weights
         embedding, norm = self._specs(weights.embedding), self._specs(weights.final_norm)
-        lowered = jax.jit(_embed).lower(embedding, spec((rows, tokens), jnp.int32))
+        lowered = jax.jit(functools.partial(_embed, self._config)).lower(
+            embedding, spec((rows, tokens), jnp.int32)
+        )
         self._compiled["embed", rows, tokens] = lowered.compile()
         lowered = jax.jit(functools.partial(_head, self._config)).lower(
-            embedding,
+            self._specs(weights.head),
             norm,
             spec((rows, tokens, self._config.width), jnp.float32),
             spec((rows,), jnp.int32),
@@ -157,4 +159,4 @@ class Programs:
         for index, group in enumerate(self.groups):
             x, cache[index] = layers(group, weights.rope, cache[index], x, slots, start)
         head = self._compiled["head", *shape]
-        return head(weights.embedding, weights.final_norm, x, start, last, sampling)
+        return head(weights.head, weights.final_norm, x, start, last, sampling)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from serving import model
+from serving import assembly, model
 from serving.gguf_checkpoint import GgufCheckpoint
 from serving.model import Weights
 from serving.tokenizer import Tokenizer
@@ -126,7 +126,7 @@ def test_w8a8_keeps_the_quality(
 @pytest.mark.parametrize("precision", ["bf16", "w8a8"])
 def test_one_row_is_never_multiplied_alone(precision: model.Precision) -> None:
     """A single row in bf16 or int8 is doubled, since XLA:CPU is 15 times slower on one."""
-    linear = model.make_linear(np.eye(8, dtype=np.float32), precision)
+    linear = assembly.make_linear(np.eye(8, dtype=np.float32), precision)
     text = jax.jit(model.project).lower(jnp.ones((1, 8)), linear).as_text()
     (dot,) = [line for line in text.splitlines() if "dot_general" in line]
     assert "tensor<2x8x" in dot
