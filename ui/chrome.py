@@ -5,6 +5,7 @@ Drawn before the page's own work, so that a click answers at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -69,11 +70,16 @@ def _sources() -> None:
     """One line on the health of all sources, linking to Connections."""
     snapshot = access.snapshot()
     levels = {s: states.level_of(state, access.now()) for s, state in snapshot.sources.items()}
-    bad = [s for s, lv in levels.items() if lv in (Level.FAILING, Level.FAILED)]
     project = access.console().settings.project.id
-    if bad:
-        line = f":red[:material/sync_problem: {formats.plural(len(bad), 'source')} not refreshing]"
-    elif Level.LOADING in levels.values():
+    counts = Counter(levels.values())
+    dead = counts[Level.FAILING] + counts[Level.FAILED]
+    if dead:
+        line = f":red[:material/sync_problem: {formats.plural(dead, 'source')} not refreshing]"
+    elif part := counts[Level.PARTIAL]:
+        line = f":orange[:material/sync_problem: {formats.plural(part, 'source')} read in part]"
+    elif stale := counts[Level.STALE]:
+        line = f":orange[:material/schedule: {formats.plural(stale, 'source')} stale]"
+    elif counts[Level.LOADING]:
         line = ":gray[:material/hourglass_empty: reading sources]"
     else:
         line = ":green[:material/check_circle: all sources fresh]"

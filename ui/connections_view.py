@@ -13,6 +13,7 @@ from ui.states import Level
 _WORDS = {
     Level.FRESH: ("reachable", "green"),
     Level.STALE: ("stale", "orange"),
+    Level.PARTIAL: ("in part", "orange"),
     Level.FAILING: ("failing", "red"),
     Level.FAILED: ("unreachable", "red"),
     Level.LOADING: ("being read", "gray"),
@@ -39,8 +40,9 @@ def sources() -> None:
     for state in found:
         if state.problem is not None:
             since = formats.since(state.failing_since, now).removesuffix(" ago")
+            how = "failing in part" if state.is_partial else "failing"
             states.show_problem(
-                f"{states.SOURCE_TITLES[state.source]}: failing for {since}",
+                f"{states.SOURCE_TITLES[state.source]}: {how} for {since}",
                 state.problem,
                 again=True,
             )

@@ -39,12 +39,15 @@ class Level(Enum):
 
     FRESH = "fresh"
     STALE = "stale"  # no failure, yet older than three intervals
+    PARTIAL = "partial"  # what could be read is fresh; the problem names the rest
     FAILING = "failing"  # the last good data is kept
     LOADING = "loading"  # never tried to the end
     FAILED = "failed"  # tried, never read
 
 
-_WORST_FIRST = (Level.FAILED, Level.FAILING, Level.LOADING, Level.STALE, Level.FRESH)
+_WORST_FIRST = (
+    Level.FAILED, Level.FAILING, Level.PARTIAL, Level.LOADING, Level.STALE, Level.FRESH,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def level_of(state: SourceState | None, now: datetime) -> Level:
     if state.read_at is None:
         return Level.LOADING if state.problem is None else Level.FAILED
     if state.problem is not None:
-        return Level.FAILING
+        return Level.PARTIAL if state.is_partial else Level.FAILING
     age_s = state.age_s(now) or 0.0
     return Level.STALE if age_s > 3 * state.interval_s + 15 else Level.FRESH
 
@@ -92,8 +95,9 @@ def _sentence(source: Source, state: SourceState | None, now: datetime) -> str:
         parts.append(f"at {formats.clock(state.read_at)} UTC")
     parts.append(f"every {formats.duration(state.interval_s)}")
     if state.problem is not None:
+        how = "failing in part" if state.is_partial else "failing"
         parts.append(
-            f"failing for {formats.since(state.failing_since, now).removesuffix(' ago')}: "
+            f"{how} for {formats.since(state.failing_since, now).removesuffix(' ago')}: "
             + formats.plain(state.problem.message)
         )
     return ", ".join(parts)
@@ -102,6 +106,7 @@ def _sentence(source: Source, state: SourceState | None, now: datetime) -> str:
 _MARKS = {
     Level.FRESH: "",
     Level.STALE: " :orange-badge[:material/schedule: stale]",
+    Level.PARTIAL: " :orange-badge[:material/sync_problem: read in part]",
     Level.FAILING: " :red-badge[:material/sync_problem: not refreshing]",
     Level.LOADING: " :gray-badge[:material/hourglass_empty: loading]",
     Level.FAILED: " :red-badge[:material/error: cannot be read]",

@@ -8,7 +8,7 @@ from typing import Final
 
 CHECKED: Final = Path(__file__).with_name("checked.txt")
 # Set to write the list anew instead of comparing it.
-UPDATE_VARIABLE: Final = "HEARTWOOD_UPDATE_CHECKED"
+UPDATE_VARIABLE: Final = "HEARTWOOD_TEST_UPDATE_CHECKED"
 
 
 def listed(file: Path = CHECKED) -> set[str]:
