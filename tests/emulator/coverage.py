@@ -49,7 +49,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """Every method of every service of which anything is served."""
+    """Every method of every service that answers."""
     cloud = make_cloud(Settings())
     mounts = load_apis(cloud)
     checked = listed()
@@ -148,8 +148,8 @@ def page(found: Iterable[Row]) -> str:
     lines = [
         "# What the emulator serves", "",
         "Written by `make coverage`; a test fails when it is not current. Counted are all methods "
-        "of every service that answers, if only with UNIMPLEMENTED. *Checked*: tests hold its bodies, as "
-        "answered over either wire and as our own adapters ask, against Google's discovery "
+        "of every service that answers, if only with UNIMPLEMENTED. *Checked*: tests hold its "
+        "bodies, as answered over either wire and as our own adapters ask, against Google's discovery "
         "document. *Served*: it works and is tested, and no document was there to hold it against "
         "(Kubernetes and Cloud Quotas have none), or no test calls it with success. *Missing*: "
         "answers UNIMPLEMENTED or 404.", "",
