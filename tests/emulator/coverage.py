@@ -150,9 +150,9 @@ def page(found: Iterable[Row]) -> str:
         "Written by `make coverage`; a test fails when it is not current. Counted are all methods "
         "of every service that answers, if only with UNIMPLEMENTED. *Checked*: tests hold its "
         "bodies, as answered over either wire and as our own adapters ask, against Google's "
-        "discovery document. *Served*: it works and is tested, and no document was there to hold it against "
-        "(Kubernetes and Cloud Quotas have none), or no test calls it with success. *Missing*: "
-        "answers UNIMPLEMENTED or 404.", "",
+        "discovery document. *Served*: it works and is tested, and no document was there to hold "
+        "it against (Kubernetes and Cloud Quotas have none), or no test calls it with success. "
+        "*Missing*: answers UNIMPLEMENTED or 404.", "",
         "| service | methods | served | of them checked | missing |",
         "|---|---:|---:|---:|---:|",
         *(_counts(name, of) for name, of in sorted(services.items())),
