@@ -65,18 +65,25 @@ def budget_for(spec: TierSpec, budgets: Iterable[Budget] | None) -> BudgetFigure
 
     A budget of a quarter, a year or a period of its own says nothing about a month.
     """
-    title = spec.name
-    monthly = [b for b in budgets or () if b.period == MONTH]
-    for budget in monthly:
-        if budget.labels.get(TIER_LABEL) == spec.name and budget.amount_usd is not None:
-            return BudgetFigure(budget.amount_usd, f"Cloud Billing budget {budget.display_name}")
-    for budget in monthly:
-        named = budget.display_name.lower().replace("-", " ").split()
-        if title in named and not budget.labels and budget.amount_usd is not None:
-            return BudgetFigure(budget.amount_usd, f"Cloud Billing budget {budget.display_name}")
+    found = find_budget(spec, budgets)
+    if found is not None:
+        return BudgetFigure(found.amount_usd, f"Cloud Billing budget {found.display_name}")
     if spec.monthly_budget_usd is not None:
         return BudgetFigure(spec.monthly_budget_usd, "settings (monthly_budget_usd)")
     return BudgetFigure(None, "no budget is set")
+
+
+def find_budget(spec: TierSpec, budgets: Iterable[Budget] | None) -> Budget | None:
+    """The tier's monthly budget of a fixed amount in Cloud Billing; None: there is none."""
+    fixed = [b for b in budgets or () if b.period == MONTH and b.amount_usd is not None]
+    for budget in fixed:
+        if budget.labels.get(TIER_LABEL) == spec.name:
+            return budget
+    for budget in fixed:
+        named = budget.display_name.lower().replace("-", " ").split()
+        if spec.name in named and not budget.labels:
+            return budget
+    return None
 
 
 def daily_costs(costs: Iterable[CostRow], tier: str) -> dict[date, tuple[float, bool]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Shares = tuple[tuple[str, int], ...]  # backend service → weight, as the API keeps them
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -21,7 +23,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class BackendService:
-    """A global backend service."""
+    """A global backend service. `fingerprint` tells a later read whether it changed."""
 
     name: str
     protocol: str
@@ -29,33 +31,41 @@ class BackendService:
     timeout_s: int
     health_checks: tuple[str, ...]
     backends: tuple[Backend, ...]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """Paths of a path matcher that go to one backend service."""
+    """Paths of a path matcher that go to one backend service, or to several by weight.
+
+    `service` is in words where several share; `shares` names them then, and is empty otherwise.
+    """
 
     paths: tuple[str, ...]
     service: str
+    shares: Shares = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PathMatcher:
-    """A URL map's path matcher with the hosts that select it."""
+    """A URL map's path matcher with the hosts that select it; shares as in `PathRule`."""
 
     name: str
     hosts: tuple[str, ...]
     default_service: str
     rules: tuple[PathRule, ...]
+    default_shares: Shares = ()
 
 
 @dataclass(frozen=True, slots=True)
 class UrlMap:
-    """A URL map: host → path matcher → backend service."""
+    """A URL map: host → path matcher → backend service; shares as in `PathRule`."""
 
     name: str
     default_service: str
     matchers: tuple[PathMatcher, ...]
+    default_shares: Shares = ()
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class CostRow:
 class Budget:
     """A Cloud Billing budget. Spend is not part of the API; it comes from `CostRow`s.
 
-    `period`: MONTH, QUARTER, YEAR, or "custom" for fixed dates.
+    `period`: MONTH, QUARTER, YEAR, or "custom" for fixed dates. `etag` tells whether it changed.
     """
 
     id: str
@@ -71,3 +71,4 @@ class Budget:
     threshold_ratios: tuple[float, ...]
     labels: Labels
     period: str
+    etag: str = ""

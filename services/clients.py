@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from google.cloud.billing_v1 import CloudCatalogClient
     from google.cloud.compute_v1.services.backend_services import BackendServicesClient
     from google.cloud.compute_v1.services.global_forwarding_rules import GlobalForwardingRulesClient
+    from google.cloud.compute_v1.services.global_operations import GlobalOperationsClient
     from google.cloud.compute_v1.services.instance_group_managers import InstanceGroupManagersClient
     from google.cloud.compute_v1.services.url_maps import UrlMapsClient
     from google.cloud.container_v1 import ClusterManagerClient
@@ -219,6 +220,12 @@ class Clients:
         )
 
         return self._compute("forwarding_rules", GlobalForwardingRulesClient)
+
+    def global_operations(self) -> GlobalOperationsClient:
+        """Compute: operations on global resources."""
+        from google.cloud.compute_v1.services.global_operations import GlobalOperationsClient
+
+        return self._compute("global_operations", GlobalOperationsClient)
 
     def instance_groups(self) -> InstanceGroupManagersClient:
         """Compute: managed instance groups, which hold the size of GKE's node pools."""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from core.errors import Conflict, Invalid, NotFound
+from core.load_balancer import Shares
 from core.records import (
     Backend,
     BackendService,
@@ -52,7 +53,7 @@ class LoadBalancers:
         with calls.converting("compute.googleapis.com"):
             return LoadBalancer(
                 forwarding_rules=tuple(_rule(r) for r in found_rules),
-                url_maps=tuple(_url_map(m) for m in found_maps),
+                url_maps=tuple(convert_url_map(m) for m in found_maps),
                 backend_services=tuple(_service(s, health) for s in found_services),
             )
 
@@ -115,7 +116,7 @@ def _ports(text: str) -> str:
     return first if first == last else text
 
 
-def _url_map(found: Any) -> UrlMap:
+def convert_url_map(found: Any) -> UrlMap:
     """A URL map by its path rules; route rules (header matches) are not shown."""
     hosts: dict[str, tuple[str, ...]] = {}
     for rule in found.host_rules:
@@ -132,25 +133,37 @@ def _url_map(found: Any) -> UrlMap:
                 PathRule(
                     tuple(str(p) for p in r.paths),
                     _goes_to(r.service, r.url_redirect, r.route_action),
+                    _shares(r.route_action),
                 )
                 for r in m.path_rules
             ),
+            default_shares=_shares(m.default_route_action),
         )
         for m in found.path_matchers
     )
     default = _goes_to(
         found.default_service, found.default_url_redirect, found.default_route_action
     )
-    return UrlMap(str(found.name), default, matchers)
+    return UrlMap(
+        name=str(found.name),
+        default_service=default,
+        matchers=matchers,
+        default_shares=_shares(found.default_route_action),
+        fingerprint=str(found.fingerprint),
+    )
+
+
+def _shares(action: Any) -> Shares:
+    return tuple(
+        (_last(str(w.backend_service)), int(w.weight)) for w in action.weighted_backend_services
+    )
 
 
 def _goes_to(service: Any, redirect: Any, action: Any) -> str:
     """Name of the backend service; in words where several share, or the client is sent away."""
     if service:
         return _last(str(service))
-    shares = [
-        (_last(str(w.backend_service)), int(w.weight)) for w in action.weighted_backend_services
-    ]
+    shares = _shares(action)
     if len(shares) == 1:
         return shares[0][0]
     if shares:
@@ -170,13 +183,19 @@ def _service(found: Any, health: dict[tuple[str, str], tuple[int, int]]) -> Back
         timeout_s=int(found.timeout_sec),
         health_checks=tuple(_last(str(h)) for h in found.health_checks),
         backends=tuple(_backend(b, health.get((name, str(b.group)))) for b in found.backends),
+        fingerprint=str(found.fingerprint),
     )
+
+
+def group_of(found: Any) -> str:
+    """What a backend's group is called in records: its URL from the location on."""
+    return str(found.group).split("/projects/", 1)[-1].split("/", 1)[-1]
 
 
 def _backend(found: Any, health: tuple[int, int] | None) -> Backend:
     scaler = found._pb  # proto-plus hides whether an optional scalar is set
     return Backend(
-        group=str(found.group).split("/projects/", 1)[-1].split("/", 1)[-1],
+        group=group_of(found),
         balancing_mode=str(found.balancing_mode),
         capacity_ratio=float(found.capacity_scaler) if scaler.HasField("capacity_scaler") else None,
         healthy=None if health is None else health[0],

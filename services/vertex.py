@@ -51,10 +51,11 @@ class Vertex:
 
         endpoints = self._clients.call(read, resource=resource, timeout_s=_TIMEOUT_S)
         with calls.converting(resource):
-            return [_endpoint(region, e) for e in endpoints]
+            return [convert_endpoint(region, e) for e in endpoints]
 
 
-def _endpoint(region: str, found: Any) -> Endpoint:
+def convert_endpoint(region: str, found: Any) -> Endpoint:
+    """The record of an endpoint as the API answers it."""
     split: Mapping[str, int] = dict(found.traffic_split)
     return Endpoint(
         id=str(found.name).rsplit("/", 1)[-1],

@@ -9,7 +9,7 @@ from core.errors import Invalid, RateLimited
 from core.records import Cluster
 from services.clients import Clients
 from services.kube import Kube
-from services.load_balancer import LoadBalancers, _url_map
+from services.load_balancer import LoadBalancers, convert_url_map
 from tests.services.planted import Answer, PlantedHttp
 
 CLUSTER = Cluster("hw-serving", "us-central1", "1.34", "RUNNING", "", {})
@@ -54,7 +54,7 @@ def test_a_url_map_without_services_says_where_it_goes() -> None:
             )
         ],
     )
-    shown = _url_map(found)
+    shown = convert_url_map(found)
     assert shown.default_service == "redirect to https"
     assert shown.matchers[0].default_service == "split: a 90, b 10"
     assert shown.matchers[0].rules[0].service == "c"
