@@ -34,7 +34,10 @@ _NOT_KEPT: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A change's answer: whether it was accepted, and a checksum to know it again by."""
+    """A change's answer: whether it was accepted, and a checksum to know it again by.
+
+    `answer` is an ApiError where only a part was accepted.
+    """
 
     answer: Any
     accepted: bool
@@ -70,11 +73,10 @@ class Changes:
             return function(request, call)
         record = self._call_record(handler, request, call) if self.journal else {}
 
-        def act() -> Made:
-            answer = function(request, call)
-            return Made(answer, True, checksum_of(answer))
-
-        return self.make(record, act).answer
+        made = self.make(record, lambda: made_by(lambda: function(request, call)))
+        if isinstance(made.answer, ApiError):
+            raise made.answer
+        return made.answer
 
     def make(self, record: Mapping[str, Any], act: Callable[[], Made]) -> Made:
         """Make a change: `act` in a turn, then the record with instant and checksum, on the disk.
@@ -148,9 +150,19 @@ class Changes:
         return self._methods[id(mount)]
 
 
-def checksum_of(answer: Any) -> int:
-    """A message's checksum."""
-    return zlib.crc32(plain(answer).SerializeToString(deterministic=True))
+def made_by(function: Callable[[], Any]) -> Made:
+    """What calling a method comes to; one that is refused in part has changed something.
+
+    Raises:
+        ApiError: all of it is refused.
+    """
+    try:
+        answer = function()
+    except ApiError as error:
+        if not error.in_part:
+            raise
+        return Made(error, True, zlib.crc32(f"{error.code.name}: {error.message}".encode()))
+    return Made(answer, True, zlib.crc32(plain(answer).SerializeToString(deterministic=True)))
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:

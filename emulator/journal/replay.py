@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emulator.context import Cloud
-from emulator.journal.changes import FAILED, Changes, Made, checksum_of
+from emulator.journal.changes import FAILED, Changes, Made, made_by
 from emulator.journal.folder import StateError
 from emulator.journal.http import Body, Loop
 from emulator.wire.call import Call
@@ -115,8 +115,8 @@ class Replay:
             tuple((k, v) for k, v in record.get("query", ())),
             base64.b64decode(record.get("payload", "")),
         )  # fmt: skip
-        answer = getattr(mount.handler, method.name)(request, call)
-        return Made(answer, True, checksum_of(answer))
+        handle = getattr(mount.handler, method.name)
+        return made_by(lambda: handle(request, call))
 
     def _http(self, record: Mapping[str, Any]) -> Made:
         body = self._body(record)

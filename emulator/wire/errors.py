@@ -59,6 +59,7 @@ class ApiError(Exception):
         http_status: only where the service departs from the code's usual status.
         legacy_reason: the `reason` in errors[] of compute's envelope, where it is special.
         details: further google.rpc detail messages.
+        in_part: whether the rest of what was asked for has been done all the same.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class ApiError(Exception):
         http_status: int | None = None,
         legacy_reason: str | None = None,
         details: Sequence[Message] = (),
+        in_part: bool = False,
     ) -> None:
         super().__init__(message)
+        self.in_part = in_part
         self.code = grpc.StatusCode[code]
         self.message = message
         self.reason = reason

@@ -63,7 +63,7 @@ class Writes:
                     problems.append((number, str(refusal)))
             self._state.writes += 1
         if problems:
-            raise _refused(given, problems)
+            raise _refused(given, problems)  # the other points stay, as documented
         return empty_pb2.Empty()
 
     def _write(self, series: Any, number: int, seen: set[tuple[Any, ...]]) -> None:
@@ -241,4 +241,5 @@ def _refused(given: Any, problems: list[tuple[int, str]]) -> ApiError:
         "INVALID_ARGUMENT",
         f"One or more TimeSeries could not be written: {'; '.join(texts)}",
         details=[monitoring_v3.CreateTimeSeriesSummary.pb(summary)],
+        in_part=len(problems) < len(given),
     )

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -104,6 +105,27 @@ def _operation(running: EmulatorProcess, name: str) -> Any:
     return gke.get_operation(name=f"{LOCATION}/operations/{name}")
 
 
+def _write_two_points(running: EmulatorProcess) -> str:
+    """One point that is taken and one that is not; the address at which the first is read."""
+    end = datetime.now(UTC)
+    good = {
+        "metric": {"type": "custom.googleapis.com/j/queue"}, "resource": {"type": "global"},
+        "points": [{"interval": {"endTime": end.isoformat()}, "value": {"int64Value": "4"}}],
+    }  # fmt: skip
+    place = f"{running.rest_url}/monitoring/v3/projects/{PROJECT}/timeSeries"
+    bad = good | {"metric": {"type": "compute.googleapis.com/instance/uptime"}}
+    answer = httpx.post(place, json={"timeSeries": [good, bad]})
+    assert answer.status_code == 400
+    assert "timeSeries[1]" in answer.text
+    assert "timeSeries[0]" not in answer.text
+    asked = urlencode({
+        "filter": f'metric.type="{good["metric"]["type"]}"',
+        "interval.startTime": (end - timedelta(minutes=5)).isoformat(),
+        "interval.endTime": (end + timedelta(minutes=5)).isoformat(),
+    })  # fmt: skip
+    return f"/monitoring/v3/projects/{PROJECT}/timeSeries?{asked}"
+
+
 class _Seen(NamedTuple):
     """An emulator that still runs, what the script's calls answered, and what can be read then."""
 
@@ -162,7 +184,8 @@ def test_the_seed_decides(pair: tuple[_Seen, _Seen]) -> None:
 
 def test_crashes_lose_nothing(pair: tuple[_Seen, _Seen], state: Path, starts: Starts) -> None:
     """Killed at rest, then amid a burst with an operation under way: all reads as before, every
-    answered change is there, the operation ends when it was due, a half-written record is cut.
+    answered change is there, also the good part of one that was refused in part; the operation ends
+    when it was due, a half-written record is cut.
     """
     _kill(pair[0].emulator)
     second = starts(state, _SPEED)
@@ -172,6 +195,8 @@ def test_crashes_lose_nothing(pair: tuple[_Seen, _Seen], state: Path, starts: St
     assert calls.snapshot(second.rest_url) == pair[0].reads
     url = f"{second.rest_url}/container/v1/{CLUSTER}/nodePools"
     begun = httpx.post(url, json={"nodePool": _POOL}).raise_for_status().json()
+    points = _write_two_points(second)
+    written = httpx.get(second.rest_url + points).json()["timeSeries"]
     answered, end = _burst(second)
     until = time.monotonic() + 20
     while len(answered) < 40 and time.monotonic() < until:
@@ -185,6 +210,7 @@ def test_crashes_lose_nothing(pair: tuple[_Seen, _Seen], state: Path, starts: St
     told = _state(third)
     assert (told["otherwise"], told["torn_bytes"], told["starts"]) == (0, torn, 2)
     assert set(answered) <= _made(third)
+    assert httpx.get(third.rest_url + points).json()["timeSeries"] == written
     found = _operation(third, begun["name"])
     while found.status.name != "DONE":
         time.sleep(0.05)
