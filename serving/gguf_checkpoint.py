@@ -7,6 +7,7 @@ time, so that loading never holds the file's weights and their dequantised copie
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,11 @@ class GgufCheckpoint:
     def parameters(self) -> int:
         """How many weights the file holds."""
         return sum(int(tensor.n_elements) for tensor in self._reader.tensors)
+
+    def revision(self) -> str:
+        """First 12 hex digits of the file's SHA-256."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
     def _value(self, key: str, default: Any = ...) -> Any:
         field = self._reader.fields.get(key)

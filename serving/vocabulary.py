@@ -11,7 +11,7 @@ class CheckpointError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The metadata of a byte-level BPE in GPT-2's alphabet."""
+    """A tokenizer's metadata; merges, special and pre_tokenizer are for BPE in GPT-2's alphabet."""
 
     tokens: list[str]
     merges: list[str]
@@ -21,3 +21,4 @@ class Vocabulary:
     eos_token: int
     bos_token: int | None
     add_bos: bool
+    more_eos_tokens: tuple[int, ...] = ()  # others that end an answer

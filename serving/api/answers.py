@@ -88,7 +88,7 @@ class Running:
         engine.submit(self.jobs)
 
     def _make_job(self, index: int, ask: Ask, tokenizer: Tokenizer, now: float) -> Job:
-        stop_tokens = frozenset() if ask.ignore_eos else frozenset({tokenizer.eos_token})
+        stop_tokens = frozenset() if ask.ignore_eos else tokenizer.eos_tokens
         seed = secrets.randbits(63) if ask.seed is None else ask.seed
         return Job(
             sequence=Sequence(ask.prompt, ask.max_tokens, stop_tokens),
