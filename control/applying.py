@@ -1,34 +1,42 @@
 """Applies one intent inside its workflow: prepare, gate, steps, end; each recorded step by step.
 
-Killed inside a step, it goes on with that step. Which intents run, and where, is
-`control/executor.py`'s; how a verb is done `control/appliers.py`'s.
+Each step of the plan is a workflow of its own that waits for the steps that it needs, so that
+independent ones run at the same time. Killed inside a step, it goes on with that step. Which
+intents run, and where, is `control/executor.py`'s; how a verb is done `control/appliers/`'s.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import structlog
 from dbos import DBOS
 
-from control.appliers import Applier, GkePort, observe_plan
+from control.appliers import Appliers
 from control.audit import Audit, utc_now
+from control.board import Board, Ended, Ending
 from control.planning import Planning
 from core import guards
-from core.errors import Conflict, Expired, HeartwoodError, PlanError, Stale
-from core.plans import Plan
+from core.errors import Expired, HeartwoodError, Stale
+from core.plans import Plan, order_of
 from core.records import Snapshot, Source
 
 _log: Final = structlog.get_logger("executor")
 T = TypeVar("T")
+Launch = Callable[[str, int], None]
 
-_CHANGED: Final = (Source.GKE, Source.KUBE, Source.LOAD)
-
-
-class Stopped(PlanError):
-    """Somebody asked to stop before this step."""
+_CHANGED: Final = (
+    Source.GKE,
+    Source.KUBE,
+    Source.LOAD,
+    Source.LOAD_BALANCER,
+    Source.VERTEX,
+    Source.TPU,
+    Source.BUDGETS,
+)
 
 
 class Applying:
@@ -38,20 +46,26 @@ class Applying:
         self,
         audit: Audit,
         planning: Planning,
-        gke: GkePort,
+        appliers: Appliers,
         snapshot: Callable[[], Snapshot],
         refresh_now: Callable[..., None],
-        appliers: dict[str, Applier],
         stop: threading.Event,
     ) -> None:
-        self._audit, self._planning, self._gke = audit, planning, gke
+        self._audit, self._planning, self._appliers = audit, planning, appliers
         self._snapshot, self._refresh_now = snapshot, refresh_now
-        self._appliers, self._stop = appliers, stop
+        self._stop = stop
+        self._boards: dict[str, Board] = {}
+        self._lock = threading.Lock()
 
-    def run(self, intent: str) -> str:
-        """Apply an intent to its end; the final state. Runs inside the workflow."""
+    # --- the intent's workflow -------------------------------------------------------------------
+
+    def run(self, intent: str, launch: Launch) -> str:
+        """Apply an intent to its end; the final state. Runs inside its workflow.
+
+        `launch` starts the workflow of one step, by its number.
+        """
         try:
-            return self._run(intent)
+            return self._run(intent, launch)
         except Exception as error:
             if not self._stop.is_set():  # else the engine was closed under it: it is resumed later
                 _log.exception("a workflow failed", intent=intent)
@@ -59,7 +73,7 @@ class Applying:
                 self._audit.finish(intent, "failed", 0, detail)
             raise
 
-    def _run(self, intent: str) -> str:
+    def _run(self, intent: str, launch: Launch) -> str:
         plan = self._audit.plan_of(intent)
         refusal = _step("prepare", self._prepare, intent)
         if refusal:
@@ -73,34 +87,32 @@ class Applying:
         if gate != "started":
             _step("give back", self._finish, intent, "cancelled", 0, "cancelled")
             return "cancelled"
-        for number, step in enumerate(plan.steps, 1):
-            try:
-                operation = _step(f"start {number}", self._start_step, intent, number)
-                _step(f"wait {number}", self._wait_step, intent, number, operation)
-                _step(f"verify {number}", self._verify_step, intent, number)
-            except Stopped as error:
-                _step("stop", self._finish, intent, "cancelled", number - 1, error.message)
-                return "cancelled"
-            except HeartwoodError as error:
-                detail = f"step {number} ({step.title}): {error.message}"
-                _step("fail", self._finish, intent, "failed", number, detail)
-                return "failed"
-        count = len(plan.steps)
-        detail = f"{count} of {count} steps done and verified"
-        _step("succeed", self._finish, intent, "succeeded", count, detail)
-        return "succeeded"
+        for number in range(1, len(plan.steps) + 1):
+            launch(intent, number)
+        state, begun, detail = _step("steps", self._await_all, intent)
+        _step("end", self._finish, intent, state, begun, detail)
+        self._boards.pop(intent, None)
+        return state
 
     def _prepare(self, intent: str) -> str:
-        """Lock the tier, compare, judge again; why it is refused, "" when it is not."""
+        """Lock what is changed, compare, judge again; why it is refused, "" when it is not."""
         plan = self._audit.plan_of(intent)
-        holder = self._audit.lock_tier(plan.request.tier, intent)
-        if holder != intent:
-            return f"Conflict: another action on {plan.request.tier} is in progress ({holder})"
+        for name in self._locks(plan):
+            holder = self._audit.lock_tier(name, intent)
+            if holder != intent:
+                what = name or "the platform"
+                return f"Conflict: another action on {what} is in progress ({holder})"
         try:
             self._check_again(intent, plan)
         except HeartwoodError as error:
             return f"{error.kind}: {error.message}"
         return ""
+
+    def _locks(self, plan: Plan) -> tuple[str, ...]:
+        """The tier; of a plan for no single tier the platform and every tier."""
+        if plan.request.tier:
+            return (plan.request.tier,)
+        return ("", *(spec.name for spec in self._snapshot().specs))
 
     def _open_gate(self, intent: str) -> str:
         """The last moment before the first change: "started", or why not.
@@ -115,53 +127,135 @@ class Applying:
     def _check_again(self, intent: str, plan: Plan) -> None:
         if utc_now() > plan.expires_at:
             raise Expired("The plan has expired.", resource=plan.title)
-        snapshot, differs = observe_plan(self._gke, plan, self._snapshot())
+        snapshot, differs = self._appliers.observe(plan, self._snapshot())
         if differs:
             raise Stale("; ".join(differs), resource=plan.title, hint="Plan it again")
         verdicts = self._planning.judge(plan, snapshot, leave_out=intent)
         guards.check(verdicts, self._audit.consents_of(intent))
 
-    def _start_step(self, intent: str, number: int) -> str:
-        self._check_stop(intent, number)
-        step = self._audit.plan_of(intent).steps[number - 1]
-        self._audit.record(intent, "running", number, f"{step.title}: begins", call=step.command)
-        operation = self._applier(step.verb).start(step)
-        word = f"started as {operation}" if operation else "is there already"
-        self._audit.record(intent, "running", number, f"{step.title}: {word}")
-        return operation
-
-    def _check_stop(self, intent: str, number: int) -> None:
-        """Raise Stopped when somebody asked for it and the step has not begun (before a kill)."""
-        actor = self._audit.stop_asked_by(intent)
-        progress = self._audit.progress(intent)
-        if not actor or progress is None or progress.step >= number:
-            return
-        done = f"{number - 1} of {progress.steps} steps were done and stay"
-        raise Stopped(f"stopped by {actor}: {done}" if number > 1 else f"stopped by {actor}")
-
-    def _wait_step(self, intent: str, number: int, operation: str) -> None:
-        step = self._audit.plan_of(intent).steps[number - 1]
-
-        def report(sentence: str) -> None:
-            self._audit.record(intent, "running", number, f"{step.title}: {sentence}")
-
-        self._applier(step.verb).wait(operation, report, self._stop)
-
-    def _verify_step(self, intent: str, number: int) -> None:
-        step = self._audit.plan_of(intent).steps[number - 1]
-        sentence = self._applier(step.verb).verify(step, self._stop)
-        self._audit.record(intent, "running", number, f"verified: {sentence}")
+    def _await_all(self, intent: str) -> tuple[str, int, str]:
+        """State, steps begun and the sentence with which the intent ends."""
+        steps = self._audit.plan_of(intent).steps
+        board = self._board(intent)
+        ended = board.wait_for(range(1, len(steps) + 1), self._stop)
+        failed = [n for n, e in ended.items() if e.ending is Ending.FAILED]
+        left_out = [e for e in ended.values() if e.ending is Ending.LEFT_OUT]
+        done = len(ended) - len(failed) - len(left_out)
+        kept = f"{done} of {len(steps)} steps were done and stay"
+        if failed:
+            said = "; ".join(f"step {n} ({steps[n - 1].title}): {ended[n].detail}" for n in failed)
+            return "failed", board.begun, f"{said}; {kept}" if len(steps) > 1 else said
+        if left_out:
+            why = left_out[0].detail
+            return "cancelled", board.begun, f"{why}: {kept}" if done else why
+        return "succeeded", board.begun, f"{done} of {len(steps)} steps done and verified"
 
     def _finish(self, intent: str, state: str, number: int, detail: str) -> None:
         self._audit.finish(intent, state, number, detail)
         _log.info("intent ended", intent=intent, state=state, detail=detail)
         self._refresh_now(*_CHANGED)
 
-    def _applier(self, verb: str) -> Applier:
-        found = self._appliers.get(verb)
-        if found is None:
-            raise Conflict(f"There is no way to do {verb!r} in this version.")
-        return found
+    # --- a step's workflow -----------------------------------------------------------------------
+
+    def run_step(self, intent: str, number: int) -> tuple[str, str]:
+        """Apply one step when its turn has come; how it ended, as `Ended` holds it."""
+        board = self._board(intent)
+        try:
+            ended = self._run_step(intent, number)
+        except Exception as error:
+            if self._stop.is_set():
+                raise  # the engine was closed under it: it is resumed later
+            _log.exception("a step failed", intent=intent, step=number)
+            detail = f"Heartwood failed, look at the resource: {type(error).__name__}: {error}"
+            ended = Ended(Ending.FAILED, detail)
+        board.end(number, ended)
+        return ended.ending.value, ended.detail
+
+    def _run_step(self, intent: str, number: int) -> Ended:
+        why_not = _step("turn", self._await_turn, intent, number)
+        if why_not:
+            return Ended(Ending.LEFT_OUT, why_not)
+        try:
+            operation = _step("start", self._start_step, intent, number)
+            _step("wait", self._wait_step, intent, number, operation)
+            _step("verify", self._verify_step, intent, number)
+        except HeartwoodError as error:
+            return Ended(Ending.FAILED, error.message)
+        return Ended(Ending.DONE)
+
+    def _await_turn(self, intent: str, number: int) -> str:
+        """Wait for what the step needs; why it is left out, "" when it begins.
+
+        After the first failure nothing new is begun; what has begun before a kill goes on.
+        """
+        steps, board = self._audit.plan_of(intent).steps, self._board(intent)
+        step = steps[number - 1]
+        needed = board.wait_for(order_of(steps)[number - 1], self._stop)
+        if board.has_begun(number):
+            return ""
+        for other, ended in {**board.ended(), **needed}.items():
+            if ended.ending is not Ending.DONE:
+                return f"step {other} failed" if ended.ending is Ending.FAILED else ended.detail
+        actor = self._audit.stop_asked_by(intent)
+        if actor:
+            return f"stopped by {actor}"
+        begun = board.begin(number)
+        self._audit.record(intent, "running", begun, f"{step.title}: begins", call=step.command)
+        return ""
+
+    def _start_step(self, intent: str, number: int) -> str:
+        step = self._audit.plan_of(intent).steps[number - 1]
+        operation = self._appliers.applier(step.verb).start(step)
+        self._say(
+            intent, step.title, f"started as {operation}" if operation else "is there already"
+        )
+        return operation
+
+    def _wait_step(self, intent: str, number: int, operation: str) -> None:
+        step = self._audit.plan_of(intent).steps[number - 1]
+
+        def report(sentence: str) -> None:
+            self._say(intent, step.title, sentence)
+
+        self._appliers.applier(step.verb).wait(operation, report, self._stop)
+
+    def _verify_step(self, intent: str, number: int) -> None:
+        step = self._audit.plan_of(intent).steps[number - 1]
+        sentence = self._appliers.applier(step.verb).verify(step, self._stop)
+        self._audit.record(intent, "running", self._board(intent).begun, f"verified: {sentence}")
+
+    def _say(self, intent: str, title: str, sentence: str) -> None:
+        self._audit.record(intent, "running", self._board(intent).begun, f"{title}: {sentence}")
+
+    def _board(self, intent: str) -> Board:
+        """The intent's board, after a restart with what had begun and ended before."""
+        with self._lock:
+            found = self._boards.get(intent)
+            if found is None:
+                steps = self._audit.plan_of(intent).steps
+                said = {p.detail for p in self._audit.log(intent)}
+                begun = [n for n, s in enumerate(steps, 1) if f"{s.title}: begins" in said]
+                ended: Mapping[int, Ended] = {}
+                if begun:  # in a thread: a workflow's own questions to the engine are recorded
+                    with ThreadPoolExecutor(1) as pool:
+                        ended = pool.submit(self._ended_before, intent, len(steps)).result()
+                found = self._boards[intent] = Board(ended, begun)
+            return found
+
+    def _ended_before(self, intent: str, steps: int) -> Mapping[int, Ended]:
+        digest = self._audit.plan_of(intent).digest
+        ended: dict[int, Ended] = {}
+        for number in range(1, steps + 1):
+            status = DBOS.get_workflow_status(step_id(digest, intent, number))
+            if status is not None and status.status == "SUCCESS":
+                ending, detail = DBOS.retrieve_workflow(status.workflow_id).get_result()
+                ended[number] = Ended(Ending(ending), detail)
+        return ended
+
+
+def step_id(digest: str, intent: str, number: int) -> str:
+    """Id of the workflow of a plan's step."""
+    return f"{digest}-{intent}-{number}"
 
 
 def _step(name: str, work: Callable[..., T], *arguments: Any) -> T:

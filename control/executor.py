@@ -17,8 +17,8 @@ import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from control.access import Actor, require
-from control.appliers import Applier, GkePort, Interrupted, make_appliers
-from control.applying import Applying
+from control.appliers import Appliers, Interrupted
+from control.applying import Applying, step_id
 from control.audit import FINAL_STATES, Audit, utc_now
 from control.planning import Planning
 from control.single_executor import DirectoryLock
@@ -31,7 +31,7 @@ _log: Final = structlog.get_logger("executor")
 
 # Steps are resumed by the code that is there after a restart; they are written to allow it, so a
 # newer version of the code may go on with them.
-_WORKFLOW_VERSION: Final = "1"
+_WORKFLOW_VERSION: Final = "2"
 _EXECUTOR: Final = "console"
 _RETRY_FIRST_S: Final = 2.0  # how soon a taken lock is tried again; doubles
 _RETRY_MAX_S: Final = 30.0
@@ -46,12 +46,11 @@ class Executor:
         self,
         audit: Audit,
         planning: Planning,
-        gke: GkePort,
+        appliers: Appliers,
         snapshot: Callable[[], Snapshot],
         refresh_now: Callable[..., None],
         database_url: str,
         lock: DirectoryLock,
-        appliers: dict[str, Applier] | None = None,
         *,
         retry_first_s: float = _RETRY_FIRST_S,
         retry_max_s: float = _RETRY_MAX_S,
@@ -63,10 +62,9 @@ class Executor:
         self._applying = Applying(
             audit,
             planning,
-            gke,
+            appliers,
             snapshot,
             refresh_now,
-            make_appliers(gke) if appliers is None else appliers,
             self._stop,
         )
         self._life = threading.Lock()
@@ -245,7 +243,15 @@ class Executor:
 
     def run(self, intent: str) -> str:
         """Apply an intent to its end; the final state. Called by its workflow."""
-        return self._applying.run(intent)
+        return self._applying.run(intent, self._launch_step)
+
+    def run_step(self, intent: str, number: int) -> tuple[str, str]:
+        """Apply one step of an intent; how it ended. Called by its workflow."""
+        return self._applying.run_step(intent, number)
+
+    def _launch_step(self, intent: str, number: int) -> None:
+        with SetWorkflowID(step_id(self._audit.plan_of(intent).digest, intent, number)):
+            DBOS.start_workflow(_apply_step, intent, number)
 
     def _launch_new(self, intent: str, plan: Plan) -> None:
         """Start the workflow; when that fails the intent ends, and closes its gate for ever."""
@@ -291,3 +297,10 @@ def _apply_plan(intent: str) -> str:
     if not _bound:
         raise Interrupted  # resumed while no console is there; the next start resumes it again
     return _bound[0].run(intent)
+
+
+@DBOS.workflow(name="apply_step")
+def _apply_step(intent: str, number: int) -> tuple[str, str]:
+    if not _bound:
+        raise Interrupted
+    return _bound[0].run_step(intent, number)

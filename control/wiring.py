@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from control import logs
 from control.access import Actor, current_actor
+from control.appliers import make_appliers
 from control.audit import Audit
 from control.executor import Executor
 from control.history import History, Reading
@@ -25,7 +26,6 @@ from core.plans import Progress, Request
 from core.records import Snapshot, Source
 from core.series import Annotation, Series, Signal, Window
 from services.clients import Clients, CloudTarget
-from services.gke import Gke
 from services.inference import Inference
 from services.monitoring import Monitoring
 from services.tier_rows import Inventory
@@ -74,7 +74,7 @@ class Console:
         self.executor = Executor(
             self.audit,
             self.planning,
-            Gke(self.clients),
+            make_appliers(self.clients),
             self.refresher.snapshot,
             self.refresher.refresh_now,
             settings.data.workflow_database_url,

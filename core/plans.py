@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Final
+
+from core.errors import PlanError
+
+Facts = Mapping[str, str | int | float | bool | None]  # name → value
 
 
 class Outcome(StrEnum):
@@ -62,6 +67,11 @@ class Step:
         before, after: the field values that it changes, JSON values.
         expected_s: how long it usually takes; None: unknown. `expected_source` says who says so.
         command: the equivalent gcloud or kubectl command line.
+        key: what other steps call it, unique in its plan. "": it waits for all steps before it.
+        needs: keys of the steps that it waits for; steps that need neither one another may run at
+            the same time.
+        body: JSON text of what is sent, where `after` does not hold all of it; "" when it does.
+        undo: how it is taken back, in words ("delete it"); "" when nothing needs to be said.
     """
 
     verb: str
@@ -72,6 +82,13 @@ class Step:
     expected_s: float | None
     expected_source: str
     command: str
+    key: str = ""
+    needs: tuple[str, ...] = ()
+    body: str = ""
+    undo: str = ""
+
+
+_LATER_FIELDS: Final = ("key", "needs", "body", "undo")  # left out of the digest while empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +148,43 @@ class Plan:
         """SHA-256 over everything but the times: the same facts give the same digest."""
         body = asdict(self)
         del body["made_at"], body["expires_at"]
+        body["steps"] = [_without_empty(step) for step in body["steps"]]
         text = json.dumps(body, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def expected_s(self) -> float | None:
+        """How long the longest chain of steps usually takes; None: one of them is unknown."""
+        ends: list[float] = []
+        for step, before in zip(self.steps, order_of(self.steps), strict=True):
+            if step.expected_s is None:
+                return None
+            ends.append(max((ends[number - 1] for number in before), default=0.0) + step.expected_s)
+        return max(ends, default=0.0)
+
+
+def _without_empty(step: dict[str, Any]) -> dict[str, Any]:
+    return {name: v for name, v in step.items() if v or name not in _LATER_FIELDS}
+
+
+def order_of(steps: Sequence[Step]) -> tuple[tuple[int, ...], ...]:
+    """For each step the numbers (from 1) of those that it waits for, all smaller than its own.
+
+    Raises:
+        PlanError: a key is there twice, or a step needs one that does not stand before it.
+    """
+    known: dict[str, int] = {}
+    found: list[tuple[int, ...]] = []
+    for number, step in enumerate(steps, 1):
+        missing = [name for name in step.needs if name not in known]
+        if missing or step.key in known:
+            wrong = f"needs {', '.join(missing)}" if missing else "is there twice"
+            raise PlanError(f"The plan contradicts itself: {step.title} {wrong}.")
+        before = {known[name] for name in step.needs}
+        found.append(tuple(sorted(before)) if step.key else tuple(range(1, number)))
+        if step.key:
+            known[step.key] = number
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from control.access import Actor
+from control.appliers import Appliers, node_pools
 from control.audit import Audit
 from control.executor import Executor
 from control.history import History
@@ -60,7 +61,7 @@ class Parts:
         self.executor = Executor(
             self.audit,
             self.planning,
-            self.gke,
+            Appliers([node_pools.product(self.gke)]),
             self.snapshot,
             lambda *sources: self.refreshed.extend(sources),
             self.settings.data.workflow_database_url,

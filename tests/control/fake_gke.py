@@ -16,7 +16,7 @@ from tests.make import make_pools
 
 
 class FakeGke:
-    """Implements `control.appliers.GkePort`.
+    """Implements `control.appliers.node_pools.GkePort`.
 
     Files in its folder steer it: `hold` keeps operations running, `fail` makes them fail, `hang`
     makes a resize take effect but never answer, `outage` makes reads fail, `lost` loses the answer

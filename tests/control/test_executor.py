@@ -10,12 +10,13 @@ from datetime import timedelta
 import pytest
 
 from control.access import Actor
-from control.appliers import ResizePool
+from control.appliers import Appliers, Product
+from control.appliers.node_pools import ResizePool
 from control.audit import utc_now
 from core.errors import Blocked, Denied, Expired, Unavailable, Unconfirmed
 from core.plans import Outcome, Request, Step, Verdict
 from core.records import Source
-from tests.control.console_parts import ACTOR, Parts, details
+from tests.control.console_parts import ACTOR, Parts, details, wait_for
 
 
 def test_a_plan_is_applied_verified_and_recorded(parts: Parts) -> None:
@@ -102,7 +103,7 @@ def test_an_outage_while_waiting_is_no_failure(parts: Parts) -> None:
     """The operation goes on in Google's hands; we wait until it can be seen again."""
     parts.gke.set("hold")
     intent = parts.submit()
-    parts.wait(intent, "running")
+    wait_for(lambda: "started as" in details(parts, intent))
     parts.gke.set("outage")
     deadline = time.monotonic() + 10
     while "cannot be read just now" not in details(parts, intent):
@@ -138,7 +139,9 @@ def test_a_fault_of_ours_is_a_failed_intent(parts: Parts) -> None:
 
         wait = verify = start
 
-    parts.executor._applying._appliers = {"gke.set_node_pool_size": Broken()}  # type: ignore[dict-item]
+    observe = parts.executor._applying._appliers._facts
+    broken = Product({"gke.set_node_pool_size": Broken()}, observe)  # type: ignore[dict-item]
+    parts.executor._applying._appliers = Appliers([broken])
     intent = parts.submit()
     assert parts.wait(intent, "failed", "succeeded") == "failed"
     assert "ZeroDivisionError" in details(parts, intent)

@@ -1,36 +1,22 @@
-"""How each verb of a plan's steps is done: start it, wait for it, verify it.
-
-A verb is safe to start twice: it looks first whether the change is there already. Order, locks and
-the record are `control/executor.py`'s.
-"""
+"""Sizes of GKE's node pools: how they are resized, how what a plan saw of them is read again."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
+from control.appliers.verbs import Interrupted, Product, Report, follow
 from core.actions.scale_tier import SETTLED, observe_again
 from core.errors import Conflict, OpsError, Unavailable
-from core.plans import Plan, Step
+from core.plans import Facts, Step
 from core.records import NodePool, Snapshot
-from services.gke import OperationState
+from services.clients import Clients
+from services.gke import Gke, OperationState
 
-Report = Callable[[str], None]  # one sentence about progress
-
-_POLL_FIRST_S: Final = 0.5
-_POLL_MAX_S: Final = 10.0
-_OUTAGE_S: Final = 300.0  # so long an operation may be out of sight before we give up
 _SETTLE_S: Final = 120.0  # so long a pool may take to be RUNNING again after its operation
-
-
-class Interrupted(BaseException):
-    """The process is stopping: the step is neither done nor failed, and is resumed at start.
-
-    Not an Exception, so that the workflow engine records no outcome for the step.
-    """
 
 
 class GkePort(Protocol):
@@ -54,22 +40,6 @@ class GkePort(Protocol):
 
     def get_operation(self, name: str) -> OperationState:
         """An operation's state."""
-        ...
-
-
-class Applier(Protocol):
-    """One verb."""
-
-    def start(self, step: Step) -> str:
-        """Start the change unless it is there; the operation's name, "" when there is none."""
-        ...
-
-    def wait(self, operation: str, report: Report, stop: threading.Event) -> None:
-        """Wait for the end of the operation; raises OpsError when it failed, Interrupted."""
-        ...
-
-    def verify(self, step: Step, stop: threading.Event) -> str:
-        """Read what was changed; one sentence. Raises Conflict when it is not as planned."""
         ...
 
 
@@ -118,33 +88,9 @@ class ResizePool:
             ) from error
 
     def wait(self, operation: str, report: Report, stop: threading.Event) -> None:
-        """Poll with growing waits; an outage of the API is no failure of the operation."""
-        if not operation:
-            return
-        pause_s, lost_at, said = _POLL_FIRST_S, None, ""
-        while True:
-            try:
-                state = self._gke.get_operation(operation)
-                lost_at = None
-            except OpsError as error:
-                lost_at = lost_at or time.monotonic()
-                if not error.retryable or time.monotonic() - lost_at > _OUTAGE_S:
-                    raise
-                sentence = f"the operation cannot be read just now: {error.message}"
-            else:
-                if state.error is not None:
-                    raise Conflict(f"GKE: {state.error}", resource=operation)
-                if state.done:
-                    return
-                sentence = f"{state.status.lower()} {state.detail}".strip()
-                if state.progress_ratio is not None:
-                    sentence += f", {state.progress_ratio:.0%}"
-            if sentence != said:
-                report(sentence)
-                said = sentence
-            if stop.wait(pause_s):
-                raise Interrupted
-            pause_s = min(pause_s * 1.5, _POLL_MAX_S)
+        """Poll the operation, where there is one."""
+        if operation:
+            follow(lambda: self._gke.get_operation(operation), "GKE", report, stop)
 
     def verify(self, step: Step, stop: threading.Event) -> str:
         """The pool must have the size and be RUNNING."""
@@ -182,22 +128,17 @@ def _nodes(values: Mapping[str, str | int | float | bool | None]) -> int:
     return found
 
 
-def make_appliers(gke: GkePort) -> dict[str, Applier]:
-    """The table of verbs."""
-    return {"gke.set_node_pool_size": ResizePool(gke)}
+def product(gke: GkePort) -> Product:
+    """The verb and the facts of node pools."""
+
+    def observe(names: Collection[str], snapshot: Snapshot) -> tuple[Snapshot, Facts]:
+        pools = gke.list_node_pools()
+        fresh = observe_again(dict.fromkeys(names), pools)
+        return replace(snapshot, node_pools=pools), fresh
+
+    return Product({"gke.set_node_pool_size": ResizePool(gke)}, {"": observe})
 
 
-def observe_plan(gke: GkePort, plan: Plan, snapshot: Snapshot) -> tuple[Snapshot, Sequence[str]]:
-    """Re-read what the plan rests on: the snapshot with it, and sentences about what differs.
-
-    Raises:
-        OpsError: it cannot be read now.
-    """
-    pools = gke.list_node_pools()
-    fresh = observe_again(plan.observed, pools)
-    differs = [
-        f"{name} was {plan.observed[name]!r} and is {fresh[name]!r}"
-        for name in plan.observed
-        if plan.observed[name] != fresh[name]
-    ]
-    return replace(snapshot, node_pools=pools), differs
+def build(clients: Clients) -> Product:
+    """The same of that cloud."""
+    return product(Gke(clients))
