@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from core.errors import Invalid, NotFound
+from core.records import CostRow
 from services.billing import Billing, generation_of_sku
 from services.budgets import Budgets
 from services.clients import Clients, CloudTarget
@@ -52,6 +55,44 @@ def test_cost_rows_cover_the_days_and_name_tiers(cloud: Cloud) -> None:
             if r.tier == "medium" and r.day == middle and "tpu" in r.sku.lower()
         )
         assert medium == pytest.approx(per_day, rel=0.5)
+
+
+@pytest.fixture
+def shared_export(cloud: Cloud) -> Iterator[str]:
+    """A copy of the export, not partitioned, in which another project has the same rows again."""
+    if not cloud.emulated:
+        pytest.skip("a real project's datasets are not written to")
+    target, client = cloud.clients.target, cloud.clients.bigquery()
+    client.create_dataset("shared", retry=None)
+    other = "STRUCT('other' AS id, '1' AS number, 'other' AS name) AS project"
+    client.query_and_wait(
+        f"CREATE TABLE shared.export AS SELECT * FROM `{target.billing_export}` UNION ALL "
+        f"SELECT * REPLACE ({other}) FROM `{target.billing_export}`"
+    )
+    yield f"{target.project}.shared.export"
+    client.delete_dataset("shared", delete_contents=True, retry=None)
+
+
+def test_costs_are_the_projects_own(cloud: Cloud, shared_export: str) -> None:
+    """An export holds all projects of its billing account; what others spend is not ours."""
+    clients, today = cloud.clients, datetime.now(UTC).date() - timedelta(days=2)
+    rows = clients.bigquery().query_and_wait(
+        f"SELECT COUNT(DISTINCT project.id) AS n FROM `{shared_export}`"
+    )
+    assert [r["n"] for r in rows] == [2]
+    shared = Clients(replace(clients.target, billing_export=shared_export))
+    own = Billing(clients).list_costs(today, 7)
+    assert own
+    assert _totals(Billing(shared).list_costs(today, 7)) == pytest.approx(_totals(own))
+    shared.close()
+
+
+def _totals(rows: Sequence[CostRow]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in rows:
+        key = f"{row.day} {row.tier} {row.sku_id}"
+        found[key] = found.get(key, 0.0) + row.cost_usd
+    return found
 
 
 def test_costs_without_an_export_say_what_to_set(cloud: Cloud) -> None:

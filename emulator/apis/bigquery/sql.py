@@ -14,6 +14,8 @@ from sqlglot.errors import SqlglotError
 from emulator.apis.bigquery.arrays import without_subqueries
 from emulator.apis.bigquery.errors import BigQueryError
 
+# The billing export's name in DuckDB; tables that people make have numbers.
+EXPORT_VIEW: Final = "export"
 _POSITIONAL: Final = "positional_"
 _UNKNOWN_COLUMN: Final = re.compile(r'(?:Referenced column|column) "([^"]+)"')
 
@@ -51,6 +53,8 @@ def to_duckdb(
     """
     _name_parameters(tree)
     _replace_tables(tree, find_table, skip)
+    if any(table.name == EXPORT_VIEW for table in tree.find_all(exp.Table)):
+        tree = tree.transform(_partition_time)
     return tree.transform(without_subqueries).transform(_fit).sql(dialect="duckdb")
 
 
@@ -92,6 +96,14 @@ def _replace_tables(
         for join in table.args.get("joins") or ():
             subquery.append("joins", join)
         table.replace(subquery)
+
+
+def _partition_time(node: exp.Expression) -> exp.Expression:
+    """The pseudo-column of a table that is partitioned by the day of ingestion."""
+    if not isinstance(node, exp.Column) or node.name.upper() != "_PARTITIONTIME":
+        return node
+    exported = exp.column("export_time", table=node.args.get("table"))
+    return exp.TimestampTrunc(this=exported, unit=exp.var("DAY"))
 
 
 def _fit(node: exp.Expression) -> exp.Expression:

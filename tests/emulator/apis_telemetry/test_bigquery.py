@@ -55,6 +55,25 @@ def test_a_days_cost_is_chips_times_price(client: bigquery.Client) -> None:
     assert 0 < cost[None] < 3000
 
 
+def test_the_export_is_partitioned_by_ingestion(client: bigquery.Client) -> None:
+    """The pseudo-column says the day of the export, is in no `*`, and other tables have none."""
+    table = client.get_table(TABLE)
+    assert table.time_partitioning.type_ == "DAY"
+    assert table.time_partitioning.field is None
+    (row,) = ask(
+        client,
+        f"""SELECT COUNTIF(e._PARTITIONTIME <= e.export_time) = COUNT(*) AS before,
+            COUNTIF(TIMESTAMP_DIFF(e.export_time, e._PARTITIONTIME, HOUR) < 24) = COUNT(*) AS near
+            FROM `{TABLE}` AS e WHERE _PARTITIONTIME >= @since""",
+        bigquery.ScalarQueryParameter("since", "TIMESTAMP", _day(3)),
+    )
+    assert (row["before"], row["near"]) == (True, True)
+    (one,) = ask(client, f"SELECT * FROM `{TABLE}` LIMIT 1")
+    assert "_PARTITIONTIME" not in one.keys()  # noqa: SIM118 - a Row's `in` looks at values
+    with pytest.raises(exceptions.BadRequest, match="Unrecognized name: _PARTITIONTIME"):
+        ask(client, "SELECT _PARTITIONTIME FROM (SELECT 1 AS n)")
+
+
 def _day(back: int) -> datetime:
     now = datetime.now(UTC)
     return now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=back)
