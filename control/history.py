@@ -2,7 +2,8 @@
 
 A view is a group of signals over a preset or minute-aligned range, for all tiers at once. One read
 per view is in flight; while an old one is renewed, viewers get the old one. Failures are kept
-briefly, with the last good series. The newest state is `control/refresh.py`'s.
+briefly, with the last good series. Viewers wait seconds at most: once somebody waited in vain,
+nobody waits until a read succeeds again. The newest state is `control/refresh.py`'s.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _TTL_MAX_S: Final = 300.0
 _PAST_TTL_S: Final = 3600.0
 _ERROR_TTL_S: Final = 10.0
 _STALE_TTLS: Final = 3  # so many ttl old a view may be shown while it is renewed
-_WAIT_S: Final = 45.0
+_PATIENCE_S: Final = 3.0  # what a page may wait for a series that is not cached
 _READS_AT_ONCE: Final = 6
 
 
@@ -163,9 +164,11 @@ class History:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_points: int = _MAX_POINTS,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._port, self._specs, self._known = port, tuple(specs), known
-        self._clock = clock
+        self._clock, self._patience_s = clock, patience_s
+        self._silent = False  # somebody waited in vain, and nothing was read since
         self._lock = threading.Lock()
         self._views: LRUCache[_Key, _View] = LRUCache(max_points, getsizeof=_points)
         self._in_flight: dict[_Key, Future[_View]] = {}
@@ -176,8 +179,8 @@ class History:
     def read(self, signal: Signal, span: str | Window) -> Reading:
         """That signal of all tiers over a preset ("1h" … "30d") or a window.
 
-        Blocks only for what was not read lately; never raises for a failed read: the reading's
-        `problem` says why.
+        Waits only for what was not read lately, and not for a source that keeps silent; never
+        raises for a failed read: the reading's `problem` says why, beside the last good series.
 
         Raises:
             Invalid: there is no such preset.
@@ -195,13 +198,15 @@ class History:
             if view is not None and age_s is not None and age_s < ttl_s * _STALE_TTLS:
                 self._counts["hits"] += 1
                 return _reading(view, signal)
+            patience_s = 0.0 if self._silent else self._patience_s
         try:
-            return _reading(future.result(_WAIT_S), signal)
+            return _reading(future.result(patience_s), signal)
         except CancelledError:  # it waited for its turn when the console was stopped
             return _reading(_ended(wanted), signal)
         except TimeoutError:
-            slow = Unavailable(f"No answer within {_WAIT_S:.0f} s.", resource="Cloud Monitoring")
-            return Reading(signal, {}, wanted, None, problem_of(slow))
+            with self._lock:
+                self._silent = True
+            return _reading(_overdue(view, wanted, self._patience_s), signal)
 
     def peek(self, signal: Signal, span: str | Window) -> Reading | None:
         """Likewise without waiting: None when nothing is cached; it is read in the background."""
@@ -261,6 +266,7 @@ class History:
         with self._lock:
             self._in_flight.pop(key, None)
             self._counts["reads"] += 1
+            self._silent = self._silent and problem is not None
             now = time.monotonic()
             view = _View(window, series, self._clock(), None, now)
             if problem is not None:
@@ -274,6 +280,18 @@ class History:
 def _ended(window: Window) -> _View:
     problem = problem_of(Unavailable("The console is shutting down."))
     return _View(window, {}, None, problem, time.monotonic())
+
+
+def _overdue(old: _View | None, window: Window, waited_s: float) -> _View:
+    """The old view, if there is one, with what is wrong with it."""
+    slow = Unavailable(
+        f"No answer within {waited_s:g} s; it is still being asked.",
+        resource="Cloud Monitoring",
+        hint="Connections tells which sources answer.",
+    )
+    if old is None:
+        return _View(window, {}, None, problem_of(slow), time.monotonic())
+    return replace(old, problem=old.problem or problem_of(slow))
 
 
 def _ttl_s(view: _View | None, span: str | Window, now: datetime) -> float:

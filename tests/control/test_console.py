@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal as signal_numbers
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -164,6 +165,27 @@ def test_a_killed_emulator_is_survived(tmp_path: Path) -> None:
         first.stop()
         if second is not None:
             second.stop()
+
+
+def test_a_stopped_emulator_delays_no_page(
+    emulator: EmulatorProcess, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hangs, it does not refuse: all charts are there within seconds, old ones with values."""
+    signals = (Signal.REQUESTS, Signal.TENSORCORE, Signal.LATENCY_P95, Signal.HBM)
+    for signal in signals[:2]:
+        wait_until(lambda s=signal: console.history(s, "1h").problem is None)
+    real = time.monotonic
+    emulator.process.send_signal(signal_numbers.SIGSTOP)
+    try:
+        monkeypatch.setattr(time, "monotonic", lambda: real() + 600)
+        started = real()
+        found = [console.history(signal, "1h") for signal in signals]
+        assert real() - started < 5
+    finally:
+        emulator.process.send_signal(signal_numbers.SIGCONT)
+    assert all(reading.problem is not None for reading in found)
+    assert [bool(reading.series) for reading in found] == [True, True, False, False]
+    wait_until(lambda: console.history(Signal.HBM, "1h").problem is None)
 
 
 def test_read_only_means_nobody_may_act(emulator: EmulatorProcess, tmp_path: Path) -> None:

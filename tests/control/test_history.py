@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ class FakeMonitoring:
     """Gives series, counts its calls, and can be slow or fail."""
 
     slow_s: float = 0.0
+    hung: threading.Event | None = None  # nothing is answered until it is set
     error: Exception | None = None
     asked: list[tuple[tuple[Signal, ...], Window]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -41,6 +43,8 @@ class FakeMonitoring:
         with self.lock:
             self.asked.append((tuple(signals), window))
         time.sleep(self.slow_s)
+        if self.hung is not None:
+            self.hung.wait(20)
         if self.error is not None:
             raise self.error
         return {s: [make_series(spec.name, s, window) for spec in specs] for s in signals}
@@ -56,7 +60,7 @@ class Clock:
         return self.now
 
 
-def make_history(port: FakeMonitoring, clock: Clock | None = None, **given: int) -> History:
+def make_history(port: FakeMonitoring, clock: Clock | None = None, **given: Any) -> History:
     """A cache before that port."""
     return History(port, make_specs(), lambda: None, clock=clock or Clock(), **given)
 
@@ -140,6 +144,37 @@ def test_a_failure_is_told_kept_briefly_and_keeps_the_last_series(
     clock_s[0] += 1000
     assert cache.read(Signal.HBM, "1h").problem is None
     assert cache.counts().failures == 1
+
+
+def test_a_source_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All signals of a page, cached or not, wait together; the old series stay, with the reason."""
+    real, later_s = time.monotonic, [0.0]
+    monkeypatch.setattr(history.time, "monotonic", lambda: real() + later_s[0])
+    port = FakeMonitoring()
+    cache = make_history(port, patience_s=0.2)
+    good = cache.read(Signal.HBM, "1h")
+    later_s[0], port.hung = 200.0, threading.Event()
+    started = real()
+    found = {signal: cache.read(signal, "1h") for signal in Signal}
+    assert real() - started < 0.4
+    assert all(r.problem is not None and "0.2 s" in r.problem.message for r in found.values())
+    assert (found[Signal.HBM].series, found[Signal.HBM].read_at) == (good.series, good.read_at)
+    assert (found[Signal.REQUESTS].series, found[Signal.REQUESTS].read_at) == ({}, None)
+    port.hung.set()
+    cache._pool.shutdown(wait=True)
+    assert all(cache.read(signal, "1h").problem is None for signal in Signal)
+
+
+def test_once_it_answers_again_it_is_waited_for_again() -> None:
+    """Silence is forgotten with the first read that succeeds."""
+    port = FakeMonitoring(hung=threading.Event())
+    cache = make_history(port, patience_s=0.05)
+    assert cache.read(Signal.HBM, "1h").problem is not None
+    assert port.hung is not None
+    port.hung.set()
+    while cache.read(Signal.HBM, "1h").problem is not None:
+        time.sleep(0.005)
+    assert cache.read(Signal.RUNNING, "1h").problem is None
 
 
 def test_never_read_and_failing_has_no_series() -> None:
