@@ -25,7 +25,7 @@ from control.audit_rows import (
     utc_now,
 )
 from control.store import annotation_rows, events, gates, intents, locks, plans, stops
-from core.guards.context import Running
+from core.guards.context import Changed, Running
 from core.plans import AuditEntry, Plan, Progress, Verdict
 from core.series import Annotation
 
@@ -274,6 +274,17 @@ class Audit:
         )
         with self._engine.connect() as db:
             return tuple(Running(*row) for row in db.execute(query))
+
+    def changes(self, since: datetime) -> tuple[Changed, ...]:
+        """Intents that ended since then and had begun to change something, oldest first."""
+        query = (
+            sa.select(intents.c.tier, intents.c.title, events.c.at, events.c.state)
+            .join(events, events.c.intent == intents.c.id)
+            .where(events.c.at >= since, events.c.state.in_(FINAL_STATES), events.c.step > 0)
+            .order_by(events.c.id)
+        )
+        with self._engine.connect() as db:
+            return tuple(Changed(*row) for row in db.execute(query))
 
     def durations_s(self, action: str, limit: int = 20) -> dict[str, Sequence[float]]:
         """Seconds that the latest succeeded intents of one step took, by the verb of that step."""

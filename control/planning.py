@@ -5,20 +5,47 @@ The planning and judging themselves are pure (`core.actions`, `core.guards`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from control.audit import Audit, utc_now
 from control.history import History
 from control.settings import Settings
 from core import guards
 from core.actions import PlanContext, make_plan
+from core.actions.drain_tier import ACTION as DRAIN
+from core.actions.restore_tier import ACTION as RESTORE
 from core.fleet import assemble_fleet
 from core.guards import GuardContext
+from core.guards.context import ChipQuota, OpenIncident, ReservedChips
 from core.plans import Plan, Request, Verdict
 from core.records import Snapshot
 from core.series import Series, Signal
+
+Burning = Mapping[str, tuple[Series, Series]]
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFacts:
+    """What the cloud says to a question about one plan; None: it was not asked, or gave no answer.
+
+    The fields are those of `core.guards.GuardContext`.
+    """
+
+    incidents: tuple[OpenIncident, ...] | None = None
+    machine_types: Mapping[str, frozenset[str]] | None = None
+    quotas: tuple[ChipQuota, ...] | None = None
+    reservations: tuple[ReservedChips, ...] | None = None
+    permissions: Mapping[str, bool] | None = None
+
+
+FindFacts = Callable[[Plan, Snapshot], CloudFacts]
+
+
+def no_facts(_plan: Plan, _snapshot: Snapshot) -> CloudFacts:
+    """Nobody to ask: all of it is unknown."""
+    return CloudFacts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +70,13 @@ class Planning:
         snapshot: Callable[[], Snapshot],
         history: History,
         audit: Audit,
+        burning: Callable[[], Burning] = dict,
+        facts: FindFacts = no_facts,
     ) -> None:
+        """`burning`: requests/s and error ratio of 6 h by tier; `facts`: what no Snapshot holds."""
         self._settings, self._snapshot = settings, snapshot
         self._history, self._audit = history, audit
+        self._burning, self._facts = burning, facts
 
     def plan(self, request: Request) -> Judged:
         """The plan for a request, judged.
@@ -54,7 +85,7 @@ class Planning:
             PlanError: it cannot be planned; the hint says what is allowed.
         """
         snapshot = self._snapshot()
-        plan = make_plan(snapshot, request, utc_now(), self._context(request.action))
+        plan = make_plan(snapshot, request, utc_now(), self._context(request.action, request.tier))
         return Judged(plan, self.judge(plan, snapshot))
 
     def judge(
@@ -62,13 +93,24 @@ class Planning:
     ) -> tuple[Verdict, ...]:
         """All verdicts on a plan in that snapshot; `leave_out` is not counted as in progress."""
         running = tuple(r for r in self._audit.unfinished() if r.intent != leave_out)
+        limits, at = self._settings.guards, now or utc_now()
+        facts = self._facts(plan, snapshot)
         context = GuardContext(
-            now=now or utc_now(),
+            now=at,
             fleet=assemble_fleet(snapshot),
-            capacity_safety_factor=self._settings.guards.capacity_safety_factor,
-            stale_after_s=self._settings.guards.stale_after_s,
+            capacity_safety_factor=limits.capacity_safety_factor,
+            stale_after_s=limits.stale_after_s,
             demand=self._demand(plan.request.tier),
             running=running,
+            limits=limits.limits,
+            freezes=tuple(f.freeze() for f in limits.freezes),
+            changes=self._audit.changes(at - timedelta(seconds=limits.recent_change_s)),
+            burning=self._burning().get(plan.request.tier),
+            incidents=facts.incidents,
+            machine_types=facts.machine_types,
+            quotas=facts.quotas,
+            reservations=facts.reservations,
+            permissions=facts.permissions,
         )
         return guards.judge(plan, snapshot, context)
 
@@ -77,9 +119,24 @@ class Planning:
         reading = self._history.read(Signal.GENERATION_TOKENS, "1h")
         return None if reading.problem is not None else reading.series.get(tier)
 
-    def _context(self, action: str) -> PlanContext:
+    def _context(self, action: str, tier: str) -> PlanContext:
         return PlanContext(
             project=self._settings.project.id,
             expires_after_s=self._settings.guards.plan_expires_after_s,
             past_durations_s=self._audit.durations_s(action),
+            capacity_before_drain=self._capacity_before_drain(action, tier),
+            billing_account=self._settings.project.billing_account,
         )
+
+    def _capacity_before_drain(self, action: str, tier: str) -> dict[str, float]:
+        """By "service group"; of the newest drain made from here that took it from above 0."""
+        found: dict[str, float] = {}
+        if action != RESTORE:
+            return found
+        for entry in self._audit.entries(tier=tier, action=DRAIN, state="succeeded"):
+            for step in entry.steps:
+                service = step.resource.rsplit("/", 1)[-1]
+                for group, ratio in step.before.items():
+                    if isinstance(ratio, int | float) and ratio > 0:
+                        found.setdefault(f"{service} {group}", float(ratio))
+        return found

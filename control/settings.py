@@ -1,8 +1,8 @@
 """Heartwood's settings: one typed object, read from `heartwood.toml` and HEARTWOOD_* variables.
 
-The whole of it. The keys of its tables are `control/settings_sections.py`'s, those of a tier
-`control/tier_settings.py`'s; reading the file and the variables is `control/settings_sources.py`'s;
-what goes wrong is put into words by `control/settings_errors.py`.
+The whole of it. The keys of its tables are `control/settings_sections.py`'s and those beside it,
+those of a tier `control/tier_settings.py`'s; reading the file and the variables is
+`control/settings_sources.py`'s; what goes wrong is put into words by `control/settings_errors.py`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from control.settings_errors import in_words
+from control.settings_guards import GuardSettings
 from control.settings_sections import (
     ROOT,
     CloudSettings,
     DataSettings,
-    GuardSettings,
     HostSettings,
     LogSettings,
     PlaygroundSettings,
@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     @classmethod
     def _tiers(cls, tiers: tuple[TierSpec, ...], info: ValidationInfo) -> tuple[TierSpec, ...]:
         check_distinct(tiers)
+        guards: GuardSettings | None = info.data.get("guards")
+        if guards is not None:
+            guards.check_tiers(tier.name for tier in tiers)
         ports: PortSettings | None = info.data.get("ports")
         hosts: HostSettings | None = info.data.get("hosts")
         if ports is None or hosts is None:

@@ -1,7 +1,8 @@
-"""The tables of `heartwood.toml` but the tiers': their keys, defaults and what they may be.
+"""The tables of `heartwood.toml` but the guards' and tiers': keys, defaults, what they may be.
 
-A tier's own keys are `control/tier_settings.py`'s. A field's description says what is allowed where
-its type does not; it stands in the error for a wrong value.
+A tier's own keys are `control/tier_settings.py`'s, the guards' `control/settings_guards.py`'s. A
+field's description says what is allowed where its type does not; it stands in the error for a wrong
+value.
 """
 
 from __future__ import annotations
@@ -169,18 +170,6 @@ class RefreshSettings(Section):
     def interval_s(self, source: Source) -> float:
         """Seconds between two reads of that source."""
         return float(getattr(self, f"{source.value}_s"))
-
-
-class GuardSettings(Section):
-    """[guards]: thresholds of the guards on the write path."""
-
-    capacity_safety_factor: float = Field(
-        default=1.3,
-        ge=1,
-        description="p95 demand of the last hour × this must fit into what is left",
-    )
-    stale_after_s: Seconds = Field(default=120, description="a plan may not rest on older data")
-    plan_expires_after_s: Seconds = 300
 
 
 class PlaygroundSettings(Section):

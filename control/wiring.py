@@ -70,7 +70,9 @@ class Console:
             lambda: Inventory.of(self.refresher.snapshot()),
         )
         self.audit = Audit(open_store(settings.data.database_url))
-        self.planning = Planning(settings, self.refresher.snapshot, self.past, self.audit)
+        self.planning = Planning(
+            settings, self.refresher.snapshot, self.past, self.audit, self.burn_series
+        )
         self.executor = Executor(
             self.audit,
             self.planning,

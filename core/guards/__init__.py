@@ -12,11 +12,26 @@ from typing import Final
 from core.errors import Blocked, Unconfirmed
 from core.guards import (
     action_in_progress,
+    alone_in_production,
     capacity_left,
+    dependent_resources,
+    freeze_window,
+    incident_open,
+    last_healthy_backend,
     legal_size,
+    machine_type_unavailable,
+    not_drained,
+    orphans_left,
     over_budget,
+    over_ceiling,
+    permission_missing,
     price_known,
+    quota_exceeded,
+    recently_changed,
+    reservation_short,
+    slo_burning,
     stale_data,
+    too_large_change,
 )
 from core.guards.context import GuardContext, Running
 from core.plans import Outcome, Plan, Verdict
@@ -26,11 +41,26 @@ Guard = Callable[[Plan, Snapshot, GuardContext], Verdict]
 
 GUARDS: Final[tuple[Guard, ...]] = (
     stale_data.judge,
+    permission_missing.judge,
     action_in_progress.judge,
+    freeze_window.judge,
+    incident_open.judge,
+    slo_burning.judge,
+    recently_changed.judge,
     legal_size.judge,
+    machine_type_unavailable.judge,
+    quota_exceeded.judge,
+    reservation_short.judge,
     capacity_left.judge,
+    last_healthy_backend.judge,
+    not_drained.judge,
+    dependent_resources.judge,
+    orphans_left.judge,
+    too_large_change.judge,
     price_known.judge,
     over_budget.judge,
+    over_ceiling.judge,
+    alone_in_production.judge,
 )
 
 __all__ = ["GUARDS", "Guard", "GuardContext", "Running", "check", "consents_needed", "judge"]

@@ -1,4 +1,4 @@
-"""Danger: two changes of the same tier at the same time."""
+"""Danger: two changes of the same tier, or of what all tiers share, at the same time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from core.plans import Outcome, Plan, Verdict
 from core.records import Snapshot
 
 
-def judge(plan: Plan, _snapshot: Snapshot, context: GuardContext) -> Verdict:
-    """Block while another intent on the tier is not finished."""
-    others = [r for r in context.running if r.tier == plan.request.tier]
+def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
+    """Block while another intent on the tier, or on no single one, is not finished."""
+    names = {s.name for s in snapshot.specs}
+    mine = plan.request.tier
+    others = [r for r in context.running if r.tier == mine or not {r.tier, mine} <= names]
     if not others:
         return Verdict("action_in_progress", Outcome.PASS, "nothing else changes this tier")
     named = "; ".join(f"{r.title} ({r.state}, {r.intent})" for r in others)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from core.capacity import slice_capacity
-from core.guards.change import slice_delta
+from core.guards.change import find_spec, is_teardown, slice_delta
 from core.guards.context import GuardContext
 from core.parts import total
 from core.plans import Outcome, Plan, Verdict
@@ -24,8 +24,13 @@ MINIMUM_COVERAGE_RATIO = 0.5  # of the hour's steps that must have a point
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     """Block a plan that leaves too little; ask when demand or capacity is not known."""
-    delta = slice_delta(plan)
-    tier = context.fleet.tier(plan.request.tier)
+    delta, spec = slice_delta(plan), find_spec(plan, snapshot)
+    if spec is None:
+        return _verdict(Outcome.PASS, "the plan is not of one tier's capacity", "", ())
+    if delta == 0 or is_teardown(plan):
+        why = "the tier ends" if is_teardown(plan) else "the number of slices does not change"
+        return _verdict(Outcome.PASS, why, "", ())
+    tier = context.fleet.tier(spec.name)
     # Vertex reports no tokens: demand and slices are both those of the other parts.
     ready = total(p.slice_count.ready for p in tier.parts if p.spec.kind is not PartKind.VERTEX)
     load = (snapshot.loads or {}).get(tier.name)

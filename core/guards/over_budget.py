@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from core.forecast import Forecast, forecast_month
-from core.guards.change import slice_delta
-from core.guards.context import GuardContext
+from core.guards.change import adds, find_spec
+from core.guards.context import GuardContext, Limits
 from core.plans import Outcome, Plan, Verdict
 from core.records import Snapshot
 
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
-    """Block spending more of a spent budget; ask when the forecast passes it."""
-    spec = snapshot.spec(plan.request.tier)
-    after = plan.cost.after_usd_per_hour
+    """Block spending more of a spent budget, or what spends it at once; ask when it is passed."""
+    spec = find_spec(plan, snapshot)
+    if spec is None:
+        return _verdict(Outcome.PASS, "the plan is not of one tier's budget", "", None)
+    after, delta = plan.cost.after_usd_per_hour, plan.cost.delta_usd_per_hour
     found = forecast_month(spec, snapshot.costs, context.now, after, snapshot.budgets)
-    delta = plan.cost.delta_usd_per_hour
-    if slice_delta(plan) <= 0 if delta is None else delta <= 0:
+    if not adds(plan) if delta is None else delta <= 0:
         return _verdict(Outcome.PASS, "the plan does not raise the cost", "", found)
-    amount, left = found.budget.amount_usd, found.budget_left_usd
+    amount = found.budget.amount_usd
     if amount is None:
         return _verdict(Outcome.WARN, found.budget.source, "set a budget for the tier", found)
-    if left is None or found.month_end_usd is None:
+    short = _spent_soon(found, amount, after, context.limits)
+    if short:
+        return _verdict(Outcome.BLOCK, short, "raise the budget, or add fewer slices", found)
+    if found.budget_left_usd is None or found.month_end_usd is None:
         return _verdict(Outcome.CONSENT, f"not known: {found.method}", "", found)
-    if left <= 0:
-        reason = f"the month's budget of ${amount:,.0f} is spent (${found.spent_usd or 0:,.0f})"
-        return _verdict(Outcome.BLOCK, reason, "raise the budget or wait for next month", found)
     if found.reached_on is not None:
         reason = f"the budget of ${amount:,.0f} will be spent on {found.reached_on:%d %B}"
         return _verdict(Outcome.CONSENT, reason, "raise the budget", found)
@@ -32,8 +33,27 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     return _verdict(Outcome.PASS, reason, "", found)
 
 
-def _verdict(outcome: Outcome, reason: str, lift: str, found: Forecast) -> Verdict:
+def _spent_soon(found: Forecast, amount: float, after: float | None, limits: Limits) -> str:
+    """Why the budget cannot bear it at all; "" when it can. What was not billed counts as 0."""
+    left = amount if found.budget_left_usd is None else found.budget_left_usd
+    if left <= 0:
+        return f"the month's budget of ${amount:,.0f} is spent (${found.spent_usd or 0:,.0f})"
+    if after and left / after < limits.budget_must_last_h:
+        return f"at ${after:,.0f}/h the ${left:,.0f} left would last {_span(left / after)}"
+    end = found.month_end_usd
+    if end is not None and end > limits.budget_blocks_at_ratio * amount:
+        return f"${end:,.0f} by the end of the month is {end / amount:,.1f} × the ${amount:,.0f}"
+    return ""
+
+
+def _span(hours: float) -> str:
+    return f"{hours * 60:,.0f} minutes" if hours < 10 else f"{hours:,.0f} hours"
+
+
+def _verdict(outcome: Outcome, reason: str, lift: str, found: Forecast | None) -> Verdict:
     lines: list[str] = []
+    if found is None:
+        return Verdict("over_budget", outcome, reason, lift)
     if found.budget.amount_usd is not None:
         lines.append(f"budget ${found.budget.amount_usd:,.0f}: {found.budget.source}")
     if found.spent_usd is not None:

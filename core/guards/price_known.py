@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.guards.change import slice_delta
+from core.guards.change import adds
 from core.guards.context import GuardContext
 from core.plans import Outcome, Plan, Verdict
 from core.records import Snapshot
@@ -14,7 +14,7 @@ def judge(plan: Plan, _snapshot: Snapshot, _context: GuardContext) -> Verdict:
     if delta is not None:
         reason = f"{delta:+,.2f} $/h at {plan.cost.basis} price: {plan.cost.source}"
         return Verdict("price_known", Outcome.PASS, reason)
-    growing = slice_delta(plan) > 0
+    growing = adds(plan)
     return Verdict(
         "price_known",
         Outcome.BLOCK if growing else Outcome.WARN,

@@ -7,19 +7,23 @@ from core.plans import Outcome, Plan, Verdict
 from core.records import Snapshot, Source
 
 NEEDED = (Source.GKE, Source.KUBE, Source.LOAD)
+_MISSED_READS = 2  # of a source that is read less often than the limit
 
 
-def judge(_plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
+def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     """Block when a source that the plan rests on is too old; warn when one fails just now."""
     lines: list[str] = []
     old: list[str] = []
     failing: list[str] = []
-    for source in NEEDED:
+    for source in tuple(Source(name) for name in plan.sources) or NEEDED:
         state = snapshot.sources.get(source)
         age_s = None if state is None else state.age_s(context.now)
+        limit_s = context.stale_after_s
+        if state is not None:
+            limit_s = max(limit_s, _MISSED_READS * state.interval_s)
         word = "never read" if age_s is None else f"{age_s:,.0f} s old"
-        lines.append(f"{source}: {word} (limit {context.stale_after_s:,.0f} s)")
-        if age_s is None or age_s > context.stale_after_s:
+        lines.append(f"{source}: {word} (limit {limit_s:,.0f} s)")
+        if age_s is None or age_s > limit_s:
             old.append(f"{source} {word}")
         elif state is not None and state.problem is not None:
             failing.append(f"{source}: {state.problem.message}")

@@ -10,11 +10,12 @@ from pathlib import Path
 from control.access import Actor, require
 from control.audit import Audit
 from control.history import PRESETS, Reading, preset_window
-from control.planning import Judged, Planning
+from control.planning import CloudFacts, Judged, Planning
 from control.settings import Settings, load_settings
 from control.store import open_store
 from core import guards
-from core.plans import Progress, Request
+from core.guards.context import ChipQuota
+from core.plans import Plan, Progress, Request
 from core.records import Problem, Snapshot
 from core.series import UNITS, Annotation, Series, Signal, Window
 from tests import make
@@ -46,6 +47,17 @@ class FakeHistory:
         return Reading(signal, series, window, now)
 
 
+def all_granted(plan: Plan, _snapshot: Snapshot) -> CloudFacts:
+    """A cloud in which we may do all, with room for everything."""
+    return CloudFacts(
+        incidents=(),
+        machine_types={"us-central1-c": frozenset({"tpu7x-standard-4t"})},
+        quotas=(ChipQuota("us-central1", "TPU7x", 20_000, 1_280),),
+        reservations=(),
+        permissions=dict.fromkeys(plan.permissions, True),
+    )
+
+
 @dataclass
 class FakeConsole:
     """What `ui/access.py` needs of `control.wiring.Console`."""
@@ -67,7 +79,10 @@ class FakeConsole:
         """Open the audit store and the planning over it."""
         self.settings: Settings = load_settings(environ={})
         self.audit = Audit(open_store(f"sqlite:///{self.directory / 'audit.db'}"))
-        self.planning = Planning(self.settings, self.snapshot, self.past, self.audit)  # type: ignore[arg-type]
+        self.planning = Planning(
+            self.settings, self.snapshot, self.past, self.audit,  # type: ignore[arg-type]
+            facts=all_granted,
+        )  # fmt: skip
 
     def snapshot(self) -> Snapshot:
         """The planted one."""

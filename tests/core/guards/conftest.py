@@ -12,7 +12,7 @@ from core.actions import PlanContext, make_plan
 from core.fleet import assemble_fleet
 from core.guards import GuardContext
 from core.guards.context import Running
-from core.plans import Plan, Request, Verdict
+from core.plans import Facts, Plan, Request, Step, Verdict
 from core.records import Snapshot
 from core.series import Series, Signal
 from tests.make import NOW, make_series, make_snapshot, make_window
@@ -26,11 +26,18 @@ def demand(level: float, gap: tuple[int, int] = (0, 0)) -> Series:
     return make_series("small", Signal.GENERATION_TOKENS, window, level, gap)
 
 
+def make_step(verb: str, resource: str, before: Facts, after: Facts) -> Step:
+    """A step that does that to a resource of the default project."""
+    full = f"projects/p/{resource}"
+    return Step(verb, full, f"{verb} {full}", before, after, None, "unknown", f"gcloud {verb}")
+
+
 @pytest.fixture
 def judged() -> Callable[..., Verdict]:
     """The verdict of one guard on a change of small by `delta`.
 
-    Keywords: `snapshot`, `demand`, `running`, `safety`, `measured` (tokens/s per slice), `cost`.
+    Keywords: `snapshot`, `demand`, `running`, `safety`, `measured` (tokens/s per slice), `change`
+    (fields of the plan that are others), `facts` (further fields of the context).
     """
 
     def run(judge: Judge, delta: int = -1, **given: Any) -> Verdict:
@@ -43,7 +50,9 @@ def judged() -> Callable[..., Verdict]:
             )
             snapshot = replace(snapshot, specs=specs)
         request = Request("scale_tier", "small", {"delta": delta})
-        plan = make_plan(snapshot, request, NOW, PlanContext("p"))
+        plan = replace(
+            make_plan(snapshot, request, NOW, PlanContext("p")), **given.get("change", {})
+        )
         running: tuple[Running, ...] = given.get("running", ())
         context = GuardContext(
             now=given.get("now", NOW),
@@ -52,6 +61,7 @@ def judged() -> Callable[..., Verdict]:
             stale_after_s=120,
             demand=given.get("demand"),
             running=running,
+            **given.get("facts", {}),
         )
         return judge(plan, snapshot, context)
 

@@ -9,10 +9,12 @@ from datetime import timedelta
 import pytest
 
 from core import guards
+from core.actions import PlanContext, make_plan
 from core.errors import Blocked, Unconfirmed
+from core.fleet import assemble_fleet
 from core.guards import action_in_progress, legal_size, over_budget, price_known, stale_data
-from core.guards.context import Running
-from core.plans import Outcome, Verdict
+from core.guards.context import GuardContext, Running
+from core.plans import Outcome, Request, Verdict
 from core.records import Source
 from tests.core.guards.conftest import demand
 from tests.make import NOW, make_failure, make_snapshot
@@ -42,7 +44,7 @@ def test_an_illegal_shape_or_zone_blocks(judged: Judged, field: str, value: str)
     """The reason names what is legal."""
     snapshot = make_snapshot()
     specs = tuple(replace(s, **{field: value}) if s.name == "small" else s for s in snapshot.specs)
-    verdict = judged(legal_size.judge, snapshot=replace(snapshot, specs=specs))
+    verdict = judged(legal_size.judge, 1, snapshot=replace(snapshot, specs=specs))
     assert verdict.outcome is Outcome.BLOCK
     assert "us-central1-c" in verdict.reason or "nearest legal" in verdict.reason
 
@@ -111,17 +113,38 @@ def test_one_action_per_tier(judged: Judged) -> None:
 
 
 def test_all_guards_are_evaluated(judged: Judged) -> None:
-    """Each guard gives a verdict under its own name, also after one has blocked."""
+    """Each guard gives a verdict under its own module's name, also after one has blocked."""
     unread = make_failure(make_snapshot(), Source.LOAD, keep=False)
     verdicts = [judged(g, snapshot=unread, demand=demand(1.0)) for g in guards.GUARDS]
-    assert [v.guard for v in verdicts] == [
-        "stale_data",
-        "action_in_progress",
-        "legal_size",
-        "capacity_left",
-        "price_known",
-        "over_budget",
-    ]
+    assert [v.guard for v in verdicts] == [g.__module__.rpartition(".")[2] for g in guards.GUARDS]
+    assert len({v.guard for v in verdicts}) == len(verdicts) == 21
+
+
+def test_every_guard_judges_a_plan_of_all_tiers(judged: Judged) -> None:
+    """A plan of the platform is of no single tier: no guard fails on that."""
+    change = {"request": Request("tear_down_all", "", {}), "slice_delta": -65}
+    for scenario in ("normal", "empty", "unread"):
+        snapshot = make_snapshot() if scenario == "normal" else make_snapshot(scenario)
+        plan = make_plan(
+            make_snapshot(), Request("scale_tier", "small", {"delta": -1}), NOW, PlanContext("p")
+        )
+        context = GuardContext(NOW, assemble_fleet(snapshot), 1.3, 120)
+        assert len(guards.judge(replace(plan, **change), snapshot, context)) == len(guards.GUARDS)
+
+
+def test_whatever_blocks_or_passes_says_what_would_lift_it(judged: Judged) -> None:
+    """Every verdict that is no pass names its way out."""
+    for scenario in ("normal", "unread"):
+        snapshot = make_snapshot(scenario)
+        if scenario == "unread":
+            snapshot = replace(snapshot, node_pools=make_snapshot().node_pools)
+        for delta in (-1, 1, -48, 100):
+            for guard in guards.GUARDS:
+                verdict = judged(guard, delta, snapshot=snapshot)
+                assert verdict.reason
+                # A month without a known rate can only be told: nothing the person does lifts it.
+                if verdict.outcome is not Outcome.PASS and verdict.guard != "over_budget":
+                    assert verdict.lift, verdict
 
 
 def test_check_wants_every_consent_and_no_block() -> None:

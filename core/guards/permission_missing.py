@@ -1,0 +1,28 @@
+"""Danger: a plan that is refused half way, since this console's identity may not do all of it."""
+
+from __future__ import annotations
+
+from core.guards.context import GuardContext
+from core.plans import Outcome, Plan, Verdict
+from core.records import Snapshot
+
+
+def judge(plan: Plan, _snapshot: Snapshot, context: GuardContext) -> Verdict:
+    """Block what the identity has no permission for, by name; warn when it could not be asked."""
+    if not plan.permissions:
+        return _verdict(Outcome.PASS, "the plan needs no permission")
+    asked = context.permissions
+    missing = [p for p in plan.permissions if asked is not None and asked.get(p) is False]
+    if missing:
+        why = f"this console's identity lacks {', '.join(missing)}"
+        return _verdict(Outcome.BLOCK, why, "grant a role that holds it (IAM) to that identity")
+    unknown = [p for p in plan.permissions if asked is None or p not in asked]
+    if unknown:
+        why = f"whether we have {', '.join(unknown)} is not known: the call may be refused"
+        outcome = Outcome.CONSENT if len(plan.steps) > 1 else Outcome.WARN
+        return _verdict(outcome, why, "testIamPermissions must answer (see Connections)")
+    return _verdict(Outcome.PASS, f"granted: {', '.join(plan.permissions)}")
+
+
+def _verdict(outcome: Outcome, reason: str, lift: str = "") -> Verdict:
+    return Verdict("permission_missing", outcome, reason, lift)
