@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ui import chrome, cost_view, view
+from ui import action_menu, chrome, cost_view, plan_dialog, view
 
 chrome.through_app()
 
+action_menu.draw_menus(("change_budget", "scale_tier"))
 view.live(cost_view.totals)
 view.live(cost_view.days)
 view.live(cost_view.budgets)
 view.live(cost_view.tokens)
 view.live(cost_view.reconciliation)
+plan_dialog.draw()

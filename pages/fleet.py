@@ -1,13 +1,16 @@
-"""Fleet: tier, part, slice, host, chip; and the button that scales a tier."""
+"""Fleet: tier, part, slice, host, chip; and a menu of actions for each tier."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from ui import access, chrome, fleet_lists, fleet_view, plan_dialog, view
+from ui import action_menu, chrome, fleet_lists, fleet_view, plan_dialog, view
 
 chrome.through_app()
 
+ACTIONS = (
+    "scale_tier", "shift_traffic", "fail_over", "drain_tier", "restore_tier", "change_budget",
+)  # fmt: skip
 PANELS = {
     "Hosts": fleet_view.hosts,
     "Slices": fleet_view.slices,
@@ -16,7 +19,7 @@ PANELS = {
     "Unassigned": fleet_lists.unassigned,
 }
 
-plan_dialog.scale_buttons([t.spec for t in fleet_view.scalable(access.derived())])
+action_menu.draw_menus(ACTIONS)
 view.live(fleet_view.picture)
 view.live(fleet_view.sizes)
 chosen = st.segmented_control(

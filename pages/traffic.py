@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.series import Signal
-from ui import access, chrome, history, traffic_view, view
+from ui import access, action_menu, chrome, history, plan_dialog, traffic_view, view
 
 chrome.through_app()
 
@@ -43,8 +43,10 @@ def charts() -> None:
         history.tier_chart("Requests waiting", [Signal.WAITING], key="t_waiting")
 
 
+action_menu.draw_menus(("shift_traffic", "fail_over", "drain_tier", "restore_tier"))
 view.live(traffic_view.load_now)
 view.live(charts)
 view.live(traffic_view.backends)
 view.live(traffic_view.url_map)
 traffic_view.route_tester()
+plan_dialog.draw()

@@ -12,7 +12,7 @@ import streamlit as st
 
 from control.audit import FINAL_STATES
 from core.plans import AuditEntry
-from ui import access, formats, plan_dialog, states, tables, view, words
+from ui import access, formats, plan_view, progress_view, states, tables, view, words
 
 _LIMIT: Final = 500
 _STATE_COLOURS: Final = {state: look[0] for state, look in words.INTENTS.items()}
@@ -114,7 +114,7 @@ def detail(intent: str) -> None:
     look = words.INTENTS.get(entry.state, ("gray", "help"))
     st.markdown(f"### {formats.plain(entry.title)} {words.badge(entry.state, look)}")
     if entry.state not in FINAL_STATES:
-        view.live(lambda: plan_dialog.draw_progress(intent))
+        view.live(lambda: progress_view.draw_progress(intent))
     facts = {
         "Who": f"{entry.actor} from {entry.origin}",
         "When": f"{formats.stamp(entry.at)} UTC",
@@ -130,11 +130,11 @@ def detail(intent: str) -> None:
         border="horizontal", width="content", alt="The intent's facts",
     )  # fmt: skip
     if entry.cost is not None:
-        st.markdown(plan_dialog.cost_lines(entry.cost), help=formats.plain(entry.cost.source))
+        st.markdown(plan_view.cost_lines(entry.cost), help=formats.plain(entry.cost.source))
     states.heading("Verdicts when it was confirmed")
-    plan_dialog.draw_verdicts(entry.verdicts, key="audit_verdicts")
+    plan_view.draw_verdicts(entry.verdicts, key="audit_verdicts")
     states.heading("Steps")
-    plan_dialog.draw_steps(entry.steps)
+    plan_view.draw_steps(entry.steps)
     if entry.state in FINAL_STATES:
         states.heading("What happened")
         lines = [

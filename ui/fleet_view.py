@@ -12,7 +12,6 @@ import streamlit as st
 from core import ownership
 from core.fleet import FleetHost, FleetPart, FleetSlice, FleetTier
 from core.records import Source
-from core.specs import PartKind
 from ui import access, formats, heatmap, states, tables, view, words
 from ui.derived import Derived
 
@@ -256,12 +255,3 @@ def _host_row(tier: FleetTier, piece: FleetSlice, host: FleetHost) -> tables.Row
         "Pool": piece.resource,
         "Why": host.reason,
     }
-
-
-def scalable(derived: Derived) -> list[FleetTier]:
-    """Shown tiers that can be scaled by host-slices."""
-    return [
-        t
-        for t in shown_tiers(derived)
-        if any(p.spec.kind is PartKind.GKE_SINGLE_HOST for p in t.parts)
-    ]

@@ -1,27 +1,27 @@
-"""The dialog of a guarded action: the plan, every verdict, consent, apply, progress.
+"""The dialog of a guarded action: its form, the plan, every verdict, consent, apply, progress.
 
 It decides nothing: plans and verdicts come from `control/planning.py`, applying is
 `control/executor.py`'s, which checks everything again. The intent's id is made when the plan is
-shown, so that two clicks, or a rerun in between, are one intent.
+shown, so that two clicks, or a rerun in between, are one intent. What each action asks for is
+`ui/action_forms.py`'s. The dialog is in the address (`do=ACTION:TIER`), so that it can be linked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import streamlit as st
 
-from control.audit import FINAL_STATES
 from control.executor import new_intent
 from control.planning import Judged
+from core.consent import Friction, friction
 from core.errors import HeartwoodError
-from core.plans import CostChange, Outcome, Request, Step, Verdict
-from core.specs import TierSpec
-from ui import access, formats, states, view, words
+from core.plans import Outcome, Request
+from ui import access, action_forms, formats, plan_view, progress_view, states, view
 
 _KEY: Final = "shown_plan"
+_LINK: Final = "do"
 _TICKS: Final = (Outcome.CONSENT, Outcome.WARN)
 _STOPS: Final = (Outcome.BLOCK, Outcome.APPROVAL)
 _POLL_S: Final = 1.0
@@ -31,70 +31,67 @@ _POLL_S: Final = 1.0
 class Shown:
     """The plan that the dialog shows, under the id that applying it will have."""
 
-    tier: str
-    delta: int
+    request: Request
     judged: Judged
     intent: str = field(default_factory=new_intent)
     submitted: bool = False
 
 
-def scale_buttons(specs: Sequence[TierSpec]) -> None:
-    """A button for every tier that can be scaled; says why when the person may not act."""
-    if not specs:
-        return
-    actor = access.console().actor()
-    with st.container(horizontal=True, gap="small"):
-        for spec in specs:
-            st.button(
-                f"Scale {spec.title}",
-                key=f"scale_{spec.name}",
-                icon=":material/expand:",
-                on_click=_open,
-                args=(spec.name,),
-                disabled=not actor.may_act,
-                help=actor.why_not or "Add or remove host-slices; shows a plan first",
-            )
-
-
-def _open(tier: str) -> None:
+def open_action(action: str, tier: str) -> None:
+    """Have the dialog of that action on that tier shown from the next run on; for callbacks."""
     st.session_state.pop(_KEY, None)
-    view.open_dialog(f"scale:{tier}")
+    st.query_params[_LINK] = f"{action}:{tier}"
+    view.open_dialog(f"{action}:{tier}")
+
+
+def follow_link() -> None:
+    """Open the dialog that the address names, once; before anything of the page is drawn."""
+    wanted = st.query_params.get(_LINK)
+    if wanted and view.dialog() is None and _known(wanted) is not None:
+        st.session_state.pop(_KEY, None)
+        view.open_dialog(wanted)
+
+
+def _known(name: str) -> tuple[str, str] | None:
+    """The action and the tier of a dialog's name; None: it names no such things."""
+    action, _, tier = name.partition(":")
+    tiers = {spec.name for spec in access.snapshot().specs}
+    return (action, tier) if action in action_forms.FORMS and tier in tiers else None
 
 
 def _close() -> None:
     st.session_state.pop(_KEY, None)
+    st.query_params.pop(_LINK, None)
     view.close_dialog()
 
 
 def draw() -> None:
     """The dialog, while it is open."""
-    name = view.dialog() or ""
-    if not name.startswith("scale:"):
+    named = _known(view.dialog() or "")
+    if named is None:
         return
-    tier = name.removeprefix("scale:")
-    title = access.snapshot().spec(tier).title
-    st.dialog(f"Scale {title}", width="large", on_dismiss=_close)(_content)(tier)
+    action, tier = named
+    title = action_forms.FORMS[action].title(access.snapshot().spec(tier))
+    st.dialog(title, width="large", on_dismiss=_close)(_content)(action, tier)
 
 
-def _content(tier: str) -> None:
+def _content(action: str, tier: str) -> None:
     shown: Shown | None = st.session_state.get(_KEY)
     if shown is not None and shown.submitted:
         _progress(shown.intent)
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        way = st.segmented_control(
-            "Change", ["Add", "Remove"], default="Add", required=True, key="plan_way"
-        )
-        amount = st.number_input("Host-slices", 1, 64, 1, key="plan_amount", width=120)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="plan_form"):
+        request = action_forms.FORMS[action].draw(access.snapshot(), access.snapshot().spec(tier))
         again = st.button("Plan again", icon=":material/refresh:", key="plan_again")
-    delta = int(amount) * (1 if way == "Add" else -1)
-    if again or shown is None or (shown.tier, shown.delta) != (tier, delta):
-        shown = _plan(tier, delta)
+    if request is None:
+        shown = None
+    elif again or shown is None or shown.request != request:
+        shown = _plan(request)
     if shown is None:
         _buttons(None, "There is no plan to apply")
         return
-    _what_changes(shown.judged)
-    draw_verdicts(shown.judged.verdicts, key="verdicts")
+    plan_view.what_changes(shown.judged)
+    plan_view.draw_verdicts(shown.judged.verdicts, key="verdicts")
     ticked = _consents(shown)
     st.text_input(
         "Reason (kept in the audit)", key="plan_reason", placeholder="Why, for who reads this later"
@@ -102,101 +99,46 @@ def _content(tier: str) -> None:
     _buttons(shown, _why_not(shown, ticked))
 
 
-def _plan(tier: str, delta: int) -> Shown | None:
+def _plan(request: Request) -> Shown | None:
     """Make, keep and return the plan; None with the reason drawn when it cannot be made."""
     st.session_state.pop(_KEY, None)
     try:
         with st.spinner("Planning"):
-            judged = access.console().plan(Request("scale_tier", tier, {"delta": delta}))
+            judged = access.console().plan(request)
     except HeartwoodError as error:
         states.show_problem("This cannot be planned", states.problem_of(error))
         return None
-    shown = Shown(tier, delta, judged)
+    shown = Shown(request, judged)
     st.session_state[_KEY] = shown
     return shown
 
 
-def _what_changes(judged: Judged) -> None:
-    plan = judged.plan
-    st.markdown(f"### {formats.plain(plan.title)}")
-    draw_steps(plan.steps)
-    st.markdown(cost_lines(plan.cost), help=formats.plain(plan.cost.source))
-    affected = [*plan.affected, *(f"Cannot be undone: {s}" for s in plan.irreversible)]
-    st.markdown("\n".join(f"- {formats.plain(s)}" for s in affected))
-    commands = "\n".join(step.command for step in plan.steps)
-    with st.expander("Equivalent command", icon=":material/terminal:", type="compact"):
-        st.code(commands, language="bash", wrap_lines=True)
-        st.caption(
-            f"Needs {', '.join(plan.permissions)}. Plan {plan.digest[:12]}, made "
-            f"{formats.clock(plan.made_at)}, expires {formats.clock(plan.expires_at)} UTC."
-        )
-
-
-def draw_steps(steps: Sequence[Step]) -> None:
-    """What each step changes, before → after, and how long it usually takes."""
-    rows = [
-        {
-            "What changes": formats.plain(step.title),
-            "Before": _facts(step.before),
-            "After": f"**{_facts(step.after)}**",
-            "Takes": formats.duration(step.expected_s),
-        }
-        for step in steps
-    ]
-    st.table(rows, border="horizontal", hide_index=True, alt="Steps of the plan")
-
-
-def _facts(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
-
-
-def cost_lines(cost: CostChange) -> str:
-    """Dollars per hour and per day, before → after, as Markdown."""
-    before, after = cost.before_usd_per_hour, cost.after_usd_per_hour
-    delta = cost.delta_usd_per_hour
-    day_before = None if before is None else before * 24
-    day_after = None if after is None else after * 24
-    day_delta = None if delta is None else delta * 24
-    lines = [
-        f"**{formats.money_exact(before)} → {formats.money_exact(after)} per hour** "
-        f"({formats.money_change(delta)})",
-        f"{formats.money_exact(day_before)} → {formats.money_exact(day_after)} per day "
-        f"({formats.money_change(day_delta)})",
-    ]
-    text = "  \n".join(lines).replace("$", "\\$")
-    return f"{text} :small[:gray[{cost.basis} price]]"
-
-
-def draw_verdicts(verdicts: Sequence[Verdict], *, key: str) -> None:
-    """Every guard's word, also of those that pass, with the arithmetic."""
-    with st.container(border=True, gap="xsmall", key=key):
-        for verdict in verdicts:
-            look = words.OUTCOMES[verdict.outcome]
-            text = f"{words.badge(verdict.outcome.value, look)} **{_guard(verdict)}** — "
-            text += formats.plain(verdict.reason)
-            if verdict.lift:
-                text += f"  \n:small[:gray[What would lift it: {formats.plain(verdict.lift)}]]"
-            st.markdown(text)
-            if verdict.arithmetic:
-                with st.expander(
-                    "Arithmetic", type="compact", expanded=verdict.guard == "capacity_left"
-                ):
-                    st.code("\n".join(verdict.arithmetic), language=None, wrap_lines=True)
-
-
-def _guard(verdict: Verdict) -> str:
-    return verdict.guard.replace("_", " ").capitalize()
-
-
 def _consents(shown: Shown) -> set[str]:
-    """A box for each danger; the names of the ticked ones. New with every plan."""
+    """A box for each danger, the tier's name where it is red; the names of the ticked guards.
+
+    New with every plan.
+    """
     ticked: set[str] = set()
     for verdict in shown.judged.verdicts:
         if verdict.outcome in _TICKS and st.checkbox(
             f"I accept: {formats.plain(verdict.reason)}", key=f"tick_{verdict.guard}_{shown.intent}"
         ):
             ticked.add(verdict.guard)
+    if _friction(shown) is Friction.RED:
+        st.text_input(
+            f":red[:material/warning:] This stops something from serving, or moves all of a tier's"
+            f" users. Type **{shown.request.tier}** to confirm.",
+            key=_typed_key(shown), live=True, autocomplete="off",
+        )  # fmt: skip
     return ticked
+
+
+def _friction(shown: Shown) -> Friction:
+    return friction(shown.judged.plan, shown.judged.verdicts)
+
+
+def _typed_key(shown: Shown) -> str:
+    return f"typed_{shown.intent}"
 
 
 def _why_not(shown: Shown, ticked: set[str]) -> str:
@@ -211,10 +153,13 @@ def _why_not(shown: Shown, ticked: set[str]) -> str:
         return "The plan has expired: plan again"
     stops = [v for v in shown.judged.verdicts if v.outcome in _STOPS]
     if stops:
-        return "Blocked: " + "; ".join(f"{_guard(v)}: {v.reason}" for v in stops)
+        return "Blocked: " + "; ".join(f"{plan_view.guard_title(v)}: {v.reason}" for v in stops)
     missing = [v for v in shown.judged.verdicts if v.outcome in _TICKS and v.guard not in ticked]
     if missing:
         return f"Tick {formats.plural(len(missing), 'box', 'boxes')} above first"
+    typed = str(st.session_state.get(_typed_key(shown)) or "").strip()
+    if _friction(shown) is Friction.RED and typed != shown.request.tier:
+        return f"Type {shown.request.tier} above first"
     return ""
 
 
@@ -256,7 +201,7 @@ def _progress(intent: str) -> None:
 
     @st.fragment(run_every=_POLL_S)
     def poll() -> None:
-        draw_progress(intent)
+        progress_view.draw_progress(intent)
 
     poll()
     with st.container(horizontal=True, horizontal_alignment="right"):
@@ -267,53 +212,3 @@ def _progress(intent: str) -> None:
         if st.button("Close", key="plan_close", help="The work goes on without this window"):
             _close()
             st.rerun()
-
-
-def draw_progress(intent: str) -> None:
-    """One intent's state with a bar and the log of what happened."""
-    console = access.console()
-    found = console.progress(intent)
-    if found is None:
-        states.show_unknown("Progress")
-        return
-    look = words.INTENTS.get(found.state, ("gray", "help"))
-    st.markdown(f"{words.badge(found.state, look)} {formats.plain(found.detail)}")
-    done = found.state in FINAL_STATES
-    share = 1.0 if found.state == "succeeded" else found.step / (found.steps + 1)
-    st.progress(min(1.0, share), text=f"step {found.step} of {found.steps}")
-    lines = [
-        f"{formats.clock(p.updated_at)}  {p.state:<10} {p.detail}"
-        for p in console.audit.log(intent)
-    ]
-    st.code("\n".join(lines), language=None, wrap_lines=True)
-    if not done:
-        st.caption("It runs outside this page: you may leave and find it again under Audit.")
-        _stop_control(intent)
-
-
-def _stop_control(intent: str) -> None:
-    """Stops an action in progress, after asking once more."""
-    console = access.console()
-    actor = console.actor()
-    with st.popover(
-        "Stop this action",
-        icon=":material/cancel:",
-        key=f"stop_{intent}",
-        disabled=not actor.may_act,
-        help=actor.why_not or None,
-    ):
-        st.markdown(
-            "Steps that have not begun are left out. A step that has begun is finished, since "
-            "Google Cloud takes no half of it back. Your name goes to the audit."
-        )
-        if not st.button("Yes, stop it", key=f"stop_yes_{intent}", type="primary"):
-            return
-        try:
-            stopped = console.cancel(intent)
-        except HeartwoodError as error:
-            states.show_problem("It was not stopped", states.problem_of(error))
-            return
-        if stopped:
-            st.success("It stops before its next step.", icon=":material/check:")
-        else:
-            st.warning("Too late: its last step has begun, or it has ended.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from control.appliers import node_pools
+from control.appliers import budgets, node_pools, traffic, vertex
 from control.appliers.verbs import (
     Applier,
     Appliers,
@@ -22,7 +22,12 @@ from control.appliers.verbs import (
 )
 from services.clients import Clients
 
-PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (node_pools.build,)
+PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (
+    node_pools.build,
+    traffic.build,
+    vertex.build,
+    budgets.build,
+)
 
 
 def make_appliers(clients: Clients) -> Appliers:

@@ -11,15 +11,29 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from core.actions.change_budget import plan_change_budget
 from core.actions.context import PlanContext
+from core.actions.drain_tier import plan_drain_tier
+from core.actions.fail_over import plan_fail_over
+from core.actions.restore_tier import plan_restore_tier
 from core.actions.scale_tier import plan_scale_tier
+from core.actions.shift_traffic import plan_shift_traffic
 from core.errors import PlanError
 from core.plans import Plan, Request
 from core.records import Snapshot
 
 Planner = Callable[[Snapshot, Request, datetime, PlanContext], Plan]
 
-PLANNERS: Final = MappingProxyType[str, Planner]({"scale_tier": plan_scale_tier})
+PLANNERS: Final = MappingProxyType[str, Planner](
+    {
+        "scale_tier": plan_scale_tier,
+        "shift_traffic": plan_shift_traffic,
+        "fail_over": plan_fail_over,
+        "drain_tier": plan_drain_tier,
+        "restore_tier": plan_restore_tier,
+        "change_budget": plan_change_budget,
+    }
+)
 
 
 def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: PlanContext) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -12,10 +12,15 @@ class PlanContext:
 
     Attributes:
         project: Google Cloud project id, for names and command lines.
+        billing_account: "billingAccounts/…", likewise; "" where none is configured.
         expires_after_s: life time of a plan.
         past_durations_s: verb of a step → how long earlier ones took here, from the audit.
+        capacity_before_drain: "service group" → the capacity ratio before the last drain made from
+            here, from the audit.
     """
 
     project: str
     expires_after_s: float = 300.0
     past_durations_s: dict[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
+    capacity_before_drain: Mapping[str, float] = field(default_factory=dict[str, float])
+    billing_account: str = ""

@@ -1,0 +1,102 @@
+"""Why an action cannot be asked for on a tier now, told before anybody fills in its form.
+
+A first look only: the planners check everything again with the form's values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Final
+
+from core.actions.vertex_split import endpoints_of
+from core.forecast import find_budget
+from core.records import BackendService, Snapshot
+from core.specs import PartKind, TierSpec
+from core.traffic_rules import leading_to
+
+_UNREAD: Final = "{what} has not been read yet"
+
+
+def why_not(snapshot: Snapshot, action: str, spec: TierSpec) -> str:
+    """Why that action makes no sense on that tier now; "" when it may."""
+    check = _CHECKS.get(action)
+    return check(snapshot, spec) if check is not None else ""
+
+
+def _service(snapshot: Snapshot, spec: TierSpec) -> BackendService | str:
+    """The tier's backend service, or why there is none."""
+    if not spec.backend_service:
+        return f"{spec.title} does not stand behind the load balancer"
+    if snapshot.load_balancer is None:
+        return _UNREAD.format(what="The load balancer")
+    for service in snapshot.load_balancer.backend_services:
+        if service.name == spec.backend_service:
+            return service
+    return f"There is no backend service {spec.backend_service}"
+
+
+def _scale(snapshot: Snapshot, spec: TierSpec) -> str:
+    if any(p.kind is PartKind.GKE_SINGLE_HOST for p in spec.parts):
+        return ""
+    return f"{spec.title} has no single-host slices in GKE"
+
+
+def _shift(snapshot: Snapshot, spec: TierSpec) -> str:
+    if any(len(e.deployed) > 1 for e in endpoints_of(snapshot, spec)):
+        return ""
+    service = _service(snapshot, spec)
+    if isinstance(service, str):
+        return service
+    balancer = snapshot.load_balancer
+    if balancer is None or not leading_to(balancer, service.name):
+        return f"No path leads to {spec.title}"
+    return "" if len(balancer.backend_services) > 1 else "There is no other backend service"
+
+
+def _fail_over(snapshot: Snapshot, spec: TierSpec) -> str:
+    service = _service(snapshot, spec)
+    if isinstance(service, str):
+        return service
+    balancer = snapshot.load_balancer
+    if balancer is None or not leading_to(balancer, service.name):
+        return f"No path leads to {spec.title}"
+    others = [s for s in snapshot.specs if s.backend_service and s.name != spec.name]
+    return "" if others else "No other tier stands behind the load balancer"
+
+
+def _drain(snapshot: Snapshot, spec: TierSpec) -> str:
+    service = _service(snapshot, spec)
+    if isinstance(service, str):
+        return service
+    if not service.backends:
+        return f"{service.name} has no backend"
+    drained = all(b.capacity_ratio == 0 for b in service.backends)
+    return f"{spec.title} is drained already" if drained else ""
+
+
+def _restore(snapshot: Snapshot, spec: TierSpec) -> str:
+    service = _service(snapshot, spec)
+    if isinstance(service, str):
+        return service
+    return "" if any(b.capacity_ratio == 0 for b in service.backends) else "Nothing is drained"
+
+
+def _budget(snapshot: Snapshot, spec: TierSpec) -> str:
+    if snapshot.budgets is None:
+        return _UNREAD.format(what="The list of budgets")
+    if find_budget(spec, snapshot.budgets) is None:
+        return f"{spec.title} has no monthly budget in Cloud Billing"
+    return ""
+
+
+_CHECKS: Final = MappingProxyType[str, Callable[[Snapshot, TierSpec], str]](
+    {
+        "scale_tier": _scale,
+        "shift_traffic": _shift,
+        "fail_over": _fail_over,
+        "drain_tier": _drain,
+        "restore_tier": _restore,
+        "change_budget": _budget,
+    }
+)

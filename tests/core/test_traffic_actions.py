@@ -1,0 +1,188 @@
+"""Planning of traffic: shift, fail over, drain, restore, and what each says about its effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.actions import PlanContext, make_plan
+from core.actions.available import why_not
+from core.consent import Friction, friction
+from core.errors import PlanError
+from core.load_balancer import LoadBalancer
+from core.plans import Plan, Request
+from core.records import DeployedModel, Snapshot
+from tests.make import NOW, make_load_balancer, make_snapshot
+
+CONTEXT = PlanContext("p", capacity_before_drain={"hw-small neg-small-0": 0.8})
+NORMAL = make_snapshot()
+PLACE = "hw-map llm any other"
+
+
+def plan(action: str, snapshot: Snapshot = NORMAL, tier: str = "small", **values: object) -> Plan:
+    """The plan of that action."""
+    request = Request(action, tier, values)  # type: ignore[arg-type]
+    return make_plan(snapshot, request, NOW, CONTEXT)
+
+
+def drained(*groups: str) -> Snapshot:
+    """The normal world with these groups of small (none named: all) at capacity 0."""
+    balancer = make_load_balancer()
+    services = [
+        replace(s, backends=tuple(
+            replace(b, capacity_ratio=0.0 if not groups or b.group in groups else 1.0)
+            for b in s.backends
+        )) if s.name == "hw-small" else s
+        for s in balancer.backend_services
+    ]  # fmt: skip
+    return replace(NORMAL, load_balancer=replace(balancer, backend_services=tuple(services)))
+
+
+def test_a_shift_says_who_gets_what() -> None:
+    """Weights before and after, requests/s and share, the receiver's load, another model."""
+    found = plan("shift_traffic", place=PLACE, to="hw-medium", percent=25)
+    (step,) = found.steps
+    assert step.before == {"llm any other → hw-small": 100, "llm any other → hw-medium": 0}
+    assert step.after == {"llm any other → hw-small": 75, "llm any other → hw-medium": 25}
+    assert found.cost.before_usd_per_hour == found.cost.after_usd_per_hour == 3072
+    told = "\n".join(found.affected)
+    assert "At most 103.0 requests/s (25% of Small's 412.0, 17% of all" in told
+    assert "206.0 → at most 309.0 requests/s on 64 ready slices" in told
+    assert "Llama-3.3-70B-Instruct instead of Llama-3.1-8B-Instruct" in told
+    assert "63 of 64 endpoints of hw-medium are healthy" in told
+    assert "url-maps export hw-map --global --project=p" in step.command
+    assert '"weight": 25' in step.command
+    assert found.takes_out == ()
+
+
+@given(st.integers(-5, 105), st.sampled_from(["hw-small", "hw-medium", "hw-large", "none"]))
+def test_a_shift_never_loses_requests(percent: int, to: str) -> None:
+    """Whatever is asked: a refusal, or weights that sum to 100."""
+    try:
+        found = plan("shift_traffic", place=PLACE, to=to, percent=percent)
+    except PlanError:
+        return
+    assert sum(w for w in found.steps[0].after.values() if isinstance(w, int)) == 100
+
+
+def test_what_cannot_be_shifted_is_refused_with_what_can() -> None:
+    """An unknown place, a service without a share there, nothing to change, a classic one."""
+    with pytest.raises(PlanError) as place:
+        plan("shift_traffic", place="nowhere", to="hw-medium", percent=10)
+    assert PLACE in place.value.hint
+    with pytest.raises(PlanError, match="gets nothing"):
+        plan("shift_traffic", place="hw-map llm /large/*", to="hw-medium", percent=10)
+    with pytest.raises(PlanError, match="already"):
+        plan("shift_traffic", place=PLACE, to="hw-small", percent=100)
+    with pytest.raises(PlanError, match="nobody but"):
+        plan("shift_traffic", place=PLACE, to="hw-small", percent=40)
+    balancer = make_load_balancer()
+    small, medium, large = balancer.backend_services
+    services = (small, replace(medium, scheme="EXTERNAL"), large)
+    classic = replace(NORMAL, load_balancer=replace(balancer, backend_services=services))
+    with pytest.raises(PlanError, match="EXTERNAL:"):
+        plan("shift_traffic", classic, place=PLACE, to="hw-medium", percent=10)
+    with pytest.raises(PlanError, match="not been read"):
+        plan("shift_traffic", replace(NORMAL, load_balancer=None), place=PLACE, to="x", percent=1)
+
+
+def test_an_unknown_load_is_said_and_not_counted_as_none() -> None:
+    """Without a load there is no figure, and the plan says so."""
+    told = "\n".join(
+        plan("shift_traffic", replace(NORMAL, loads=None), place=PLACE, to="hw-medium", percent=5)
+        .affected
+    )  # fmt: skip
+    assert "how many requests it gets now is not known" in told
+    assert "What Medium carries then is not known" in told
+
+
+def test_a_vertex_split_keeps_to_the_endpoints_models() -> None:
+    """Percentages by deployed model; one model alone cannot be split."""
+    with pytest.raises(PlanError, match="nobody but"):
+        plan("shift_traffic", endpoint="4410", to="7301", percent=30)
+    assert NORMAL.endpoints is not None
+    (endpoint,) = NORMAL.endpoints
+    canary = DeployedModel("7302", "llama-8b-next", "tpu7x-standard-4t", "2x2x1", 1, 1, 0.0)
+    two = replace(NORMAL, endpoints=(replace(endpoint, deployed=(*endpoint.deployed, canary)),))
+    found = plan("shift_traffic", two, endpoint="4410", to="7302", percent=30)
+    assert found.steps[0].after == {"7301": 70, "7302": 30}
+    assert "--traffic-split=7301=70,7302=30" in found.steps[0].command
+    assert any("no redundancy" in s for s in found.affected)
+    assert found.sources == ("vertex", "load")
+
+
+def test_a_fail_over_takes_every_place_at_once() -> None:
+    """One call per URL map; the tier keeps running; all its users' name has to be typed."""
+    found = plan("fail_over", to="medium")
+    (step,) = found.steps
+    assert step.after == {
+        "llm any other → hw-small": 0, "llm any other → hw-medium": 100,
+        "* any other → hw-small": 0, "* any other → hw-medium": 100,
+    }  # fmt: skip
+    assert friction(found, ()) is Friction.RED
+    assert any("goes on running and costing" in s for s in found.affected)
+    with pytest.raises(PlanError, match="cannot fail over"):
+        plan("fail_over", to="small")
+    with pytest.raises(PlanError, match="does not stand behind"):
+        plan("fail_over", to="dev")
+
+
+def test_a_drain_says_which_places_answer_with_an_error() -> None:
+    """All backends: the service itself goes out; one: what is left is counted."""
+    found = plan("drain_tier")
+    assert set(found.takes_out) == {"neg-small-0", "neg-small-1", "neg-small-2", "hw-small"}
+    assert set(found.steps[0].after.values()) == {0.0}
+    assert any("get an error instead of an answer" in s and PLACE in s for s in found.affected)
+    assert friction(found, ()) is Friction.RED
+    one = plan("drain_tier", group="neg-small-0")
+    assert one.takes_out == ("neg-small-0",)
+    assert any("48 → 32 (67% of the capacity)" in s for s in one.affected)
+    with pytest.raises(PlanError, match="drained already"):
+        plan("drain_tier", drained())
+    with pytest.raises(PlanError, match="has no backend"):
+        plan("drain_tier", group="another")
+
+
+def test_a_restore_gives_back_what_was_there() -> None:
+    """The recorded capacity where there is one, else the API's default, and it says which."""
+    found = plan("restore_tier", drained("neg-small-0", "neg-small-1"))
+    assert found.steps[0].after == {"neg-small-0": 0.8, "neg-small-1": 1.0}
+    assert any("neg-small-1 had before is not recorded" in s for s in found.affected)
+    assert friction(found, ()) is Friction.GREEN
+    with pytest.raises(PlanError, match="is drained"):
+        plan("restore_tier")
+
+
+def test_menus_say_why_an_action_makes_no_sense() -> None:
+    """Before any form is filled in."""
+    specs = {s.name: s for s in NORMAL.specs}
+    assert why_not(NORMAL, "drain_tier", specs["small"]) == ""
+    assert why_not(NORMAL, "restore_tier", specs["small"]) == "Nothing is drained"
+    assert "behind the load balancer" in why_not(NORMAL, "fail_over", specs["dev"])
+    assert "drained already" in why_not(drained(), "drain_tier", specs["small"])
+    assert "not been read" in why_not(
+        replace(NORMAL, load_balancer=None), "drain_tier", specs["small"]
+    )
+    nothing = replace(NORMAL, load_balancer=LoadBalancer((), (), ()))
+    assert "no backend service" in why_not(nothing, "shift_traffic", specs["medium"])
+    assert why_not(NORMAL, "scale_tier", specs["medium"])
+
+
+def test_a_budgets_change_is_told_in_dollars_and_days() -> None:
+    """Amount, thresholds, what is spent, and that it stops nothing; wrong values are refused."""
+    found = plan("change_budget", amount_usd=1_400_000, thresholds="50, 90")
+    assert found.steps[0].after == {"amount_usd": 1_400_000.0, "thresholds": "50%, 90%"}
+    told = "\n".join(found.affected)
+    assert "stops no spending" in told
+    assert "will be spent on" in told
+    assert "Thresholds passed already: 50%, 90%" in told
+    assert "--clear-threshold-rules --add-threshold-rule=percent=0.5" in found.steps[0].command
+    for wrong in ({"amount_usd": 0}, {"amount_usd": True}, {"thresholds": "much"},
+                  {"thresholds": "0"}, {}):  # fmt: skip
+        with pytest.raises(PlanError):
+            plan("change_budget", **wrong)
+    with pytest.raises(PlanError, match="no monthly budget"):
+        plan("change_budget", tier="large", amount_usd=1.0)

@@ -1,0 +1,173 @@
+"""What each action asks for in its dialog: widgets in, a `Request` out.
+
+The dialog around a form is `ui/plan_dialog.py`'s, the buttons that open it `ui/action_menu.py`'s. A
+new action is a function and a line in `FORMS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import streamlit as st
+
+from core.actions.change_budget import told_ratios
+from core.actions.vertex_split import endpoints_of
+from core.forecast import find_budget
+from core.plans import Request
+from core.records import Endpoint, Snapshot
+from core.specs import TierSpec
+from core.traffic_rules import Division, leading_to
+
+Draw = Callable[[Snapshot, TierSpec], Request | None]
+_ALL: Final = "all of them"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An action as people see it.
+
+    Attributes:
+        label: on its button.
+        title_of: the dialog's title, with {tier}.
+        draw: draws the widgets; None: there is nothing to plan yet, and the page says why.
+    """
+
+    label: str
+    icon: str
+    help: str
+    title_of: str
+    draw: Draw
+
+    def title(self, spec: TierSpec) -> str:
+        """The dialog's title."""
+        return self.title_of.format(tier=spec.title)
+
+
+def _scale(_snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    way = st.segmented_control(
+        "Change", ["Add", "Remove"], default="Add", required=True, key="plan_way"
+    )
+    amount = st.number_input("Host-slices", 1, 64, 1, key="plan_amount", width=120)
+    delta = int(amount) * (1 if way == "Add" else -1)
+    return Request("scale_tier", spec.name, {"delta": delta})
+
+
+def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    places = _places(snapshot, spec)
+    endpoints = {
+        f"Vertex endpoint {e.display_name}": e
+        for e in endpoints_of(snapshot, spec)
+        if len(e.deployed) > 1
+    }
+    names = [*places, *endpoints]
+    if not names:
+        st.markdown(":small[Nothing leads to this tier.]")
+        return None
+    where = st.selectbox("Of what comes by", names, key="plan_place", width=300)
+    if where in endpoints:
+        return _split(endpoints[where], spec)
+    targets = _targets(snapshot, places[where])
+    to = st.selectbox("send to", targets, key="plan_to", width=200)
+    percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
+    if not to:
+        return None
+    return Request("shift_traffic", spec.name, {"place": where, "to": to, "percent": int(percent)})
+
+
+def _split(endpoint: Endpoint, spec: TierSpec) -> Request | None:
+    models = {f"{m.display_name} ({m.id})": m for m in endpoint.deployed}
+    to = st.selectbox("send to", list(models), key="plan_model", width=260)
+    percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
+    parameters: Mapping[str, str | int] = {
+        "endpoint": endpoint.id,
+        "to": models[to].id,
+        "percent": int(percent),
+    }
+    return Request("shift_traffic", spec.name, parameters)
+
+
+def _places(snapshot: Snapshot, spec: TierSpec) -> dict[str, Division]:
+    if snapshot.load_balancer is None or not spec.backend_service:
+        return {}
+    return {d.place.name: d for d in leading_to(snapshot.load_balancer, spec.backend_service)}
+
+
+def _targets(snapshot: Snapshot, division: Division) -> Sequence[str]:
+    """Those that already get a share come last: a new canary is asked for more often."""
+    there = {s for s, weight in division.shares if weight}
+    services = snapshot.load_balancer.backend_services if snapshot.load_balancer else ()
+    names = [s.name for s in services]
+    return [*(n for n in names if n not in there), *(n for n in names if n in there)]
+
+
+def _fail_over(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    others = {s.title: s.name for s in snapshot.specs if s.backend_service and s.name != spec.name}
+    to = st.selectbox("Send all of its paths to", list(others), key="plan_taker", width=260)
+    return None if not to else Request("fail_over", spec.name, {"to": others[to]})
+
+
+def _drain(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    return _groups(snapshot, spec, "drain_tier", "Take out of rotation")
+
+
+def _restore(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    return _groups(snapshot, spec, "restore_tier", "Give back to rotation")
+
+
+def _groups(snapshot: Snapshot, spec: TierSpec, action: str, label: str) -> Request | None:
+    services = snapshot.load_balancer.backend_services if snapshot.load_balancer else ()
+    groups = [
+        b.group
+        for s in services
+        if s.name == spec.backend_service
+        for b in s.backends
+        if (b.capacity_ratio == 0) is (action == "restore_tier")
+    ]
+    chosen = st.selectbox(label, [_ALL, *groups], key="plan_group", width=420)
+    return Request(action, spec.name, {} if chosen == _ALL else {"group": chosen})
+
+
+def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    found = find_budget(spec, snapshot.budgets)
+    now = found.amount_usd or 0.0 if found else 0.0
+    amount = st.number_input(
+        "US dollars a month", 1.0, 1e12, max(1.0, now), step=1000.0, format="%.2f",
+        key="plan_amount_usd", width=220,
+    )  # fmt: skip
+    thresholds = st.text_input(
+        "Notify at", told_ratios(found.threshold_ratios) if found else "", key="plan_thresholds",
+        help="Percentages of the budget, separated by commas", width=220,
+    )  # fmt: skip
+    return Request("change_budget", spec.name, {"amount_usd": amount, "thresholds": thresholds})
+
+
+FORMS: Final = MappingProxyType[str, Form](
+    {
+        "scale_tier": Form(
+            "Scale", ":material/expand:", "Add or remove host-slices", "Scale {tier}", _scale
+        ),
+        "shift_traffic": Form(
+            "Shift traffic", ":material/alt_route:", "Send a share of its requests elsewhere",
+            "Shift traffic of {tier}", _shift,
+        ),
+        "fail_over": Form(
+            "Fail over", ":material/switch_access_shortcut:",
+            "Send all of its paths to another tier", "Fail {tier} over", _fail_over,
+        ),
+        "drain_tier": Form(
+            "Drain", ":material/water_drop:", "Take its backends out of rotation",
+            "Drain {tier}", _drain,
+        ),
+        "restore_tier": Form(
+            "Restore", ":material/settings_backup_restore:",
+            "Give drained backends their capacity back", "Restore {tier}", _restore,
+        ),
+        "change_budget": Form(
+            "Change budget", ":material/savings:", "Amount and thresholds of its monthly budget",
+            "Change the budget of {tier}", _budget,
+        ),
+    }
+)  # fmt: skip

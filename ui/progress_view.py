@@ -1,0 +1,62 @@
+"""Where an intent stands: its state with a bar, the log of what happened, and the way to stop it.
+
+Used by the dialog and by the Audit page.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from control.audit import FINAL_STATES
+from core.errors import HeartwoodError
+from ui import access, formats, states, words
+
+
+def draw_progress(intent: str) -> None:
+    """One intent's state with a bar and the log of what happened."""
+    console = access.console()
+    found = console.progress(intent)
+    if found is None:
+        states.show_unknown("Progress")
+        return
+    look = words.INTENTS.get(found.state, ("gray", "help"))
+    st.markdown(f"{words.badge(found.state, look)} {formats.plain(found.detail)}")
+    done = found.state in FINAL_STATES
+    share = 1.0 if found.state == "succeeded" else found.step / (found.steps + 1)
+    st.progress(min(1.0, share), text=f"step {found.step} of {found.steps}")
+    lines = [
+        f"{formats.clock(p.updated_at)}  {p.state:<10} {p.detail}"
+        for p in console.audit.log(intent)
+    ]
+    st.code("\n".join(lines), language=None, wrap_lines=True)
+    if not done:
+        st.caption("It runs outside this page: you may leave and find it again under Audit.")
+        _stop_control(intent)
+
+
+def _stop_control(intent: str) -> None:
+    """Stops an action in progress, after asking once more."""
+    console = access.console()
+    actor = console.actor()
+    with st.popover(
+        "Stop this action",
+        icon=":material/cancel:",
+        key=f"stop_{intent}",
+        disabled=not actor.may_act,
+        help=actor.why_not or None,
+    ):
+        st.markdown(
+            "Steps that have not begun are left out. A step that has begun is finished, since "
+            "Google Cloud takes no half of it back. Your name goes to the audit."
+        )
+        if not st.button("Yes, stop it", key=f"stop_yes_{intent}", type="primary"):
+            return
+        try:
+            stopped = console.cancel(intent)
+        except HeartwoodError as error:
+            states.show_problem("It was not stopped", states.problem_of(error))
+            return
+        if stopped:
+            st.success("It stops before its next step.", icon=":material/check:")
+        else:
+            st.warning("Too late: its last step has begun, or it has ended.")
