@@ -6,6 +6,7 @@ paths to somebody else is `fail_over`'s, giving the capacity back `restore_tier`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +19,7 @@ from core.load_balancer import Backend, BackendService, LoadBalancer
 from core.plans import Facts, Plan, Request, Step
 from core.records import Snapshot, Source
 from core.specs import PartKind, TierSpec
-from core.traffic_effect import all_requests, rate_of
+from core.traffic_effect import all_requests, rate_of, serving_slices
 from core.traffic_rules import leading_to
 
 ACTION: Final = "drain_tier"
@@ -64,7 +65,7 @@ def plan_drain_tier(
         permissions=PERMISSIONS,
         made_at=now,
         expires_at=now + timedelta(seconds=context.expires_after_s),
-        slice_delta=0,
+        slice_delta=-_slices_out(snapshot, spec, chosen, left),
         chip_delta=0,
         takes_out=gone if left else (*gone, service.name),
         sources=SOURCES,
@@ -145,6 +146,20 @@ def _command(project: str, service: BackendService, backend: Backend, ratio: flo
         f"gcloud compute backend-services update-backend {service.name} --global"
         f" --{flag}={name} {where} --capacity-scaler={ratio:g} --project={project}"
     )
+
+
+def _slices_out(
+    snapshot: Snapshot, spec: TierSpec, chosen: list[Backend], left: list[Backend]
+) -> int:
+    """Slices that take no requests afterwards; of a whole drain 0: the paths decide, not these.
+
+    By the share of the endpoints, which need not be one per slice; rounded up.
+    """
+    ready = serving_slices(assemble_fleet(snapshot).tier(spec.name))
+    before = sum(b.healthy or 0 for b in (*chosen, *left))
+    if not left or not ready or not before:
+        return 0
+    return math.ceil(ready * sum(b.healthy or 0 for b in chosen) / before)
 
 
 def _which(spec: TierSpec, service: BackendService, chosen: list[Backend]) -> str:

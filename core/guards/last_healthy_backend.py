@@ -14,6 +14,7 @@ from core.guards.context import GuardContext
 from core.load_balancer import Backend, BackendService, LoadBalancer
 from core.plans import Outcome, Plan, Verdict
 from core.records import Snapshot
+from core.traffic_rules import leading_to
 
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
@@ -78,16 +79,7 @@ def _concerned(
 
 def _called(balancer: LoadBalancer, service: str, changed: set[str]) -> bool:
     """Whether a URL map that the plan leaves as it is leads to the service."""
-    for url_map in balancer.url_maps:
-        if url_map.name in changed:
-            continue
-        called = {url_map.default_service}
-        for matcher in url_map.matchers:
-            called.add(matcher.default_service)
-            called.update(rule.service for rule in matcher.rules)
-        if service in called:
-            return True
-    return False
+    return any(d.place.url_map not in changed for d in leading_to(balancer, service))
 
 
 def _healthy(backends: list[Backend]) -> int | None:
