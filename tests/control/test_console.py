@@ -93,6 +93,30 @@ def test_one_slice_is_scaled_from_plan_to_chart(console: Console) -> None:
     assert again.plan.steps[0].expected_s is not None
 
 
+def test_traffic_is_shifted_once_and_the_second_plan_is_told(console: Console) -> None:
+    """Two clicks are one change; the same plan as another intent is stale; the record holds it."""
+    assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD], 60)
+    place = {"place": "hw-serving tiers /simple/*", "to": "hw-medium", "percent": 15}
+    judged = console.plan(Request("shift_traffic", "small", place))
+    assert [v for v in judged.verdicts if v.outcome is Outcome.BLOCK] == []
+    ticks = judged.consents_needed
+    with ThreadPoolExecutor(4) as pool:
+        one = list(pool.map(lambda _: console.submit(judged, ticks, intent="one"), range(4)))
+    assert set(one) == {"one"}
+    ends = ("succeeded", "failed", "refused")
+    wait_until(lambda: (p := console.progress("one")) is not None and p.state in ends)
+    entry = console.audit.entry("one")
+    assert entry is not None
+    assert (entry.state, entry.tags[-1]) == ("succeeded", "traffic:shift:applied")
+    again = console.submit(judged, ticks, intent="two")
+    wait_until(lambda: (p := console.progress(again)) is not None and p.state in ends)
+    second = console.audit.entry(again)
+    assert second is not None
+    assert second.state == "refused"
+    assert "was 'hw-small 100' and is 'hw-small 85, hw-medium 15'" in second.outcome
+    wait_until(lambda: "split: hw-small 85" in repr(console.snapshot().load_balancer))
+
+
 def test_calls_grow_with_views_and_not_with_viewers(console: Console) -> None:
     """Twenty viewers of the same charts read as often as one."""
     assert console.refresher.wait_for_first([Source.VERTEX], 60)
