@@ -14,6 +14,7 @@ from core import tpu
 from core.records import TierLoad
 from core.specs import TierSpec
 
+MEASURED = "measured"
 HBM_SHARE = 0.9  # of the HBM that servers give to weights and KV cache (vLLM's default)
 
 
@@ -25,7 +26,7 @@ class SliceCapacity:
     """
 
     tokens_per_s: float | None
-    source: str  # "measured", "roofline" or "unknown: …"
+    source: str  # MEASURED, "roofline" or "unknown: …"
     arithmetic: tuple[str, ...]
 
 
@@ -53,7 +54,7 @@ def slice_capacity(
     measured = spec.measured_tokens_per_s_per_slice
     if measured is not None:
         line = f"{measured:,.0f} generated tokens/s per slice, as measured (configured)"
-        return SliceCapacity(measured, "measured", (line,))
+        return SliceCapacity(measured, MEASURED, (line,))
     if spec.generation is None or not spec.model_parameters:
         return SliceCapacity(None, "unknown: neither measured nor a TPU with a known model", ())
     if not spec.kv_bytes_per_token:

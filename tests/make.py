@@ -193,7 +193,7 @@ def make_loads(now: datetime = NOW, large: bool = False) -> dict[str, TierLoad]:
     """What the tiers carry; large carries nothing unless it runs, and is then absent."""
     figures = {
         "local": (0.4, 0.0, 310.0, 4200.0, 0.31, None),
-        "small": (412.0, 0.0004, 96.0, 1450.0, 0.57, 0.66),
+        "small": (412.0, 0.0004, 96.0, 1450.0, 0.5, 0.66),
         "medium": (206.0, 0.0032, 420.0, 8900.0, 0.71, 0.78),
         "dev": (0.9, 0.0, 240.0, 3100.0, 0.08, 0.52),
     }

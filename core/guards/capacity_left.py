@@ -1,7 +1,8 @@
 """Danger: what is left after the change cannot carry the demand.
 
 p95 of the generated tokens/s of the last hour × safety factor ≤ slices left × tokens/s per slice
-(measured where configured, else the roofline, which is an upper bound).
+(measured where configured, else the roofline, which is an upper bound: what fits under it alone is
+asked about).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from core.capacity import slice_capacity
+from core.capacity import MEASURED, slice_capacity
 from core.guards.change import find_spec, is_teardown, slice_delta
 from core.guards.context import GuardContext
 from core.parts import total
@@ -60,6 +61,10 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     )
     used = f"{needed / available:.0%}" if available > 0 else "more than all" if needed else "none"
     reason = f"needs {used} of the {max(0, left)} slices left ({capacity.source})"
+    if fits and delta < 0 and capacity.source != MEASURED:
+        reason += ", an upper bound that no server reaches"
+        lift = "measure a slice: measured_tokens_per_s_per_slice in heartwood.toml"
+        return _verdict(Outcome.CONSENT, reason, lift, lines)
     if fits:
         return _verdict(Outcome.PASS, reason, "", lines)
     if delta > 0:

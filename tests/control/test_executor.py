@@ -54,7 +54,7 @@ def test_a_stale_plan_is_refused(parts: Parts) -> None:
     """Somebody resized the pool after the plan was made: nothing is done, both values are told."""
     judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
     parts.gke.set_size("hw-small-02", 20)
-    intent = parts.executor.submit(judged.plan, judged.verdicts, (), ACTOR)
+    intent = parts.executor.submit(judged.plan, judged.verdicts, judged.consents_needed, ACTOR)
     assert parts.wait(intent, "refused", "succeeded", "failed") == "refused"
     assert "Stale" in details(parts, intent)
     assert "was 16 and is 20" in details(parts, intent)
@@ -66,7 +66,7 @@ def test_guards_are_judged_again(parts: Parts) -> None:
     judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
     assert all(v.outcome is not Outcome.BLOCK for v in judged.verdicts)
     parts.age(600)
-    intent = parts.executor.submit(judged.plan, judged.verdicts, (), ACTOR)
+    intent = parts.executor.submit(judged.plan, judged.verdicts, judged.consents_needed, ACTOR)
     assert parts.wait(intent, "refused", "succeeded", "failed") == "refused"
     assert "Blocked: stale_data" in details(parts, intent)
     assert parts.gke.resizes == []
@@ -83,7 +83,7 @@ def test_what_may_not_be_submitted_is_not_recorded(parts: Parts) -> None:
         submit(judged.plan, (replace(block, outcome=Outcome.CONSENT),), (), ACTOR)
     old = replace(judged.plan, expires_at=utc_now() - timedelta(seconds=1))
     with pytest.raises(Expired):
-        submit(old, judged.verdicts, (), ACTOR)
+        submit(old, judged.verdicts, judged.consents_needed, ACTOR)
     with pytest.raises(Denied):
         submit(judged.plan, judged.verdicts, (), Actor("eve", "test", False, "read only"))
     assert parts.audit.entries() == ()

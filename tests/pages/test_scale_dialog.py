@@ -21,6 +21,13 @@ def opened(open_page: Open, way: str = "Remove") -> AppTest:
     return at
 
 
+def agree(at: AppTest) -> None:
+    """Tick every danger."""
+    for box in [c for c in at.checkbox if c.key and c.key.startswith("tick_")]:
+        at.checkbox(key=box.key).check()
+    at.run()
+
+
 def test_the_dialog_shows_the_plan_with_all_verdicts(open_page: Open) -> None:
     """What changes, dollars before and after, who it affects, every guard's word, the command."""
     text = all_text(opened(open_page))
@@ -39,13 +46,9 @@ def test_apply_is_disabled_until_every_danger_is_ticked(
 ) -> None:
     """With a consent open, Apply is disabled and the reason stands beside it."""
     at = opened(open_page, "Add")
-    boxes = [c for c in at.checkbox if c.key and c.key.startswith("tick_")]
-    assert boxes, "adding beyond the configured size must ask for consent"
-    assert at.button(key="plan_apply").disabled
+    assert at.button(key="plan_apply").disabled, "more than configured must ask for consent"
     assert "above first" in all_text(at)
-    for box in boxes:
-        at.checkbox(key=box.key).check()
-    at.run()
+    agree(at)
     assert not at.button(key="plan_apply").disabled
     assert console.submitted == []
 
@@ -53,6 +56,7 @@ def test_apply_is_disabled_until_every_danger_is_ticked(
 def test_two_clicks_are_one_intent(console: FakeConsole, open_page: Open) -> None:
     """Applying records one intent with its reason, however often the click comes through."""
     at = opened(open_page)
+    agree(at)
     at.text_input(key="plan_reason").set_value("night load")
     at.button(key="plan_apply").click().run()
     at.run()
@@ -69,6 +73,7 @@ def test_an_action_in_progress_is_stopped_after_a_second_question(
 ) -> None:
     """The dialog and the Audit page offer it; only the second click stops it."""
     at = opened(open_page)
+    agree(at)
     at.button(key="plan_apply").click().run()
     (intent,) = console.submitted
     assert console.cancelled == []

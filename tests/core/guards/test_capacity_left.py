@@ -57,10 +57,12 @@ def test_unknown_readiness_blocks_a_removal(judged: Judged) -> None:
 
 
 def test_the_roofline_is_named(judged: Judged) -> None:
-    """Without a measurement the bound is the roofline, and the verdict says so."""
+    """Without a measurement the bound is the roofline: whoever removes slices must agree to it."""
     verdict = judged(capacity_left.judge, demand=demand(100.0))
-    assert verdict.outcome is Outcome.PASS
+    assert verdict.outcome is Outcome.CONSENT
     assert "roofline" in verdict.reason
+    assert "measured_tokens_per_s_per_slice" in verdict.lift
+    assert judged(capacity_left.judge, 1, demand=demand(100.0)).outcome is Outcome.PASS
     assert any("upper bound" in line for line in verdict.arithmetic)
 
 
