@@ -46,7 +46,8 @@ def draw_steps(steps: Sequence[Step]) -> None:
 
 
 def _facts(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+    return formats.plain(told)
 
 
 def cost_lines(cost: CostChange) -> str:
