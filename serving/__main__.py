@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"serving: {error}", file=sys.stderr)
         return 2
     try:
-        path = find_model(settings.model)
+        path = find_model(settings.model, settings.cache_dir)
         listener = _listen(settings)
     except CheckpointError as error:
         print(f"serving: {error}", file=sys.stderr)

