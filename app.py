@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import chrome
+from ui import chrome, people_view
 
 PAGES = {
     "": [
@@ -38,6 +38,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state=208,
 )
+people_view.gate()
 page = st.navigation(PAGES, expanded=True)
 chrome.draw(page.title, shared=page.title != "Playground")
 page.run()

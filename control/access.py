@@ -1,47 +1,66 @@
-"""Who acts, and whether anybody may act at all.
+"""Who acts, with which role, and whether they may: the check that every handler makes.
 
-Small on purpose: one local user. Roles, sign-in and approvals by a second person come on top of
-`Actor` and `require`.
+Who somebody is `control/people.py` finds out.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
 
 from core.errors import Denied
+
+
+class Role(StrEnum):
+    """What somebody may do, the least first; each may do all that those before it may."""
+
+    VIEWER = "viewer"  # look
+    OPERATOR = "operator"  # apply plans, stop them
+    APPROVER = "approver"  # approve what somebody else asked for
+    ADMIN = "admin"  # override what a guard blocks
+
+    def covers(self, other: Role) -> bool:
+        """Whether it may do all that the other may."""
+        ranks = tuple(Role)
+        return ranks.index(self) >= ranks.index(other)
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Somebody who looks or acts.
 
-    `may_act` False: read only, `why_not` says why.
+    Attributes:
+        name: as the audit keeps it.
+        origin: where from.
+        may_act: False: may only look, `why_not` says why.
+        role: None: not even look.
+        expires_at: end of the sign-in; None: it has none.
     """
 
     name: str
     origin: str
     may_act: bool = True
     why_not: str = ""
+    role: Role | None = Role.OPERATOR
+    expires_at: datetime | None = None
+
+    def lacks(self, role: Role = Role.OPERATOR, now: datetime | None = None) -> str:
+        """Why they may not do what needs that role; "" when they may."""
+        if self.expires_at is not None and (now or datetime.now(UTC)) >= self.expires_at:
+            return f"The sign-in of {self.name} has expired: reload the page and sign in again."
+        if self.role is None or not self.role.covers(role):
+            mine = "has no role" if self.role is None else f"is {self.role}"
+            return self.why_not or f"Needs the role {role}; {self.name} {mine}."
+        return "" if self.may_act else self.why_not or "This console is in read-only mode."
 
 
-def current_actor(*, read_only: bool, origin: str = "console") -> Actor:
-    """The person in front of this machine."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        name = f"uid {os.getuid()}"
-    if read_only:
-        return Actor(name, origin, False, "This console is in read-only mode.")
-    return Actor(name, origin)
-
-
-def require(actor: Actor) -> None:
-    """Pass an actor who may act.
+def require(actor: Actor, role: Role = Role.OPERATOR) -> None:
+    """Pass an actor who may do what needs that role.
 
     Raises:
-        Denied: they may only look.
+        Denied: they may not; the message says which role is missing, or what else is.
     """
-    if not actor.may_act:
-        raise Denied(actor.why_not, resource=actor.name)
+    why_not = actor.lacks(role)
+    if why_not:
+        raise Denied(why_not, resource=actor.name)

@@ -41,6 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="begin the emulated project anew: drop what was changed in earlier runs",
     )
+    parser.add_argument(
+        "--read-only", action="store_true", help="nobody may change anything from the console"
+    )
     parser.add_argument("--config", type=Path, help="another file than heartwood.toml")
     parser.add_argument(
         "--start-limit-s", type=float, default=600.0, help="until all are healthy (%(default)g)"
@@ -161,6 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.config is not None:
             config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}
             table = tuple(_with_environment(child, config) for child in table)
+        if arguments.read_only:
+            table = tuple(_with_environment(c, {"HEARTWOOD_READ_ONLY": "true"}) for c in table)
         return supervise(
             table, say=progress.say, show=progress.show, start_limit_s=arguments.start_limit_s
         )

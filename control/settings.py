@@ -22,9 +22,11 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from control.settings_access import AccessSettings
 from control.settings_errors import in_words
 from control.settings_guards import GuardSettings
 from control.settings_sections import (
@@ -47,7 +49,7 @@ from control.settings_sources import (
     read_environ,
     read_file,
 )
-from control.tier_settings import TierSettings, check_distinct
+from control.tier_settings import TierSettings, check_distinct, refuse
 from core.specs import PartKind, TierSpec
 
 __all__ = ["DEFAULT_FILE", "ROOT", "Settings", "load_settings"]
@@ -83,6 +85,7 @@ class Settings(BaseSettings):
     data: DataSettings = DataSettings()
     refresh: RefreshSettings = RefreshSettings()
     guards: GuardSettings = GuardSettings()
+    access: AccessSettings = AccessSettings()
     playground: PlaygroundSettings = PlaygroundSettings()
     log: LogSettings = LogSettings()
     read_only: bool = Field(default=False, description="nobody may change anything from here")
@@ -103,6 +106,16 @@ class Settings(BaseSettings):
             return tiers
         url = f"http://{hosts.reach}:{ports.serving}"
         return tuple(_with_serving_url(tier, url) for tier in tiers)
+
+    @model_validator(mode="after")
+    def _no_names_for_real(self) -> Self:
+        if self.access.login == "local" and not self.cloud.simulated:
+            raise refuse(
+                "users without a password are for the emulator only; here it is oidc or iap",
+                "access.login",
+                "local",
+            )
+        return self
 
     @property
     def emulator_url(self) -> str:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from control import logs
-from control.access import Actor, current_actor
+from control.access import Actor
 from control.appliers import make_appliers
 from control.audit import Audit
 from control.executor import Executor
 from control.history import History, Reading
+from control.people import People
 from control.planning import Judged, Planning
 from control.readers import make_readers
 from control.refresh import Refresher
@@ -26,6 +27,7 @@ from core.plans import Progress, Request
 from core.records import Snapshot, Source
 from core.series import Annotation, Series, Signal, Window
 from services.clients import Clients, CloudTarget
+from services.iap import Iap
 from services.inference import Inference
 from services.monitoring import Monitoring
 from services.tier_rows import Inventory
@@ -53,6 +55,7 @@ class Console:
         refresher: current state.
         past: the cache of series.
         audit: the record.
+        people: tells who is in front of a page.
         planning: plans and verdicts.
         executor: applies them.
     """
@@ -73,6 +76,9 @@ class Console:
         self.planning = Planning(
             settings, self.refresher.snapshot, self.past, self.audit, self.burn_series
         )
+        access = settings.access
+        iap = Iap(access.iap_audience, access.iap_keys_url) if access.login == "iap" else None
+        self.people = People(settings, iap)
         self.executor = Executor(
             self.audit,
             self.planning,
@@ -145,7 +151,7 @@ class Console:
 
     def actor(self) -> Actor:
         """Who is in front of this console."""
-        return current_actor(read_only=self.settings.read_only)
+        return self.people.present()
 
     def plan(self, request: Request) -> Judged:
         """The plan for a request with all verdicts; raises PlanError."""

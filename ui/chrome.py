@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from core.records import Snapshot
-from ui import access, formats, palette, states, view
+from ui import access, formats, palette, people_view, states, view
 from ui.states import Level
 
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -48,6 +48,7 @@ def draw(title: str, *, shared: bool) -> None:
             view.controls(tiers)
     _banner(snapshot)
     with st.sidebar:
+        people_view.who()
         view.live(_sources)
 
 

@@ -34,6 +34,9 @@ _CHIP_MAP: Final = v2.component(
 )
 
 
+_REMEMBER: Final = v2.component("heartwood_remember_user", js=_read("remember_user.js"))
+
+
 def time_chart(*, key: str, data: Mapping[str, Any], height: int) -> None:
     """Lines over time; `height` in pixels is kept from the first moment, so nothing jumps."""
     _TIME_CHART(key=key, data=dict(data), height=height)
@@ -42,3 +45,8 @@ def time_chart(*, key: str, data: Mapping[str, Any], height: int) -> None:
 def chip_map(*, key: str, data: Mapping[str, Any]) -> None:
     """A cell per chip; as high as its width asks for, up to `data["height"]`."""
     _CHIP_MAP(key=key, data=dict(data))
+
+
+def remember_user(*, key: str, name: str, cookie: str) -> None:
+    """Have this browser remember a name in a cookie, for its later sessions; draws nothing."""
+    _REMEMBER(key=key, data={"name": name, "cookie": cookie})

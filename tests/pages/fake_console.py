@@ -10,6 +10,7 @@ from pathlib import Path
 from control.access import Actor, require
 from control.audit import Audit
 from control.history import PRESETS, Reading, preset_window
+from control.people import People
 from control.planning import CloudFacts, Judged, Planning
 from control.settings import Settings, load_settings
 from control.store import open_store
@@ -78,6 +79,7 @@ class FakeConsole:
     def __post_init__(self) -> None:
         """Open the audit store and the planning over it."""
         self.settings: Settings = load_settings(environ={})
+        self.people = People(self.settings)
         self.audit = Audit(open_store(f"sqlite:///{self.directory / 'audit.db'}"))
         self.planning = Planning(
             self.settings, self.snapshot, self.past, self.audit,  # type: ignore[arg-type]

@@ -1,0 +1,155 @@
+"""Who is in front of a page: from a sign-in, from a proxy's signed header, or chosen by name.
+
+Named users without a password are for the emulator alone, on this machine alone. Against a real
+project without a sign-in nobody may change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, cast
+
+from control.access import Actor, Role
+from control.settings import Settings
+from control.settings_access import is_loopback, machine_user
+from core.errors import OpsError
+
+IAP_HEADER: Final = "x-goog-iap-jwt-assertion"
+USER_COOKIE: Final = "heartwood_user"
+READ_ONLY: Final = "This console is in read-only mode."
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a browser's session tells of the person.
+
+    Attributes:
+        origin: where from, for the audit.
+        headers: of the request, names in lower case.
+        cookies: of the request.
+        claims: of the sign-in, verified; None: nobody has signed in.
+        chosen: name of the local user chosen in this session; "" when none was.
+    """
+
+    origin: str = "console"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    cookies: Mapping[str, str] = field(default_factory=dict[str, str])
+    claims: Mapping[str, Any] | None = None
+    chosen: str = ""
+
+
+class TokenVerifier(Protocol):
+    """What of `services.iap.Iap` is needed."""
+
+    def verify(self, token: str) -> Mapping[str, Any]:
+        """The claims of a token that IAP signed for us; raises OpsError."""
+        ...
+
+
+class People:
+    """Tells an `Actor` from a `Session`. Safe for threads."""
+
+    def __init__(self, settings: Settings, iap: TokenVerifier | None = None) -> None:
+        self._settings, self._iap = settings, iap
+        self._ask: Callable[[], Session] = Session
+
+    def ask_by(self, ask: Callable[[], Session]) -> None:
+        """Where the present session is found out; without it there is none."""
+        self._ask = ask
+
+    @property
+    def login(self) -> str:
+        """ "oidc", "iap", "local", or "" : nobody can sign in."""
+        access, cloud = self._settings.access, self._settings.cloud
+        if access.login == "local" or not access.login:
+            alone = access.login == "local" or is_loopback(self._settings.hosts.bind)
+            return "local" if cloud.simulated and alone else ""
+        return access.login
+
+    def names(self) -> Mapping[str, Role]:
+        """Who can be chosen by name, with their roles; empty where people sign in."""
+        if self.login != "local":
+            return {}
+        return {user.name: user.role for user in self._settings.access.local_users}
+
+    def present(self) -> Actor:
+        """Who is in front of the page that asks."""
+        return self.identify(self._ask())
+
+    def identify(self, session: Session) -> Actor:
+        """Who that is, and what they may."""
+        found = {
+            "local": self._local,
+            "oidc": self._signed_in,
+            "iap": self._behind_proxy,
+        }.get(self.login, self._nobody)(session)
+        if self._settings.read_only and found.role is not None:
+            return Actor(found.name, found.origin, False, READ_ONLY, found.role, found.expires_at)
+        return found
+
+    def _local(self, session: Session) -> Actor:
+        names = self.names()
+        for name in (session.chosen, session.cookies.get(USER_COOKIE, "")):
+            if name in names:
+                return _actor(name, session.origin, names[name])
+        first = next(iter(names))
+        return _actor(first, session.origin, names[first])
+
+    def _signed_in(self, session: Session) -> Actor:
+        if session.claims is None:
+            return Actor("nobody", session.origin, False, "Nobody has signed in.", None)
+        return self._of_claims(session.claims, session.origin)
+
+    def _behind_proxy(self, session: Session) -> Actor:
+        token = session.headers.get(IAP_HEADER, "")
+        if not token or self._iap is None:
+            why = "The request did not come through Identity-Aware Proxy."
+            return Actor("nobody", session.origin, False, why, None)
+        try:
+            claims = self._iap.verify(token)
+        except OpsError as error:
+            return Actor("nobody", session.origin, False, error.message, None)
+        return self._of_claims(claims, session.origin)
+
+    def _of_claims(self, claims: Mapping[str, Any], origin: str) -> Actor:
+        access = self._settings.access
+        email = str(claims.get("email") or "").lower()
+        if not email or claims.get("email_verified") is False:
+            why = "The sign-in tells no verified e-mail address."
+            return Actor(str(claims.get("sub") or "nobody"), origin, False, why, None)
+        groups = _strings(claims.get(access.roles_claim)) if access.roles_claim else ()
+        role = access.role_of(email, groups)
+        if role is None:
+            why = f"{email} has no role here: an admin adds it to [access] in the settings."
+            return Actor(email, origin, False, why, None)
+        return _actor(email, origin, role, _time(claims.get("exp")))
+
+    def _nobody(self, session: Session) -> Actor:
+        target = "A real project" if not self._settings.cloud.simulated else "This console"
+        why = (
+            f"{target} without a sign-in can only be looked at: set [access] login in the settings."
+        )
+        return Actor(machine_user(), session.origin, False, why, Role.VIEWER)
+
+
+def _actor(name: str, origin: str, role: Role, expires_at: datetime | None = None) -> Actor:
+    may = role.covers(Role.OPERATOR)
+    why = "" if may else f"Needs the role {Role.OPERATOR}; {name} is {role}."
+    return Actor(name, origin, may, why, role, expires_at)
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return tuple(str(v) for v in cast("list[object]", value))
+    return ()
+
+
+def _time(value: object) -> datetime | None:
+    """When a token ends; one that does not say has ended."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return datetime.min.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(value, UTC)
