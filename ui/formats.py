@@ -16,8 +16,15 @@ _BYTE_STEPS = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB
 
 
 def _significant(value: float) -> str:
-    """Three significant digits without an exponent; whole numbers from 100 on."""
+    """Three significant digits without an exponent; whole numbers from 100 on.
+
+    Below 0.01 two digits, and only what is 0 reads as 0.
+    """
     size = abs(value)
+    if 0 < size < 0.0001:
+        return "<0.0001" if value > 0 else ">-0.0001"
+    if 0 < size < 0.01:
+        return f"{value:.2g}"
     digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -31,7 +38,7 @@ def _scaled(value: float) -> str:
 
 
 def money(usd: float | None, unknown: str = UNKNOWN) -> str:
-    """US dollars for reading: $3,072, $12.4, $0.0031, $9.2M."""
+    """US dollars for reading: $3,072, $12.40, $0.0031, $9.2M."""
     if usd is None:
         return unknown
     sign, size = ("−" if usd < 0 else ""), abs(usd)
@@ -43,7 +50,11 @@ def money(usd: float | None, unknown: str = UNKNOWN) -> str:
         return f"{sign}${size:,.0f}"
     if size >= 1:
         return f"{sign}${size:,.2f}"
-    return f"{sign}${size:.2g}" if size >= 1e-4 else f"{sign}${size:.1e}"
+    if size < 1e-4:
+        return f"{sign}${size:.1e}"
+    digits = f"{size:.2g}"
+    cents = len(digits.partition(".")[2]) <= 2
+    return f"{sign}${size:.2f}" if cents else f"{sign}${digits}"
 
 
 def money_exact(usd: float | None, unknown: str = UNKNOWN) -> str:

@@ -31,6 +31,7 @@ def test_none_is_unknown_and_never_zero(say: object) -> None:
     [
         (0, "$0"), (3072.0, "$3,072"), (12.4, "$12.40"), (0.0031, "$0.0031"), (9.2e6, "$9.2M"),
         (-48.0, "−$48.00"), (110592.0, "$110,592"), (0.00002, "$2.0e-05"), (1_000_000, "$1M"),
+        (0.2, "$0.20"), (0.05, "$0.05"), (0.012, "$0.012"), (0.999, "$1.00"),
     ],
 )  # fmt: skip
 def test_money(usd: float, text: str) -> None:
@@ -90,3 +91,11 @@ def test_outside_text_cannot_open_markdown(text: str) -> None:
 def test_numbers_have_no_exponent(value: float) -> None:
     """Any size reads as digits with a letter."""
     assert "e" not in formats.number(value)
+
+
+@given(st.floats(min_value=1e-12, max_value=1e15))
+def test_only_zero_reads_as_zero(value: float) -> None:
+    """One request in five minutes is a rate; it does not read as none."""
+    assert formats.number(value).rstrip("kMBT") != "0"
+    assert formats.milliseconds(value).split(" ")[0] != "0"
+    assert formats.number(1 / 300) == "0.0033"
