@@ -84,7 +84,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A Kubernetes pod."""
+    """A Kubernetes pod. `uid` tells it from a later one of its name; `ending`: it terminates."""
 
     name: str
     namespace: str
@@ -96,6 +96,8 @@ class Pod:
     reason: str
     labels: Labels
     cluster_location: str = ""
+    uid: str = ""
+    ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class Kube:
         """All pods but the system's."""
         items = self._list(cluster, "pods", lambda api: _core(api).list_pod_for_all_namespaces)
         with calls.converting(_name(cluster, "pods")):
-            pods = (_pod(cluster, item) for item in items)
+            pods = (convert_pod(cluster, item) for item in items)
             return tuple(p for p in pods if not _SYSTEM_NAMESPACES.fullmatch(p.namespace))
 
     def list_events(self, cluster: Cluster) -> tuple[KubeEvent, ...]:
@@ -181,7 +181,8 @@ def _workload(cluster: Cluster, kind: str, item: _Json) -> Workload:
     )
 
 
-def _pod(cluster: Cluster, item: _Json) -> Pod:
+def convert_pod(cluster: Cluster, item: _Json) -> Pod:
+    """The record of a pod as the API answers it."""
     meta, status = item["metadata"], item.get("status") or {}
     conditions = status.get("conditions") or ()
     containers = status.get("containerStatuses") or ()
@@ -196,6 +197,8 @@ def _pod(cluster: Cluster, item: _Json) -> Pod:
         restarts=sum(int(c.get("restartCount", 0)) for c in containers),
         reason=_pod_reason(status, conditions, containers),
         labels=dict(meta.get("labels") or {}),
+        uid=str(meta.get("uid") or ""),
+        ending=bool(meta.get("deletionTimestamp")),
     )
 
 

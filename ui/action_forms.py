@@ -14,7 +14,9 @@ from typing import Final
 import streamlit as st
 
 from core.actions.change_budget import told_ratios
+from core.actions.restart_slice import restartable
 from core.actions.vertex_split import endpoints_of
+from core.fleet import assemble_fleet
 from core.forecast import find_budget
 from core.plans import Request
 from core.records import Endpoint, Snapshot
@@ -144,6 +146,12 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     return Request("change_budget", spec.name, {"amount_usd": amount, "thresholds": thresholds})
 
 
+def _restart(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    names = restartable(assemble_fleet(snapshot).tier(spec.name))
+    chosen = st.selectbox("Slice", names, key="plan_slice", width=420)
+    return Request("restart_slice", spec.name, {"slice": chosen}) if chosen else None
+
+
 FORMS: Final = MappingProxyType[str, Form](
     {
         "scale_tier": Form(
@@ -164,6 +172,11 @@ FORMS: Final = MappingProxyType[str, Form](
         "restore_tier": Form(
             "Restore", ":material/settings_backup_restore:",
             "Give drained backends their capacity back", "Restore {tier}", _restore,
+        ),
+        "restart_slice": Form(
+            "Restart a slice", ":material/restart_alt:",
+            "Evict its servers' pods; new ones come on the same hosts",
+            "Restart a slice of {tier}", _restart,
         ),
         "change_budget": Form(
             "Change budget", ":material/savings:", "Amount and thresholds of its monthly budget",

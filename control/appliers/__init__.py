@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from control.appliers import budgets, node_pools, traffic, vertex
+from control.appliers import budgets, node_pools, slices, traffic, vertex
 from control.appliers.verbs import (
     Applier,
     Appliers,
@@ -27,6 +27,7 @@ PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (
     traffic.build,
     vertex.build,
     budgets.build,
+    slices.build,
 )
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from core.actions.restart_slice import restartable
 from core.actions.vertex_split import endpoints_of
+from core.fleet import assemble_fleet
 from core.forecast import find_budget
 from core.records import BackendService, Snapshot
 from core.specs import PartKind, TierSpec
@@ -82,6 +84,12 @@ def _restore(snapshot: Snapshot, spec: TierSpec) -> str:
     return "" if any(b.capacity_ratio == 0 for b in service.backends) else "Nothing is drained"
 
 
+def _restart(snapshot: Snapshot, spec: TierSpec) -> str:
+    if restartable(assemble_fleet(snapshot).tier(spec.name)):
+        return ""
+    return f"{spec.title} has no slice in GKE whose hosts are known"
+
+
 def _budget(snapshot: Snapshot, spec: TierSpec) -> str:
     if snapshot.budgets is None:
         return _UNREAD.format(what="The list of budgets")
@@ -97,6 +105,7 @@ _CHECKS: Final = MappingProxyType[str, Callable[[Snapshot, TierSpec], str]](
         "fail_over": _fail_over,
         "drain_tier": _drain,
         "restore_tier": _restore,
+        "restart_slice": _restart,
         "change_budget": _budget,
     }
 )

@@ -13,11 +13,15 @@ import pytest
 
 from control.appliers import Appliers, make_appliers
 from core.actions import PlanContext, make_plan
+from core.actions.restart_slice import restartable
 from core.errors import Conflict, NotFound, Unavailable
+from core.fleet import assemble_fleet
 from core.plans import Plan, Request, Step
 from core.records import Snapshot
 from services.budgets import Budgets
 from services.clients import Clients
+from services.gke import Gke
+from services.kube import Kube
 from services.load_balancer import LoadBalancers
 from services.load_balancer_writes import LoadBalancerWrites
 from services.vertex import Vertex
@@ -37,12 +41,25 @@ class Side:
     process: EmulatorProcess
     clients: Clients
     appliers: Appliers
+    inside: tuple[Any, Any, Any] | None = None  # pools, hosts and pods, read once
+
+    def slices(self, tier: str) -> tuple[str, ...]:
+        """Names of the tier's slices in GKE."""
+        return restartable(assemble_fleet(self.snapshot()).tier(tier))
 
     def snapshot(self) -> Snapshot:
         """The tiers' usual load before the emulator's load balancer, endpoints and budgets."""
         specs = make_specs()
+        if self.inside is None:
+            (cluster,), pools = Gke(self.clients).list_inventory()
+            kube = Kube(self.clients)
+            self.inside = (pools, kube.list_hosts(cluster), kube.list_pods(cluster))
+        pools, hosts, pods = self.inside
         return replace(
             make_snapshot("normal", datetime.now(UTC)),
+            node_pools=pools,
+            hosts=hosts,
+            pods=pods,
             load_balancer=LoadBalancers(self.clients).read_load_balancer(),
             endpoints=Vertex(self.clients).list_endpoints(specs),
             budgets=Budgets(self.clients).list_budgets(),
@@ -229,3 +246,20 @@ def test_a_budget_is_changed_once(side: Side, fault: Callable[..., None]) -> Non
     fault(preset="unavailable", service="billingbudgets", method="UpdateBudget")
     with pytest.raises(Unavailable, match="whether it was written is not known"):
         side.apply(side.plan("change_budget", amount_usd=3_000_000))
+
+
+def test_a_slice_is_restarted_pod_by_pod(side: Side) -> None:
+    """Its pods end once, new ones come on the same hosts; a second start does nothing."""
+    plan = side.plan("restart_slice", slice=side.slices("small")[0])
+    assert side.appliers.observe(plan, side.snapshot())[1] == []
+    (said,) = side.apply(plan)
+    assert said == "1 of 1 hosts have a new, ready pod"
+    assert side.appliers.applier(plan.steps[0].verb).start(plan.steps[0]) == ""
+    (differs,) = side.appliers.observe(plan, side.snapshot())[1]
+    assert "pods: us-central1/hw-serving/" in differs
+
+
+def test_a_slice_of_many_hosts_is_restarted_whole(side: Side) -> None:
+    """All pods of an atomic pool end, and all come back."""
+    plan = side.plan("restart_slice", "medium", slice=side.slices("medium")[0])
+    assert side.apply(plan) == ["4 of 4 hosts have a new, ready pod"]

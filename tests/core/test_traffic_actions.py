@@ -186,3 +186,29 @@ def test_a_budgets_change_is_told_in_dollars_and_days() -> None:
             plan("change_budget", **wrong)
     with pytest.raises(PlanError, match="no monthly budget"):
         plan("change_budget", tier="large", amount_usd=1.0)
+
+
+def with_uids() -> Snapshot:
+    """The normal world with pods that can be told apart."""
+    pods = tuple(
+        replace(p, uid=f"uid-{i}", cluster_location="") for i, p in enumerate(NORMAL.pods or ())
+    )
+    return replace(NORMAL, pods=pods)
+
+
+def test_a_restart_names_its_pods_and_what_stays() -> None:
+    """The pods of the slice's hosts and no other; the share that goes elsewhere meanwhile."""
+    host = "gke-hw-serving-hw-small-00-0000"
+    found = plan("restart_slice", with_uids(), slice=host)
+    assert found.title == f"Restart {host} of Small: 1 pod"
+    assert '"pods":{"serve-small-00000":"uid-0"}' in found.steps[0].body
+    assert "delete pod serve-small-00000" in found.steps[0].command
+    assert any("48 → 47" in s for s in found.affected)
+    assert any("2.1% of Small's" in s for s in found.affected)
+    whole = plan("restart_slice", with_uids(), "medium", slice="hw-medium-00")
+    assert whole.title.endswith("4 pods")
+    for wrong in ("nothing", "hw-small-vertex 1"):
+        with pytest.raises(PlanError, match="has no slice"):
+            plan("restart_slice", with_uids(), slice=wrong)
+    with pytest.raises(PlanError, match="No pod of Small is known"):
+        plan("restart_slice", replace(NORMAL, pods=None), slice=host)
