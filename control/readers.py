@@ -6,14 +6,14 @@ When they are read is `control/refresh.py`'s; what a call does is the adapters' 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 
+from control.kube_reads import KubeReads
 from control.refresh import Fields, Partial, SourceReader
 from control.settings import Settings
 from core.errors import OpsError
-from core.records import Cluster, Snapshot, Source
+from core.records import Snapshot, Source
 from core.specs import TierSpec
 from services.billing import Billing
 from services.budgets import Budgets
@@ -46,7 +46,7 @@ def make_readers(
 
     reads: dict[Source, Callable[[Snapshot], Fields | Partial]] = {
         Source.GKE: read_gke,
-        Source.KUBE: lambda s: read_kube(kube, s.clusters or gke.list_clusters()),
+        Source.KUBE: KubeReads(kube, specs, gke.list_clusters).read,
         Source.TPU: lambda _: {"tpu_vms": tpu.list_tpu_vms(specs)},
         Source.VERTEX: lambda _: {"endpoints": vertex.list_endpoints(specs)},
         Source.LOAD_BALANCER: lambda _: {"load_balancer": balancers.read_load_balancer()},
@@ -70,28 +70,6 @@ def make_readers(
         )
         for source, read in reads.items()
     )
-
-
-def read_kube(kube: Kube, clusters: tuple[Cluster, ...]) -> Fields:
-    """Hosts, workloads, pods and events of all running clusters, read in parallel.
-
-    Raises:
-        OpsError: one of the calls failed; a picture with holes would look like lost hosts.
-    """
-    running = [c for c in clusters if c.status in ("RUNNING", "RECONCILING", "DEGRADED")]
-    if not running:
-        return {"hosts": (), "workloads": (), "pods": (), "kube_events": ()}
-    with ThreadPoolExecutor(4, thread_name_prefix="kube") as pool:
-        hosts = [pool.submit(kube.list_hosts, c) for c in running]
-        workloads = [pool.submit(kube.list_workloads, c) for c in running]
-        pods = [pool.submit(kube.list_pods, c) for c in running]
-        events = [pool.submit(kube.list_events, c) for c in running]
-        return {
-            "hosts": tuple(h for f in hosts for h in f.result()),
-            "workloads": tuple(w for f in workloads for w in f.result()),
-            "pods": tuple(p for f in pods for p in f.result()),
-            "kube_events": tuple(e for f in events for e in f.result()),
-        }
 
 
 def read_loads(

@@ -128,7 +128,9 @@ def _tier(
         else:
             pools = None if snapshot.node_pools is None else owners.node_pools.get(key, ())
             known = hosts if snapshot.hosts is not None else None
-            built.append(gke_parts.gke_part(spec, part, pools, known, readings))
+            built.append(
+                gke_parts.gke_part(spec, part, pools, known, readings, snapshot.clusters_unread)
+            )
     return _join(spec, tuple(built))
 
 

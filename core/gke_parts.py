@@ -6,13 +6,16 @@ are made of, stand in `core/parts.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from core import ownership
 from core.ownership import PoolKey
 from core.parts import FleetHost, FleetPart, FleetSlice, Readings, State, build_part, unknown_part
 from core.records import Host, NodePool
 from core.specs import PartKind, PartSpec, TierSpec
+
+_UNREAD: Final = "Kubernetes nodes have not been read yet"
 
 
 def gke_part(
@@ -21,14 +24,18 @@ def gke_part(
     pools: tuple[NodePool, ...] | None,
     hosts: Mapping[PoolKey, list[Host]] | None,
     readings: Readings,
+    unread: Collection[tuple[str, str]] = (),
 ) -> FleetPart:
-    """A part in GKE: one slice per node, or one per atomic pool that has nodes."""
+    """A part in GKE: one slice per node, or one per atomic pool that has nodes.
+
+    `unread`: location and name of clusters whose nodes nobody knows, whatever `hosts` holds.
+    """
     if pools is None:
         return unknown_part(spec, part, "node pools have not been read yet")
     slices: list[FleetSlice] = []
     for pool in pools:
         nodes = None
-        if hosts is not None:
+        if hosts is not None and (pool.location, pool.cluster) not in unread:
             found = hosts.get((pool.location, pool.cluster, pool.name), ())
             nodes = tuple(_host(h, readings) for h in found)
         if part.kind is PartKind.GKE_MULTI_HOST:
@@ -63,7 +70,7 @@ def _pool_slice(spec: TierSpec, pool: NodePool, nodes: tuple[FleetHost, ...] | N
     chips = ownership.slice_chips(spec, pool.topology)
     state, reason, absent = State.RUNNING, "", 0
     if nodes is None:
-        state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
+        state, reason = State.UNKNOWN, _UNREAD
     else:
         absent = max(0, pool.node_count - len(nodes))
         ready = sum(n.state is State.RUNNING for n in nodes)
@@ -98,7 +105,7 @@ def _node_slices(
         size = node.chips or chips
         yield FleetSlice(node.name, pool.name, node.state, node.reason, size, (node,), spot)
     missing = pool.node_count - len(nodes or ())
-    state, reason = State.UNKNOWN, "Kubernetes nodes have not been read yet"
+    state, reason = State.UNKNOWN, _UNREAD
     if nodes is not None:
         state = State.PROVISIONING if _is_moving(pool) else State.DEGRADED
         reason = "the node has not registered yet"

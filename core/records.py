@@ -151,6 +151,9 @@ class Snapshot:
     workloads: tuple[Workload, ...] | None = None
     pods: tuple[Pod, ...] | None = None
     kube_events: tuple[KubeEvent, ...] | None = None
+    clusters_unread: tuple[
+        tuple[str, str], ...
+    ] = ()  # (location, name): Kubernetes gives no answer
     tpu_vms: tuple[TpuVm, ...] | None = None
     endpoints: tuple[Endpoint, ...] | None = None
     load_balancer: LoadBalancer | None = None

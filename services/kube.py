@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, cast
 
-from core.errors import NotFound
+from core.errors import Denied, NotFound
 from core.records import Cluster, Host, KubeEvent, Pod, Workload
 from services import calls
 from services.clients import Clients
@@ -24,6 +25,14 @@ _TPU: Final = "google.com/tpu"
 _SYSTEM_NAMESPACES: Final = re.compile(r"(kube|gke|gmp)-.*|.*-system")
 
 _Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Workloads:
+    """The workloads of a cluster, and what of them may not be read."""
+
+    found: tuple[Workload, ...]
+    problem: Denied | None = None
 
 
 class Kube:
@@ -39,8 +48,13 @@ class Kube:
             hosts = (_host(cluster, item) for item in items)
             return tuple(h for h in hosts if h.chips > 0 or h.accelerator)
 
-    def list_workloads(self, cluster: Cluster) -> tuple[Workload, ...]:
-        """Deployments and, where the cluster has that kind, LeaderWorkerSets; not the system's."""
+    def list_workloads(self, cluster: Cluster) -> Workloads:
+        """Deployments and, where the cluster has that kind, LeaderWorkerSets; not the system's.
+
+        Raises:
+            OpsError: but where LeaderWorkerSets alone may not be read.
+        """
+        problem: Denied | None = None
         deployments = self._list(
             cluster, "deployments", lambda api: _apps(api).list_deployment_for_all_namespaces
         )
@@ -48,10 +62,13 @@ class Kube:
             sets = self._list(cluster, "leaderworkersets", _leader_worker_sets)
         except NotFound:
             sets = []  # the cluster does not have that custom resource
+        except Denied as error:  # the cluster role `view` does not hold custom resources
+            sets, problem = [], error
         with calls.converting(_name(cluster, "workloads")):
             found = [_workload(cluster, "Deployment", item) for item in deployments]
             found += [_workload(cluster, "LeaderWorkerSet", item) for item in sets]
-        return tuple(w for w in found if not _SYSTEM_NAMESPACES.fullmatch(w.namespace))
+        own = tuple(w for w in found if not _SYSTEM_NAMESPACES.fullmatch(w.namespace))
+        return Workloads(own, problem)
 
     def list_pods(self, cluster: Cluster) -> tuple[Pod, ...]:
         """All pods but the system's."""

@@ -12,7 +12,7 @@ from typing import Final
 
 _VIEWER_ROLES: Final = {
     "tpu": "roles/tpu.viewer",
-    "container": "roles/container.clusterViewer",
+    "container": "roles/container.viewer",
     "aiplatform": "roles/aiplatform.viewer",
     "compute": "roles/compute.viewer",
     "monitoring": "roles/monitoring.viewer",
@@ -75,11 +75,13 @@ def kubernetes_hint(message: str) -> str:
     match = re.search(
         r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<kind>[^"]*)"', message
     )
+    grant = "gcloud projects add-iam-policy-binding PROJECT --member=MEMBER --role="
     if match is None:
-        return "Grant the cluster role `view`, and roles/container.clusterViewer on the project."
-    user = match["user"] or "USER"
+        return f"Grant roles/container.viewer on the project: {grant}roles/container.viewer"
+    user, verb, kind = match["user"] or "USER", match["verb"], match["kind"]
+    if verb not in ("get", "list", "watch"):
+        return f"{user} may not {verb} {kind}. A role in the cluster with that verb is needed."
     return (
-        f"{user} may not {match['verb']} {match['kind']}. Grant it with: "
-        "kubectl create clusterrolebinding heartwood-view --clusterrole=view "
-        f"--user={user} (nodes are readable with roles/container.viewer)"
+        f"{user} may not {verb} {kind}. Grant it with: {grant}roles/container.viewer "
+        "(Kubernetes' own role `view` holds neither nodes nor custom resources)"
     )

@@ -97,7 +97,7 @@ def test_workloads_and_pods_run_on_hosts(cloud: Cloud) -> None:
     """Pods name the host they run on; the system's are left out."""
     kube = Kube(cloud.clients)
     clusters = _clusters(cloud)
-    workloads = [w for c in clusters for w in kube.list_workloads(c)]
+    workloads = [w for c in clusters for w in kube.list_workloads(c).found]
     pods = [p for c in clusters for p in kube.list_pods(c)]
     cloud.need(workloads, "workloads")
     cloud.need(pods, "pods")

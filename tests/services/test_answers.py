@@ -25,6 +25,20 @@ def test_a_deployment_without_its_parts_is_not_understood(
         Kube(clients).list_workloads(CLUSTER)
 
 
+def test_leader_worker_sets_that_may_not_be_read_leave_the_deployments(
+    clients: Clients, http: PlantedHttp
+) -> None:
+    """403 for the custom resource alone: the rest is there, with the role that is missing."""
+    refusal = b'{"message": "leaderworkersets.leaderworkerset.x-k8s.io is forbidden: User \\"ada\\"'
+    refusal += b' cannot list resource \\"leaderworkersets\\" in API group"}'
+    http.answers = [Answer(body=b'{"items": []}'), Answer(403, refusal)]
+    told = Kube(clients).list_workloads(CLUSTER)
+    assert told.found == ()
+    assert told.problem is not None
+    assert "ada may not list leaderworkersets" in told.problem.hint
+    assert "--role=roles/container.viewer" in told.problem.hint
+
+
 def test_health_that_comes_too_fast_is_not_a_group_without_health(
     clients: Clients, http: PlantedHttp
 ) -> None:

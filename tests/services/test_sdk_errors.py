@@ -74,9 +74,7 @@ def test_a_denied_grpc_call_names_the_permission_and_the_grant(
     with pytest.raises(errors.Denied) as caught:
         read(clients)
     assert "container.clusters.list" in caught.value.hint
-    assert "planted-project --member=MEMBER --role=roles/container.clusterViewer" in (
-        caught.value.hint
-    )
+    assert "planted-project --member=MEMBER --role=roles/container.viewer" in (caught.value.hint)
     assert caught.value.resource
     assert not caught.value.retryable
 
