@@ -17,6 +17,7 @@ from ui import access, formats, plan_view, progress_view, states, tables, view, 
 _LIMIT: Final = 500
 _STATE_COLOURS: Final = {state: look[0] for state, look in words.INTENTS.items()}
 _ANY: Final = "any"
+_POLL_S: Final = 1.0
 
 
 def listing() -> None:
@@ -114,7 +115,7 @@ def detail(intent: str) -> None:
     look = words.INTENTS.get(entry.state, ("gray", "help"))
     st.markdown(f"### {formats.plain(entry.title)} {words.badge(entry.state, look)}")
     if entry.state not in FINAL_STATES:
-        view.live(lambda: progress_view.draw_progress(intent))
+        _follow(intent)
     facts = {
         "Who": f"{entry.actor} from {entry.origin}",
         "When": f"{formats.stamp(entry.at)} UTC",
@@ -149,3 +150,16 @@ def detail(intent: str) -> None:
         mime="application/json", icon=":material/download:", type="tertiary", on_click="ignore",
         key="audit_json",
     )  # fmt: skip
+
+
+def _follow(intent: str) -> None:
+    """Progress, whatever the chosen refresh interval; at its end the whole page is drawn anew."""
+
+    @st.fragment(run_every=_POLL_S)
+    def poll() -> None:
+        progress_view.draw_progress(intent)
+        entry = access.console().audit.entry(intent)
+        if entry is not None and entry.state in FINAL_STATES:
+            st.rerun()
+
+    poll()

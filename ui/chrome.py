@@ -33,6 +33,7 @@ def through_app() -> None:
 
 def draw(title: str, *, shared: bool) -> None:
     """Title, shared choices (unless the page has no use for them) and the sidebar's notes."""
+    view.arrive(title)
     st.logo(
         ASSETS / f"logo-{'dark' if palette.is_dark() else 'light'}.svg",
         icon_image=ASSETS / "mark.svg",

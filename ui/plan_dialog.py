@@ -45,10 +45,16 @@ def open_action(action: str, tier: str) -> None:
 
 
 def follow_link() -> None:
-    """Open the dialog that the address names, once; before anything of the page is drawn."""
+    """Have the dialog that the address names open, and no other; before the page is drawn.
+
+    The browser's Back takes the name out of the address, so it closes the dialog.
+    """
     wanted = st.query_params.get(_LINK)
-    if wanted and view.dialog() is None and _known(wanted) is not None:
-        st.session_state.pop(_KEY, None)
+    if wanted == view.dialog():
+        return
+    st.session_state.pop(_KEY, None)
+    view.close_dialog()
+    if wanted and _known(wanted) is not None:
         view.open_dialog(wanted)
 
 

@@ -22,6 +22,7 @@ REFRESH: Final[Mapping[str, float | None]] = {
 }
 ALL_TIERS: Final = "all tiers"
 _DIALOG: Final = "dialog"
+_PAGE: Final = "page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,16 @@ def shared_parameters() -> dict[str, str]:
     state = st.session_state
     defaults = {"range": "6h", "tier": ALL_TIERS, "refresh": "10s"}
     return {k: str(state[k]) for k, d in defaults.items() if k in state and state[k] != d}
+
+
+def arrive(page: str) -> None:
+    """Note which page is being drawn: a dialog does not outlive the page that opened it.
+
+    A link in the dialog, the sidebar and the browser's Back leave without closing it.
+    """
+    if st.session_state.get(_PAGE, page) != page:
+        close_dialog()
+    st.session_state[_PAGE] = page
 
 
 def open_dialog(name: str) -> None:

@@ -22,6 +22,12 @@ def go(page: Page, name: str) -> None:
     settle(page)
 
 
+def open_scaling(page: Page) -> None:
+    """The dialog that scales the tier Small, by its menu on the Fleet page."""
+    page.locator(".st-key-act_small button").click()
+    page.locator(".st-key-scale_small button").first.click()
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_every_page_draws_in_both_modes(mode: str, open_page: Open) -> None:
     """Each page stands without an exception, in light and in dark, and the charts have lines."""
@@ -76,19 +82,34 @@ def test_a_prompt_streams_an_answer(open_page: Open, stack: Stack) -> None:
 def test_escape_leaves_no_trace(open_page: Open) -> None:
     """Closing the dialog by the keyboard does nothing at all."""
     page = open_page("fleet?tier=small")
-    page.get_by_role("button", name="Scale Small").click()
-    page.get_by_role("dialog").get_by_text("per hour").wait_for()
+    open_scaling(page)
+    page.get_by_test_id("stDialog").get_by_text("per hour").wait_for()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_test_id("stDialog")).to_have_count(0)
     go(page, "Audit")
     expect(page.get_by_text("Nothing was done in this time range")).to_be_visible()
 
 
+def test_back_leaves_the_dialog_and_pages_go_on_refreshing(open_page: Open) -> None:
+    """The browser's Back closes the dialog; ages move again, and no return reopens it."""
+    page = open_page("?refresh=5s")
+    go(page, "Fleet")
+    open_scaling(page)
+    page.get_by_test_id("stDialog").get_by_text("per hour").wait_for()
+    page.go_back()
+    expect(page.get_by_test_id("stDialog")).to_have_count(0)
+    go(page, "Overview")
+    age = page.get_by_text(re.compile("6 sources · ")).first
+    expect(age).not_to_have_text(age.inner_text(), timeout=20_000)
+    go(page, "Fleet")
+    expect(page.get_by_test_id("stDialog")).to_have_count(0)
+
+
 def test_scaling_from_the_plan_to_the_annotation(open_page: Open) -> None:
-    """Plan, double click on Apply, progress, one audit row, a mark on the charts."""
+    """Plan, double click on Apply, progress in Audit to its end, one row, a mark on the charts."""
     page = open_page("fleet?tier=small&range=1h")
-    page.get_by_role("button", name="Scale Small").click()
-    dialog = page.get_by_role("dialog")
+    open_scaling(page)
+    dialog = page.get_by_test_id("stDialog")
     dialog.get_by_role("radio", name="Remove").click()
     dialog.get_by_text("Remove 1 host-slice").first.wait_for()
     apply = dialog.get_by_role("button", name="Apply")
@@ -97,8 +118,11 @@ def test_scaling_from_the_plan_to_the_annotation(open_page: Open) -> None:
         boxes.nth(i).check(force=True)
     expect(apply).to_be_enabled(timeout=30_000)
     apply.dblclick()
-    expect(dialog.get_by_text("succeeded").first).to_be_visible(timeout=90_000)
-    dialog.get_by_role("button", name="Close").last.click()
+    dialog.get_by_role("link", name="Open in Audit").click()
+    expect(dialog).to_have_count(0)
+    title = page.get_by_role("heading", name=re.compile("Remove 1 host-slice"))
+    expect(title).to_contain_text("succeeded", timeout=90_000)
+    go(page, "Fleet")
     expect(dialog).to_have_count(0)
     go(page, "Audit")
     expect(page.get_by_text("1 row", exact=True)).to_be_visible()

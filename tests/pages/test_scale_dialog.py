@@ -106,6 +106,25 @@ def test_cancel_does_nothing(console: FakeConsole, open_page: Open) -> None:
     assert not [b for b in at.button if b.key == "plan_apply"]
 
 
+def test_leaving_the_page_leaves_the_dialog(console: FakeConsole, open_page: Open) -> None:
+    """By a link or the browser's Back: no dialog holds refreshing up, none waits for a return."""
+    at = opened(open_page)
+    del at.query_params["do"]
+    at.run()
+    assert "dialog" not in at.session_state
+    assert not [b for b in at.button if b.key == "plan_apply"]
+    at = opened(open_page)
+    agree(at)
+    at.button(key="plan_apply").click().run()
+    del at.query_params["do"]
+    at.switch_page("pages/audit.py").run()
+    assert "dialog" not in at.session_state
+    at.switch_page("pages/fleet.py").run()
+    assert not at.exception
+    assert not [b for b in at.button if b.key == "plan_close"]
+    assert len(console.submitted) == 1
+
+
 def test_a_blocked_plan_cannot_be_applied(console: FakeConsole, open_page: Open) -> None:
     """Data too old to plan on blocks, with the reason in words."""
     console.planted = make.make_failure(console.planted, Source.GKE, for_s=900)
