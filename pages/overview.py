@@ -11,7 +11,10 @@ from ui.findings import draw_findings
 
 chrome.through_app()
 
-STATE_SOURCES = (Source.GKE, Source.KUBE, Source.LOAD)
+TIER_SOURCES = (
+    Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX, Source.LOAD, Source.INFERENCE,
+    Source.PRICES,
+)  # fmt: skip
 
 
 def now() -> None:
@@ -20,7 +23,7 @@ def now() -> None:
     snapshot = derived.snapshot
     levels = {states.level_of(s, access.now()) for s in snapshot.sources.values()}
     draw_findings(derived.findings, states.Level.LOADING not in levels)
-    fresh = states.freshness(snapshot.sources, STATE_SOURCES, access.now())
+    fresh = states.freshness(snapshot.sources, TIER_SOURCES, access.now())
     states.heading("Tiers", fresh)
     tier_cards.draw_totals(derived)
     chosen = [t for t in derived.fleet.tiers if view.current().shows(t.name)]

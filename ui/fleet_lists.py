@@ -10,7 +10,7 @@ import streamlit as st
 from core.pricing import unassigned_rate
 from core.records import Source
 from ui import access, states, tables, view
-from ui.fleet_view import INVENTORY
+from ui.fleet_view import INVENTORY, PRICED
 
 EVENT_COLOURS = {"Warning": "orange", "Normal": "gray"}
 
@@ -18,6 +18,8 @@ EVENT_COLOURS = {"Warning": "orange", "Normal": "gray"}
 def workloads() -> None:
     """What serves the tiers in Kubernetes."""
     snapshot = access.snapshot()
+    fresh = states.freshness(snapshot.sources, (Source.KUBE,), access.now())
+    states.heading("Workloads", fresh)
     if snapshot.workloads is None:
         states.show_missing(snapshot.sources, (Source.KUBE,))
         return
@@ -49,6 +51,8 @@ def workloads() -> None:
 def events() -> None:
     """What Kubernetes said lately, newest first."""
     snapshot = access.snapshot()
+    fresh = states.freshness(snapshot.sources, (Source.KUBE,), access.now())
+    states.heading("Events", fresh, f"last {view.current().range}")
     if snapshot.kube_events is None:
         states.show_missing(snapshot.sources, (Source.KUBE,))
         return
@@ -87,6 +91,8 @@ def unassigned() -> None:
     """Resources that match no tier, with what they cost."""
     derived = access.derived()
     found = derived.fleet.unassigned
+    fresh = states.freshness(derived.snapshot.sources, PRICED, access.now())
+    states.heading("Unassigned", fresh)
     if found is None:
         states.show_missing(derived.snapshot.sources, INVENTORY)
         return

@@ -16,6 +16,9 @@ from ui import access, formats, heatmap, states, tables, view, words
 from ui.derived import Derived
 
 INVENTORY = (Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX)
+CHIPS = (*INVENTORY, Source.CHIPS)
+PRICED = (*INVENTORY, Source.PRICES)
+_PARTS = (*INVENTORY, Source.LOAD, Source.INFERENCE, Source.PRICES)  # LOAD: Vertex's replicas
 STATE_COLOURS = {state.value: look[0] for state, look in words.STATES.items()}
 
 
@@ -28,7 +31,7 @@ def sizes() -> None:
     """A row per part of a tier: wanted, running, ready, where, what it costs."""
     derived = access.derived()
     snapshot = derived.snapshot
-    fresh = states.freshness(snapshot.sources, INVENTORY, access.now())
+    fresh = states.freshness(snapshot.sources, _PARTS, access.now())
     with states.panel("Tiers and their parts", fresh):
         rows = [_part_row(t, p, derived) for t in shown_tiers(derived) for p in t.parts]
         tables.table(
@@ -112,6 +115,7 @@ def _metric_choice() -> str:
 def slices() -> None:
     """Slices of the chosen tiers; choosing one shows its hosts and chips."""
     derived = access.derived()
+    states.heading("Slices", states.freshness(derived.snapshot.sources, CHIPS, access.now()))
     if _unread(derived):
         return
     pieces = {f"{t.name}/{s.name}": (t, s) for t in shown_tiers(derived) for s in t.slices}
@@ -209,6 +213,7 @@ def _slice_detail(tier: FleetTier, piece: FleetSlice) -> None:
 def hosts() -> None:
     """Hosts of the chosen tiers with filters."""
     derived = access.derived()
+    states.heading("Hosts", states.freshness(derived.snapshot.sources, CHIPS, access.now()))
     if _unread(derived):
         return
     every = [(t, s, h) for t in shown_tiers(derived) for s in t.slices for h in s.hosts]

@@ -8,11 +8,11 @@ from typing import Final
 import streamlit as st
 
 from core.errors import HeartwoodError
-from core.records import ServerStatus
+from core.records import Source
 from core.specs import TierSpec
 from services import outbound
 from services.inference import ChatParameters
-from ui import access, chat, formats, states
+from ui import access, chat, formats, states, view
 
 OTHER: Final = "another server"
 _NO_ADDRESS: Final = (
@@ -43,7 +43,7 @@ def choose_target() -> chat.Target | None:
         return _other_server()
     spec = snapshot.spec(chosen)
     if spec.is_local:
-        _server_line(snapshot.server)
+        view.live(_server_line)
     derived = access.derived()
     return chat.Target(
         spec.title,
@@ -169,9 +169,14 @@ def allowed_servers(listed: tuple[str, ...], bound: str | None) -> tuple[str, ..
     return None if alone else ()
 
 
-def _server_line(server: ServerStatus | None) -> None:
+def _server_line() -> None:
+    snapshot = access.snapshot()
+    server = snapshot.server
+    fresh = states.freshness(snapshot.sources, (Source.INFERENCE,), access.now())
+    age = f":gray[· {fresh.text}]{states.MARKS[fresh.level]}"
     if server is None:
-        st.markdown(":small[:gray[:material/hourglass_empty: The server has not answered yet]]")
+        waiting = ":gray[:material/hourglass_empty: The server has not answered yet]"
+        st.markdown(f":small[{waiting} {age}]", help=fresh.details)
         return
     facts = [
         formats.plain(server.model),
@@ -185,7 +190,8 @@ def _server_line(server: ServerStatus | None) -> None:
     mark = ":green-badge[:material/check_circle: ready]"
     if not server.ready:
         mark = f":orange-badge[:material/hourglass_empty: not ready] {formats.plain(server.detail)}"
-    st.markdown(f":small[{mark} :gray[{' · '.join(f for f in facts if f)}]]")
+    line = f"{mark} :gray[{' · '.join(f for f in facts if f)}]"
+    st.markdown(f":small[{line} {age}]", help=fresh.details)
 
 
 def suggestion() -> str | None:

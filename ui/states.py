@@ -7,7 +7,7 @@ What a figure says in words is `ui/formats.py`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +45,8 @@ class Level(Enum):
     FAILED = "failed"  # tried, never read
 
 
+_SLOW_S = 300.0
+_NAMED = 3
 _WORST_FIRST = (
     Level.FAILED, Level.FAILING, Level.PARTIAL, Level.LOADING, Level.STALE, Level.FRESH,
 )  # fmt: skip
@@ -74,16 +76,33 @@ def level_of(state: SourceState | None, now: datetime) -> Level:
 def freshness(
     sources: Mapping[Source, SourceState], wanted: tuple[Source, ...], now: datetime
 ) -> Freshness:
-    """How fresh a panel is that rests on those sources: as old as the oldest of them."""
+    """How fresh a panel is that rests on those sources: as old as the oldest of them.
+
+    What is read every few minutes at most (prices, bills) is told apart, lest its hour passes for
+    the age of all.
+    """
     found = [(s, sources.get(s)) for s in wanted]
     levels = [level_of(state, now) for _, state in found]
     worst = next((lv for lv in _WORST_FIRST if lv in levels), Level.FRESH)
-    ages = [state.age_s(now) for _, state in found if state is not None]
-    known = [a for a in ages if a is not None]
-    names = ", ".join(SOURCE_TITLES[s] for s in wanted)
-    text = names + (f" · {formats.age(max(known))}" if known else "")
+    quick = [pair for pair in found if not _is_slow(pair[1])]
+    groups = [quick, *([pair] for pair in found if _is_slow(pair[1]))]
+    text = "; ".join(_aged(group, now) for group in groups if group)
     details = "\n\n".join(_sentence(s, state, now) for s, state in found)
     return Freshness(worst, text, details)
+
+
+def _is_slow(state: SourceState | None) -> bool:
+    return state is not None and state.interval_s >= _SLOW_S
+
+
+def _aged(group: Sequence[tuple[Source, SourceState | None]], now: datetime) -> str:
+    """Names, or their number where they are many, and the age of the oldest that was read."""
+    ages = [state.age_s(now) for _, state in group if state is not None]
+    known = [a for a in ages if a is not None]
+    names = ", ".join(SOURCE_TITLES[s] for s, _ in group)
+    if len(group) > _NAMED:
+        names = f"{len(group)} sources"
+    return names + (f" · {formats.age(max(known))}" if known else "")
 
 
 def _sentence(source: Source, state: SourceState | None, now: datetime) -> str:
@@ -103,7 +122,7 @@ def _sentence(source: Source, state: SourceState | None, now: datetime) -> str:
     return ", ".join(parts)
 
 
-_MARKS = {
+MARKS = {
     Level.FRESH: "",
     Level.STALE: " :orange-badge[:material/schedule: stale]",
     Level.PARTIAL: " :orange-badge[:material/sync_problem: read in part]",
@@ -119,7 +138,7 @@ def heading(title: str, fresh: Freshness | None = None, note: str = "") -> None:
     if note:
         text += f" :small[:gray[{note}]]"
     if fresh is not None:
-        text += f" :small[:gray[· {fresh.text}]]{_MARKS[fresh.level]}"
+        text += f" :small[:gray[· {fresh.text}]]{MARKS[fresh.level]}"
     st.markdown(text, help=fresh.details if fresh is not None else None)
 
 

@@ -238,12 +238,14 @@ def _rules(found: UrlMap) -> Sequence[Mapping[str, str]]:
     return rows
 
 
-@st.fragment
 def route_tester() -> None:
     """Where does this path go? Answered from the rules that were read, without a request."""
-    balancer = access.snapshot().load_balancer
+    snapshot = access.snapshot()
+    balancer = snapshot.load_balancer
+    fresh = states.freshness(snapshot.sources, _SOURCES, access.now())
     maps = balancer.url_maps if balancer else ()
-    with states.panel("Where does this path go?", note="computed from the rules; nothing is sent"):
+    note = "computed from the rules; nothing is sent"
+    with states.panel("Where does this path go?", fresh, note):
         if not maps:
             states.show_empty("No URL map has been read")
             return

@@ -32,3 +32,11 @@ def test_a_panel_is_as_bad_as_its_worst_source() -> None:
     states = {Source.LOAD: PARTIAL, Source.GKE: GOOD, Source.KUBE: stale}
     assert freshness(states, wanted, NOW).level is Level.PARTIAL
     assert freshness({**states, Source.GKE: FAILING}, wanted, NOW).level is Level.FAILING
+
+
+def test_prices_of_the_hour_do_not_age_a_panel() -> None:
+    """What is read every hour is told beside what is read every few seconds, not mixed with it."""
+    prices = SourceState(Source.PRICES, 3600.0, read_at=NOW - timedelta(minutes=41))
+    wanted = (Source.LOAD, Source.PRICES, Source.GKE)
+    told = freshness({Source.LOAD: GOOD, Source.GKE: GOOD, Source.PRICES: prices}, wanted, NOW)
+    assert told.text == "Cloud Monitoring, GKE · 20 s ago; Billing catalogue · 41 min ago"
