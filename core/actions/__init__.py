@@ -16,13 +16,9 @@ from core.actions.context import PlanContext
 from core.actions.drain_tier import plan_drain_tier
 from core.actions.fail_over import plan_fail_over
 from core.actions.restart_slice import plan_restart_slice
-from core.actions.provision_tier import chain_of, plan_provision_tier
 from core.actions.restore_tier import plan_restore_tier
 from core.actions.scale_tier import plan_scale_tier
 from core.actions.shift_traffic import plan_shift_traffic
-from core.actions.tear_down_all import plan_tear_down_all, whole_chain
-from core.actions.tear_down_tier import plan_tear_down_tier, tear_down_chain
-from core.chain import Chain
 from core.errors import PlanError
 from core.plans import Plan, Request
 from core.records import Snapshot
@@ -31,7 +27,6 @@ Planner = Callable[[Snapshot, Request, datetime, PlanContext], Plan]
 
 PLANNERS: Final = MappingProxyType[str, Planner](
     {
-        "provision_tier": plan_provision_tier,
         "scale_tier": plan_scale_tier,
         "shift_traffic": plan_shift_traffic,
         "fail_over": plan_fail_over,
@@ -39,19 +34,6 @@ PLANNERS: Final = MappingProxyType[str, Planner](
         "restore_tier": plan_restore_tier,
         "restart_slice": plan_restart_slice,
         "change_budget": plan_change_budget,
-        "tear_down_tier": plan_tear_down_tier,
-        "tear_down_all": plan_tear_down_all,
-    }
-)
-
-Chaining = Callable[[Snapshot, Request, PlanContext], Chain]
-
-# Of the actions that make or delete whole resources: which these are.
-CHAINS: Final = MappingProxyType[str, Chaining](
-    {
-        "provision_tier": chain_of,
-        "tear_down_tier": tear_down_chain,
-        "tear_down_all": lambda snapshot, _, context: whole_chain(snapshot, context),
     }
 )
 
@@ -71,4 +53,4 @@ def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: Plan
     return planner(snapshot, request, now, context)
 
 
-__all__ = ["CHAINS", "PLANNERS", "PlanContext", "Planner", "make_plan", "plan_scale_tier"]
+__all__ = ["PLANNERS", "PlanContext", "Planner", "make_plan", "plan_scale_tier"]
