@@ -132,6 +132,13 @@ def _kubernetes(verb: str, parts: list[str], query: Mapping[str, str]) -> Asked 
         action = "watch" if query.get("watch") in ("1", "true") else "list"
     if sub == "log":
         action = "getLogs"
+    return asked_kubernetes(cluster, action, kind, namespace, name)
+
+
+def asked_kubernetes(
+    cluster: str, action: str, kind: str, namespace: str = "", name: str = ""
+) -> Asked:
+    """What a call of a cluster's API asks for; `cluster` is the full name, `kind` its plural."""
     own = [cluster]
     if name:
         space = f"/namespaces/{namespace}" if namespace else ""

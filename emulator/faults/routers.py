@@ -68,10 +68,9 @@ class GatedApp:
         scope = request.scope
         raw = scope.get("raw_path") or scope["path"].encode()
         path = raw.decode("latin-1").split("?", 1)[0].removeprefix(scope.get("root_path", ""))
-        verb = request.headers.get("x-http-method-override", request.method).upper()
         return asked_http(
-            self._mount.prefix, self._mount.service, verb, path, dict(request.query_params),
-            self._cloud.project.id,
+            self._mount.prefix, self._mount.service, request.method, path,
+            dict(request.query_params), self._cloud.project.id,
         )  # fmt: skip
 
 

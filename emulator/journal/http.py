@@ -15,7 +15,7 @@ import tempfile
 import threading
 import weakref
 import zlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from emulator.journal.changes import Changes, Made, as_text, kept_headers
 from emulator.journal.folder import sync_folder
-from emulator.journal.reading import http_reads, may_be_query, query_reads
+from emulator.journal.reading import http_reads
 from emulator.wire.errors import ApiError, to_envelope
 
 if TYPE_CHECKING:
@@ -210,31 +210,27 @@ class ChangingApps:
     def app(self, mount: RouterMount) -> Asgi:
         """The application to serve in place of the mount's own."""
         self.plain[mount.prefix] = mount.app
-        return _ChangingApp(self._changes, self.bodies, self.loop, mount.app)
+        return _ChangingApp(self._changes, self.bodies, self.loop, mount)
 
 
 class _ChangingApp:
     """A router's application whose changing requests take turns and are written down."""
 
-    def __init__(self, changes: Changes, bodies: Bodies, loop: Loop, app: Asgi) -> None:
-        self._changes, self._bodies, self._loop, self.app = changes, bodies, loop, app
+    def __init__(self, changes: Changes, bodies: Bodies, loop: Loop, mount: RouterMount) -> None:
+        self._changes, self._bodies, self._loop = changes, bodies, loop
+        self.app, self._own_turns = mount.app, mount.own_turns
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one HTTP request."""
         request = Request(scope, receive)
-        verb = request.headers.get("x-http-method-override", request.method).upper()
-        if http_reads(verb, scope["path"], scope["query_string"]):
+        verb = request.method
+        own = self._own_turns(verb, scope["path"])
+        if own or http_reads(verb, scope["path"], scope["query_string"]):
             await self.app(scope, receive, send)
             return
         try:
             body = await self._bodies.take(request)
         except ClientDisconnect:
-            return
-        if may_be_query(verb, scope["path"]) and query_reads(_parsed(body)):
-            events = _events(body)
-            async with contextlib.aclosing(events):
-                await self.app(scope, events.__anext__, send)
-            body.drop()
             return
         answer = await asyncio.to_thread(self._make, dict(scope), body)
         await _send(answer, send)
@@ -249,7 +245,7 @@ class _ChangingApp:
             return made
 
         try:
-            return self._changes.make(_record(scope, body), act).answer
+            return self._changes.make(record_of(scope, body), act).answer
         except ApiError as error:  # the journal cannot be written
             text = json.dumps(to_envelope(error, legacy=True)).encode()
             return Answer(error.http_status, ((b"content-type", b"application/json"),), text)
@@ -258,7 +254,8 @@ class _ChangingApp:
                 body.drop()
 
 
-def _record(scope: dict[str, Any], body: Body) -> dict[str, Any]:
+def record_of(scope: Mapping[str, Any], body: Body) -> dict[str, Any]:
+    """What the journal keeps of a request."""
     headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
     raw = scope.get("raw_path") or scope["path"].encode()
     record: dict[str, Any] = {
@@ -271,13 +268,6 @@ def _record(scope: dict[str, Any], body: Body) -> dict[str, Any]:
     elif body.size:
         record["body"] = as_text(body.data)
     return record
-
-
-def _parsed(body: Body) -> Any:
-    try:
-        return json.loads(body.read())
-    except (ValueError, RecursionError):
-        return None
 
 
 async def _send(answer: Answer, send: Callable[[Any], Any]) -> None:

@@ -22,8 +22,12 @@ READING_METHODS: Final = frozenset(
     {"compute_tokens", "count_tokens", "direct_predict", "explain", "generate_content",
      "lint_policy", "predict", "raw_predict", "sign_blob", "sign_jwt"}
 )  # fmt: skip
-# Fields of requests that ask only whether a call would be accepted.
-TRIAL_FIELDS: Final = ("validate_only", "dry_run")
+# Methods that may ask only whether a call would be accepted, and whose handlers know it; the field.
+TRIALS: Final = {
+    "create_dashboard": "validate_only", "update_dashboard": "validate_only",
+    "update_quota_preference": "validate_only",
+    "write_log_entries": "dry_run",
+}  # fmt: skip
 
 _READING_VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # (verb, path from its root) of HTTP calls to routers that change nothing though they are no GET.
@@ -32,7 +36,7 @@ READING_PATHS: Final = (
     ("POST", re.compile(r"/k8s/.*/(self)?subject(access|rules)?reviews")),
     ("POST", re.compile(r"/k8s/.*/(localsubjectaccess|token)reviews")),
 )
-_TRIAL: Final = re.compile(rb"(?:^|&)(dryRun=All|validateOnly=true)(?:&|$)")
+_TRIAL: Final = ("/k8s/", b"dryRun=All")
 # BigQuery: one SELECT, or a dry run of whatever. A job that writes names its destination.
 _QUERIES: Final = re.compile(r"/bigquery(/bigquery)?(/v2)?/projects/[^/]+/(queries|jobs)")
 _BEFORE: Final = re.compile(r"[\s(]+|--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -41,7 +45,8 @@ _SELECT: Final = re.compile(r"(SELECT|WITH)\b[^;]*;?\s*", re.IGNORECASE)
 
 def reads(method: Method, request: Any) -> bool:
     """Whether a call of a library's method only reads."""
-    return _method_reads(method) or any(getattr(plain(request), f, False) for f in TRIAL_FIELDS)
+    trial = TRIALS.get(method.name)
+    return _method_reads(method) or bool(trial and getattr(plain(request), trial, False))
 
 
 def _method_reads(method: Method) -> bool:
@@ -52,7 +57,10 @@ def _method_reads(method: Method) -> bool:
 
 def http_reads(verb: str, path: str, query: bytes) -> bool:
     """Whether an HTTP call only reads, as far as verb, path and query tell."""
-    if verb in _READING_VERBS or _TRIAL.search(query):
+    if verb in _READING_VERBS:
+        return True
+    place, option = _TRIAL
+    if path.startswith(place) and query.split(b"&").count(option) == query.count(b"dryRun") == 1:
         return True
     return any(verb == v and pattern.fullmatch(path) for v, pattern in READING_PATHS)
 

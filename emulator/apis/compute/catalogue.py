@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from core import tpu
+from emulator.machines import GENERAL, SHARED_CORE_MILLICPU, SIZES
 from emulator.scenario import Project
 
-# vCPUs and memory (GB) of the 4-chip VMs; Google publishes these, not those of the other sizes.
-_FOUR_CHIP_VM: Final = {"TPU7x": (224, 960), "v6e": (180, 720), "v5p": (208, 448)}
 # Compute's own names of the families (the quota dimension tpu_family has them in capitals).
 _FAMILY: Final = {"TPU7x": "tpu7x", "v6e": "ct6e", "v5p": "ct5p", "v5e": "ct5lp"}
-_GENERAL: Final = (("e2-standard-4", 4, 16), ("e2-standard-8", 8, 32), ("e2-standard-16", 16, 64))
 _ZONES: Final = (
     "us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f", "us-central1-ai1a",
     "us-east1-d", "us-east5-a", "us-east5-b", "us-east5-c", "europe-west4-a",
@@ -46,13 +44,14 @@ def resources(project: Project) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def _machines(zone: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     scope = f"zones/{zone}"
-    for name, cpus, memory_gb in _GENERAL:
+    for name in GENERAL:
+        cpus, memory_gb = SIZES[name]
         body = {
             "name": name,
             "description": f"{cpus} vCPUs, {memory_gb} GB RAM",
             "guestCpus": cpus,
             "memoryMb": memory_gb * 1024,
-            "isSharedCpu": False,
+            "isSharedCpu": name in SHARED_CORE_MILLICPU,
         }
         yield "machineTypes", scope, body
     for generation in tpu.GENERATIONS.values():
@@ -69,13 +68,12 @@ def _machines(zone: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _tpu_machine(generation: tpu.Generation, family: str, chips: int, name: str) -> dict[str, Any]:
-    body: dict[str, Any] = {
+    cpus, memory_gb = SIZES[name]
+    return {
         "name": name,
         "description": f"{chips} TPU {generation.name} chips",
         "isSharedCpu": False,
         "accelerators": [{"guestAcceleratorType": family, "guestAcceleratorCount": chips}],
+        "guestCpus": cpus,
+        "memoryMb": memory_gb * 1024,
     }
-    if chips == 4 and generation.name in _FOUR_CHIP_VM:
-        cpus, memory_gb = _FOUR_CHIP_VM[generation.name]
-        body |= {"guestCpus": cpus, "memoryMb": memory_gb * 1024}
-    return body

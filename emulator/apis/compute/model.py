@@ -167,6 +167,11 @@ def fingerprint(*parts: object) -> str:
     return base64.urlsafe_b64encode(digest).decode()
 
 
+def label_fingerprint(body: Body) -> str:
+    """The fingerprint of a resource's labels, also where it has none."""
+    return fingerprint(body["name"], body.get("labels") or {})
+
+
 def timestamp(at: float) -> str:
     """Unix seconds as compute writes them: milliseconds, in the time of Mountain View."""
     pacific = timezone(timedelta(hours=-7))

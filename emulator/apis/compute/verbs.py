@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from emulator.apis.compute import groups
 from emulator.apis.compute.api import reply
 from emulator.apis.compute.fields import as_body, path_of
-from emulator.apis.compute.model import HOST, Body, fingerprint
+from emulator.apis.compute.model import HOST, Body, label_fingerprint
 from emulator.apis.compute.refusals import bad_value, missing, refused, stale, unset
 from emulator.apis.compute.rules import network_of
 from emulator.apis.compute.rules_balancer import check_rule
@@ -29,11 +29,9 @@ class Labelled(Writable):
         asked = request.global_set_labels_request_resource
 
         def change(body: Body) -> None:
-            current = body.get("labelFingerprint", fingerprint(body["name"], body.get("labels")))
-            if asked.label_fingerprint not in ("", current):
+            if asked.label_fingerprint not in ("", label_fingerprint(body)):
                 raise stale("Labels fingerprint either invalid or resource labels have changed")
             body["labels"] = dict(asked.labels)
-            body["labelFingerprint"] = fingerprint(body["name"], body["labels"])
 
         return self.amend(request, call, "setLabels", change)
 

@@ -10,18 +10,29 @@ from ipaddress import ip_network
 from typing import Final
 
 from emulator.apis.compute.fields import link_of, places
-from emulator.apis.compute.model import Body, ComputeState, parts_of, state_of, stored
+from emulator.apis.compute.model import (
+    Body,
+    ComputeState,
+    label_fingerprint,
+    parts_of,
+    state_of,
+    stored,
+)
 from emulator.apis.compute.specs import SPECS
 from emulator.apis.gke.model import reserved_in_use
 from emulator.context import Cloud
 
 # Google promises no more than "up to an hour"; with DNS in place it takes a quarter of one.
 CERTIFICATE_S: Final = 900.0
+# Labels of these are set by a method of their own, which asks for their fingerprint.
+_LABELLED: Final = ("addresses", "forwardingRules", "securityPolicies")
 _AUTO_RANGE: Final = ip_network("10.128.0.0/9")
 
 
 def shown(cloud: Cloud, collection: str, body: Body) -> Body:
     """The body with its derived fields."""
+    if collection in _LABELLED:
+        body = {**body, "labelFingerprint": label_fingerprint(body)}
     state = state_of(cloud)
     link = body["selfLink"]
     if collection == "networks":

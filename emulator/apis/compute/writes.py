@@ -201,7 +201,10 @@ def start(
     request: Any = None,
     effect: Callable[[], None] | None = None,
 ) -> Body:
-    """Begin an operation on a resource; its effect puts or drops the body, or is the one given."""
+    """Begin an operation on a resource; its effect puts or drops the body, or is the one given.
+
+    One that was only to be validated ends at once and has no effect.
+    """
     state = state_of(cloud)
     scope, collection, name = parts_of(path)
 
@@ -226,6 +229,9 @@ def start(
         state.busy.pop(path, None)
         state.pending.pop(path, None)
 
+    if getattr(request, "validate_only", False):
+        trial = cloud.operations.start(full, "compute", path, 0.0, lambda: None, kept)
+        return operation_body(cloud, trial)
     job = cloud.operations.start(full, "compute", path, seconds, done, kept, undo=fail)
     state.busy[path] = job
     if body is not None:

@@ -88,7 +88,7 @@ def new_pool(cloud: Cloud, cluster: Cluster, asked: Any, default_zone: str) -> N
     name = asked.config.machine_type or "e2-medium"
     found = machine(name)
     known = state_of(cloud).of("machineTypes", f"zones/{zone}")
-    if name not in known and (found is not None or not name.startswith("e2-")):
+    if name not in known:
         raise invalid(
             f"Machine type with name '{name}' does not exist in zone '{zone}'.{_where(found)}",
             field="node_pool.config.machine_type",

@@ -106,12 +106,18 @@ _FREE_REST: Final = frozenset({
     "projects.list", "buckets.testIamPermissions", "projects.testIamPermissions",
     "projects.serviceAccount.get", "projects.getAncestry", "discovery",
 })  # fmt: skip
+# Kubernetes lets everybody who signs in ask about themselves.
+_FREE_REVIEWS: Final = frozenset({
+    "selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews",
+})  # fmt: skip
 
 
 def permission_for(asked: Asked) -> str:
     """The permission that a call needs, e.g. "container.clusters.get"; "" for none."""
     service, verb = asked.service, asked.verb
     if verb in _NONE or f"{verb}@{service}" in _NONE or asked.methods[0] in _FREE_REST:
+        return ""
+    if service == "kubernetes" and asked.group in _FREE_REVIEWS:
         return ""
     own = _SERVICE.get(service, service)
     known = _EXCEPTIONS.get((service, verb)) or _EXCEPTIONS.get((service, asked.methods[0]))

@@ -23,7 +23,6 @@ from emulator.apis.kubernetes import (
     discovery,
     logs,
     openapi,
-    reviews,
     scaling,
     subresources,
     writes,
@@ -42,6 +41,7 @@ from emulator.apis.kubernetes.requests import (
     wants_table,
 )
 from emulator.apis.kubernetes.resources import REVIEWS, Kinds
+from emulator.apis.kubernetes.reviews import Reviewer
 from emulator.apis.kubernetes.schema import prepare
 from emulator.apis.kubernetes.status import (
     StatusError,
@@ -153,7 +153,7 @@ class KubernetesApi:
         prepare(schema_of(target.kind))
         with self._cloud.lock:
             objects.store.refresh()
-            outcome = self._written(objects, request.method, ask, query)
+            outcome = self._written(objects, request, ask, query)
             objects.store.refresh()
         headers = {}
         if outcome.warnings:
@@ -163,9 +163,9 @@ class KubernetesApi:
         return self._bytes(bytes(answer.body), outcome.code, headers)
 
     def _written(
-        self, objects: ClusterObjects, method: str, ask: Ask, query: dict[str, str]
+        self, objects: ClusterObjects, request: Request, ask: Ask, query: dict[str, str]
     ) -> Outcome:
-        target, state = ask.target, objects.state
+        target, state, method = ask.target, objects.state, request.method
         verb = _VERBS[method]
         if method == "DELETE" and not target.name:
             verb = "deletecollection"
@@ -175,7 +175,8 @@ class KubernetesApi:
             case "POST" if target.name:
                 return subresources.post(state, ask)
             case "POST" if target.kind in REVIEWS:
-                return reviews.answer(ask, f"{self._cloud.project.id}@emulator")
+                reviewer = Reviewer(self._cloud, request.path_params, objects.kinds)
+                return reviewer.answer(ask, dict(request.headers.items()))
             case "POST":
                 return writes.create(state, ask)
             case "PUT" if target.name:
@@ -240,8 +241,8 @@ class KubernetesApi:
             return _json(openapi.index(kinds, root, version))
         if rest == ["v2"]:
             if "json" not in accept and "*/*" not in accept:
-                text = "only application/json is served here"
-                raise StatusError(406, "NotAcceptable", text)
+                # kubectl asks so about kinds that version 3 does not describe: nor does this one.
+                return Response(openapi.NO_DEFINITIONS, media_type=openapi.PROTOBUF)
             return Response(openapi.second(kinds, version), media_type=_JSON)
         found = openapi.document(kinds, "/".join(rest[1:]), version) if rest[:1] == ["v3"] else None
         if found is None:

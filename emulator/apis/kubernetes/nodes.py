@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.apis.kubernetes.drafts import Draft, metadata
 from emulator.apis.kubernetes.resources import NODES
 from emulator.clock import rfc3339
+from emulator.machines import SHARED_CORE_MILLICPU, SIZES
 
 if TYPE_CHECKING:
     from emulator.apis.gke.model import NodePool
@@ -18,8 +19,6 @@ _KERNEL: Final = "6.6.97+"
 _OS_IMAGE: Final = "Container-Optimized OS from Google"
 _RUNTIME: Final = "containerd://2.0.6"
 _GIB: Final = 1024**3
-# vCPUs and GB of memory by machine type: Google's page on TPU7x for the TPU host, GCE's for e2.
-_SIZES: Final = {"tpu7x-standard-4t": (224, 960), "e2-standard-8": (8, 32)}
 # What the chips of a host may be when an incident hit it.
 NORMAL, FAULTY, DRAINED, LOST = "normal", "faulty", "drained", "lost"
 
@@ -108,15 +107,18 @@ def _taints(node: GkeNode, cordoned: bool, ready: bool) -> list[dict[str, str]]:
 
 
 def _status(node: GkeNode, version: str, state: str) -> dict[str, Any]:
-    cpus, memory_gb = _SIZES.get(node.machine_type, (None, None))
-    capacity: dict[str, str] = {"ephemeral-storage": "98831908Ki", "pods": "110"}
-    allocatable: dict[str, str] = {"ephemeral-storage": "47060071478", "pods": "110"}
-    if cpus and memory_gb:
-        capacity |= {"cpu": str(cpus), "memory": f"{memory_gb * 10**9 // 1024}Ki"}
-        allocatable |= {
-            "cpu": f"{cpus * 1000 - 70 - 2 * cpus}m",
-            "memory": f"{(memory_gb * 10**9 - 4 * _GIB) // 1024}Ki",
-        }
+    cpus, memory_gb = SIZES[node.machine_type]
+    reserved = 70 + 2 * cpus
+    millicpu = SHARED_CORE_MILLICPU.get(node.machine_type, cpus * 1000 - reserved)
+    kept_back = min(4 * _GIB, memory_gb * 10**9 // 4)
+    capacity = {
+        "cpu": str(cpus), "ephemeral-storage": "98831908Ki",
+        "memory": f"{memory_gb * 10**9 // 1024}Ki", "pods": "110",
+    }  # fmt: skip
+    allocatable = {
+        "cpu": f"{millicpu}m", "ephemeral-storage": "47060071478",
+        "memory": f"{(memory_gb * 10**9 - kept_back) // 1024}Ki", "pods": "110",
+    }  # fmt: skip
     if node.chips:
         capacity["google.com/tpu"] = str(node.chips)
         # The device plugin offers no chip that it finds unhealthy, and none before it runs.

@@ -16,6 +16,9 @@ from emulator.apis.kubernetes.resources import KINDS, Kind, Kinds
 from emulator.apis.kubernetes.schema import REF, definition, references
 
 Json = dict[str, Any]
+# What kubectl asks for about kinds that version 3 does not describe; and one with nothing in it.
+PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+NO_DEFINITIONS: Final = b"\x0a\x032.0"
 _GVK: Final = "x-kubernetes-group-version-kind"
 _WRITE_OPTIONS: Final = ("dryRun", "fieldManager", "fieldValidation", "force", "pretty")
 _ACTIONS: Final = {

@@ -143,7 +143,9 @@ def _workload(body: Obj, causes: Causes) -> None:
     elif not causes.found and not selects(selector, labels or {}):
         text = "`selector` does not match template `labels`"
         causes.invalid("spec.template.metadata.labels", labels or {}, text)
-    check_template(spec["template"], "spec.template", causes, ("Always",))
+    # A StatefulSet's pods mount its claims by the templates' names.
+    claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates") or ()]
+    check_template(spec["template"], "spec.template", causes, ("Always",), claims)
     strategy = spec.get("strategy") or {}
     if strategy.get("type") not in (None, "RollingUpdate", "Recreate"):
         legal = ("Recreate", "RollingUpdate")

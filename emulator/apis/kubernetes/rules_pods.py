@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from emulator.apis.kubernetes.causes import Causes
@@ -38,21 +39,25 @@ def check_labels(labels: Any, path: str, causes: Causes) -> None:
             causes.invalid(path, value, text)
 
 
-def check_template(template: Obj, path: str, causes: Causes, restart: tuple[str, ...]) -> None:
-    """A PodTemplateSpec."""
+def check_template(
+    template: Obj, path: str, causes: Causes, restart: tuple[str, ...], claims: Iterable[str] = ()
+) -> None:
+    """A PodTemplateSpec; `claims` name volumes that its owner gives each pod."""
     check_labels((template.get("metadata") or {}).get("labels"), f"{path}.labels", causes)
     spec = template.get("spec")
     if not spec:
         causes.required(f"{path}.spec.containers")
         return
-    check_pod_spec(spec, f"{path}.spec", causes, restart)
+    check_pod_spec(spec, f"{path}.spec", causes, restart, claims)
 
 
-def check_pod_spec(spec: Obj, path: str, causes: Causes, restart: tuple[str, ...]) -> None:
+def check_pod_spec(
+    spec: Obj, path: str, causes: Causes, restart: tuple[str, ...], claims: Iterable[str] = ()
+) -> None:
     """A PodSpec; `restart` are the restart policies that its owner allows."""
     if spec.get("restartPolicy", restart[0]) not in restart:
         causes.unsupported(f"{path}.restartPolicy", spec.get("restartPolicy"), restart)
-    volumes = _volumes(spec, path, causes)
+    volumes = _volumes(spec, path, causes).union(claims)
     if not spec.get("containers"):
         causes.required(f"{path}.containers")
     names: set[str] = set()

@@ -98,7 +98,6 @@ class Storage:
         self, verb: str, path: str, query: QueryParams, headers: Mapping[str, str], raw: bytes,
         base: str,
     ) -> Answer:  # fmt: skip
-        verb = headers.get("x-http-method-override", verb)
         for route_verb, pattern, name, handler in self._routes:
             found = pattern.fullmatch(path)
             if found and route_verb == verb:

@@ -105,3 +105,13 @@ def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
         "lws", "pod/one created (server dry run)", "serverside-applied",
     ):  # fmt: skip
         assert words in out
+
+
+def test_a_kind_that_is_not_served_is_named(kubectl: Kubectl) -> None:
+    """kubectl says which kind has no match, and nothing about documents."""
+    said = kubectl("""
+        printf 'apiVersion: batch/v1\\nkind: CronJob\\nmetadata: {name: c}\\n' > cron.yaml
+        ! kubectl apply -f cron.yaml
+    """)
+    assert 'no matches for kind "CronJob" in version "batch/v1"' in said
+    assert "failed to download openapi" not in said

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emulator.apis.compute.catalogue import resources
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes.drafts import Draft
 from emulator.apis.kubernetes.model import ClusterObjects
 from emulator.apis.kubernetes.naming import pod_name
+from emulator.apis.kubernetes.nodes import NORMAL, node_draft
 from emulator.apis.kubernetes.printing import age
 from emulator.apis.kubernetes.requests import make_token, read_token
 from emulator.apis.kubernetes.resources import EVENTS, NODES, PODS
@@ -23,6 +25,7 @@ from emulator.apis.kubernetes.status import StatusError
 from emulator.apis.kubernetes.store import Derived, ObjectStore
 from emulator.clock import Clock, rfc3339
 from emulator.context import Cloud, make_cloud
+from emulator.machines import SIZES
 from emulator.settings import Settings
 
 
@@ -215,3 +218,25 @@ def test_future_nodes_are_named_before_they_come() -> None:
     coming = next(make_nodes(pool, [16], cloud.seed, 0.0, None))
     come = next(make_nodes(pool, [16], cloud.seed, 5.0, 6.0))
     assert pod_name(coming) == pod_name(come)
+
+
+@pytest.mark.parametrize("machine", sorted(SIZES))
+def test_every_machine_type_makes_a_node_that_pods_fit_on(machine: str) -> None:
+    """What a pool accepts has processors and memory, less what the system keeps."""
+    cloud = make_cloud(Settings())
+    pool = cloud.fleet.pool("hw-small-00")
+    assert pool is not None
+    node = replace(next(make_nodes(pool, [0], cloud.seed, 5.0, 6.0)), machine_type=machine)
+    draft = node_draft(node, pool, cloud.project, "v1.34.1-gke.1", NORMAL)
+    offered = draft.make()["status"]["allocatable"]
+    cpus, memory_gb = SIZES[machine]
+    assert 0.4 * cpus * 1000 < int(offered["cpu"].removesuffix("m")) < cpus * 1000
+    assert 0.5 * memory_gb * 1e9 < int(offered["memory"].removesuffix("Ki")) * 1024
+    assert int(offered["memory"].removesuffix("Ki")) * 1024 < memory_gb * 1e9
+
+
+def test_pools_accept_machines_whose_size_is_known() -> None:
+    """Compute lists no other type in any zone."""
+    cloud = make_cloud(Settings())
+    listed = {body["name"] for kind, _, body in resources(cloud.project) if kind == "machineTypes"}
+    assert listed <= set(SIZES)

@@ -290,6 +290,22 @@ def test_access_reviews_allow_the_owner(writable: EmulatorProcess) -> None:
     assert api.create_self_subject_access_review(review).status.allowed
 
 
+def test_a_stateful_set_mounts_its_own_claims(cluster: httpx.Client, namespace: str) -> None:
+    """The names of its claim templates are volumes of its pods; no other name is."""
+    body = deployment("db", 1)
+    body["kind"] = "StatefulSet"
+    spec = body["spec"] | {"serviceName": "db", "volumeClaimTemplates": [{
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }]}  # fmt: skip
+    (container,) = spec["template"]["spec"]["containers"]
+    container["volumeMounts"] = [{"name": "other", "mountPath": "/data"}]
+    path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
+    assert cluster.post(path, json=body | {"spec": spec}).status_code == 422
+    container["volumeMounts"][0]["name"] = "data"
+    assert cluster.post(path, json=body | {"spec": spec}).status_code == 201
+
+
 def test_the_tiers_own_workloads_can_be_scaled_and_deleted(
     writable: EmulatorProcess, cluster: httpx.Client
 ) -> None:

@@ -111,6 +111,39 @@ def test_routers_refuse_in_their_own_words(guarded: EmulatorProcess) -> None:
         assert nobody.rest(path).status_code == 200, path
 
 
+def test_reviews_tell_what_the_caller_may(guarded: EmulatorProcess) -> None:
+    """Everybody may ask about themselves; the answer is what a call would meet."""
+    cluster = f"k8s/{PROJECT}/us-central1/hw-serving"
+    group = f"{cluster}/apis/authorization.k8s.io/v1"
+    made = {
+        role: Principal(guarded, f"user:{role}@reviews.example", *([f"container.{role}"] * bool(n)))
+        for n, role in enumerate(("nobody", "viewer", "developer"))
+    }
+
+    def may(who: str, verb: str, resource: str, of_group: str = "") -> bool:
+        asked = {"verb": verb, "resource": resource, "group": of_group}
+        body = {"spec": {"resourceAttributes": asked}}
+        answer = made[who].rest(f"{group}/selfsubjectaccessreviews", "POST", json=body)
+        assert answer.status_code == 201, answer.text
+        return bool(answer.json()["status"]["allowed"])
+
+    assert [may(who, "list", "pods") for who in made] == [False, True, True]
+    assert [may(who, "create", "deployments", "apps") for who in made] == [False, False, True]
+    assert [may(who, "delete", "nodes") for who in made] == [False, False, False]
+    assert [may(who, "*", "*", "*") for who in made] == [False, False, False]
+    rules = (
+        made["viewer"]
+        .rest(f"{group}/selfsubjectrulesreviews", "POST", json={"spec": {"namespace": "default"}})
+        .json()["status"]["resourceRules"]
+    )
+    verbs = {rule["resources"][0]: set(rule["verbs"]) for rule in rules}
+    assert verbs["pods"] == {"get", "list", "watch"}
+    body = {"spec": {"user": "viewer@reviews.example",
+                     "resourceAttributes": {"verb": "delete", "resource": "pods"}}}  # fmt: skip
+    url = f"{guarded.rest_url}/{group}/subjectaccessreviews"
+    assert not httpx.post(url, json=body).json()["status"]["allowed"]
+
+
 def test_a_bucket_s_own_policy_counts(guarded: EmulatorProcess) -> None:
     """A grant on the bucket alone lets one in there."""
     reader = Principal(guarded, "user:reader@heartwood.example")
