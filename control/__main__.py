@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from control import show_settings
+from control import audit_command, show_settings
 from core.errors import ConfigError
 
-COMMANDS = (show_settings,)
+COMMANDS = (show_settings, audit_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

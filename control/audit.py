@@ -13,13 +13,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from control.audit_chain import add
 from control.audit_rows import (
     FINAL_STATES,
     NAMES,
     PLAN,
     VERDICTS,
     entry_of,
-    event,
+    event_row,
     last_event,
     tag,
     utc_now,
@@ -71,8 +72,8 @@ class Audit:
         }
         try:
             with self._engine.begin() as db:
-                db.execute(intents.insert().values(row))
-                db.execute(event(intent, "confirmed", 0, f"confirmed by {actor}", at=now))
+                add(db, intents, row)
+                add(db, events, event_row(intent, "confirmed", 0, f"confirmed by {actor}", at=now))
         except IntegrityError:
             return False
         return True
@@ -80,7 +81,7 @@ class Audit:
     def record(self, intent: str, state: str, step: int, detail: str, *, call: str = "") -> None:
         """Add one event: the intent is in that state from now on."""
         with self._engine.begin() as db:
-            db.execute(event(intent, state, step, detail, call=call))
+            add(db, events, event_row(intent, state, step, detail, call=call))
 
     def open_gate(self, intent: str, gate: str, detail: str = "") -> str:
         """Decide once for all whether an intent is "started" or not; what was decided.
@@ -94,7 +95,7 @@ class Audit:
                     last = db.execute(last_event(intent)).mappings().one()
                     if last["state"] in FINAL_STATES:
                         return str(last["state"])
-                    db.execute(event(intent, "cancelled", 0, detail))
+                    add(db, events, event_row(intent, "cancelled", 0, detail))
         except IntegrityError:
             with self._engine.connect() as db:
                 found = db.execute(sa.select(gates.c.gate).where(gates.c.intent == intent))
@@ -117,7 +118,7 @@ class Audit:
                     db.rollback()
                     return False
                 detail = f"{actor} asked to stop: steps that have not begun are left out"
-                db.execute(event(intent, last["state"], last["step"], detail, at=now))
+                add(db, events, event_row(intent, last["state"], last["step"], detail, at=now))
         except IntegrityError:  # asked before; it may have ended since
             progress = self.progress(intent)
             return progress is not None and progress.state in ("confirmed", "running", "cancelled")
@@ -154,7 +155,7 @@ class Audit:
             if db.execute(last_event(intent)).mappings().one()["state"] in FINAL_STATES:
                 return
             now = utc_now()
-            db.execute(event(intent, state, step, detail, at=now))
+            add(db, events, event_row(intent, state, step, detail, at=now))
             changed = state in ("succeeded", "failed") or (state == "cancelled" and step)
             if changed:
                 word = {"failed": "FAILED: ", "cancelled": "STOPPED: "}.get(state, "")

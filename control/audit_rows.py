@@ -65,7 +65,7 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def event(
+def event_row(
     intent: str,
     state: str,
     step: int,
@@ -73,11 +73,16 @@ def event(
     *,
     call: str = "",
     at: datetime | None = None,
-) -> sa.Insert:
-    """The statement that adds one event."""
-    return events.insert().values(
-        intent=intent, at=at or utc_now(), state=state, step=step, detail=detail, call=call
-    )
+) -> dict[str, Any]:
+    """One event, as a row to add."""
+    return {
+        "intent": intent,
+        "at": at or utc_now(),
+        "state": state,
+        "step": step,
+        "detail": detail,
+        "call": call,
+    }
 
 
 def last_event(intent: str) -> sa.Select[Any]:

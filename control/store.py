@@ -1,4 +1,4 @@
-"""Our own tables: intents with their events, saved plans, annotations, locks.
+"""Our own tables: intents with their events and the chain over both, plans, annotations, locks.
 
 SQLite in the data directory by default, PostgreSQL by URL. Intents and events are only ever added.
 What they mean is `control/audit.py`'s; durable workflows keep tables of their own (`dbos`).
@@ -70,6 +70,17 @@ events: Final = sa.Table(
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("call", sa.Text, nullable=False),  # the call that was made; "" when none
+)
+
+# One row per row of the record, each with a hash over it and the hash before.
+chain: Final = sa.Table(
+    "audit_chain",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("row", sa.String(64), nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False, unique=True),
+    sa.Column("hash", sa.String(64), nullable=False, unique=True),
 )
 
 # What was decided first for an intent: "started" or "cancelled". The primary key decides a race.
