@@ -4,7 +4,8 @@ A request's life: the HTTP side builds a `Job` and calls `submit`, which queues 
 raises. The thread, which sleeps on a condition while there is nothing to do, asks the scheduler
 for a step, lets the runner compute it outside the lock, hands the tokens back to the scheduler,
 turns them into text, and gives all texts of the step to the event loop in one call. `cancel` ends
-a job whose client went away. What does not live here: HTTP (`api`), device programs (`runner`),
+a job whose client went away; a job whose deadline has passed is ended between two steps. What
+does not live here: HTTP (`api`), device programs (`runner`),
 the order of things (`scheduler`).
 """
 
@@ -20,14 +21,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.metrics import Metrics
-from serving.request import Delta, Job
-from serving.scheduler import QueueFull, Scheduler, Sequence, Step
+from serving.request import Delta, Job, Output
+from serving.scheduler import QueueFull, Scheduler
+from serving.sequence import Sequence
 from serving.settings import Settings
+from serving.step import Layout, Step
 
 if TYPE_CHECKING:
     from serving.loading import Loaded
 
 log = logging.getLogger("serving")
+
+REST_S = 10.0  # nobody ran for so long: the cache becomes small
 
 
 class NotReady(Exception):
@@ -49,7 +54,7 @@ class Engine:
 
     def __init__(self, path: Path, settings: Settings, metrics: Metrics) -> None:
         """Nothing is loaded before `start`."""
-        self._path, self._settings, self.metrics = path, settings, metrics
+        self._path, self.settings, self.metrics = path, settings, metrics
         self._wake = threading.Condition()
         self._jobs: dict[Sequence, Job] = {}
         self._scheduler: Scheduler | None = None
@@ -82,7 +87,7 @@ class Engine:
                 self.metrics.rejected.inc()
                 raise
             self._jobs.update({job.sequence: job for job in jobs})
-            self._gauge()
+            self._observe()
             self._wake.notify()
 
     def cancel(self, jobs: Many[Job]) -> None:
@@ -91,14 +96,19 @@ class Engine:
             for job in jobs:
                 if self._jobs.pop(job.sequence, None) is not None and self._scheduler:
                     self._scheduler.cancel(job.sequence)
-                    self._observe_end(job, "abort")
-            self._gauge()
+                    self.metrics.observe_end(job, "abort")
+            self._observe()
 
     def drain(self) -> None:
         """Take no more requests; those queued and running go on."""
         with self._wake:
             self._draining = True
             self.state = State("draining", "the server is shutting down")
+
+    @property
+    def guesses(self) -> bool:
+        """Answers are guessed ahead, so that requests need an index of their tokens."""
+        return self.loaded is not None and self.loaded.runner.limits.draft_width > 1
 
     @property
     def unfinished(self) -> int:
@@ -129,19 +139,13 @@ class Engine:
     def _load(self) -> None:
         self._report("importing JAX", 0, 1)
         # Imported here, not above: it takes seconds, and the port must answer before that.
-        from serving import loading
+        from serving import compilations, loading
 
-        loading.count_compilations(self._count_compilation)
-        loaded = loading.load(self._path, self._settings, self._report)
-        settings = self._settings
+        compilations.count_compilations(self._count_compilation)
+        loaded = loading.load(self._path, self.settings, self._report)
         with self._wake:
             self.loaded = loaded
-            self._scheduler = Scheduler(
-                settings.slots,
-                settings.max_tokens_context,
-                settings.queue_limit,
-                loaded.runner.chunk_sizes,
-            )
+            self._scheduler = Scheduler(loaded.runner.limits, loaded.runner.places)
             if not self._draining:
                 self.state = State("ready", "ready")
         self.ready_after_s = round(time.monotonic() - self.started_s, 3)
@@ -160,87 +164,111 @@ class Engine:
 
     def _step_once(self) -> bool:
         """Wait for work and do one step of it; False when the engine closes."""
+        smaller = None
         with self._wake:
-            while not self._closing and not self._scheduler.busy:
-                self.loaded.runner.fit(0)
-                self._wake.wait()
+            while not self._closing and not self._scheduler.busy and smaller is None:
+                if not self._wake.wait(REST_S):
+                    smaller = self._scheduler.rest()
             if self._closing:
                 return False
-            step = self._scheduler.schedule()
-            now = time.monotonic()
-            for sequence in self._scheduler.active:
-                job = self._jobs[sequence]
-                if job.admitted_s is None:
-                    job.admitted_s = now
-                    self.metrics.queued.observe(now - job.arrived_s)
-            self._gauge()
+            step = None if smaller else self._schedule()
             jobs = dict(self._jobs)
         try:
-            first, tokens = self._compute(step, jobs)
+            if step is None:
+                self._shrink(smaller)
+                return True
+            chunks, rows = self.loaded.runner.run(step, jobs)
         except Exception:
             log.exception("a step failed; its requests are ended")
             with self._wake:
                 self._abandon("error")
+                self._scheduler.forget()
                 self.loaded.runner.reset()
             return True
         with self._wake:
-            deltas = self._take(step, first, tokens)
+            deltas = self._take(step, chunks, rows)
         self._deliver(deltas)
         return True
 
-    def _compute(self, step: Step, jobs: dict[Sequence, Job]) -> tuple[int | None, list[int]]:
-        """Run a step on the device, without the lock."""
-        runner = self.loaded.runner
-        runner.fit(step.length)
-        first = None
-        if step.chunk is not None:
-            first = runner.prefill(step.chunk, jobs[step.chunk.sequence].params)
-        if not step.decode:
-            return first, []
-        decoding = set(step.decode)
-        idle = {}
-        for sequence in jobs:
-            if sequence.slot is not None and sequence not in decoding:
-                idle[sequence.slot] = sequence.prefilled
-        if step.chunk is not None:
-            idle[step.chunk.sequence.slot] += len(step.chunk.tokens)
-        return first, runner.decode([(s, jobs[s].params) for s in step.decode], idle)
+    def _schedule(self) -> Step:
+        now = time.monotonic()
+        late = [job for job in self._jobs.values() if job.deadline_s and job.deadline_s < now]
+        self._end(late, "timeout")
+        step = self._scheduler.schedule()
+        for sequence in step.admitted:
+            job = self._jobs[sequence]
+            if job.admitted_s is None:  # else it was pre-empted, and comes back
+                job.admitted_s = now
+                self.metrics.queued.observe(now - job.arrived_s)
+        self._observe()
+        return step
 
-    def _take(self, step: Step, first: int | None, tokens: list[int]) -> list[tuple[Job, Delta]]:
+    def _shrink(self, layout: Layout) -> None:
+        # What lies in the slots is nobody's.
+        self.loaded.runner.arrange(layout, (0,) * layout.slots)
+
+    def _take(self, step: Step, chunks: Many[Output], rows: Many[Output]) -> list:
         """Hand a step's tokens to the scheduler and turn them into text."""
         now = time.monotonic()
-        if step.chunk is not None:
-            self.metrics.prompt_tokens.inc(len(step.chunk.tokens))
+        outputs = {}
+        for chunk, output in zip(step.chunks, chunks, strict=True):
+            self.metrics.prompt_tokens.inc(len(chunk.tokens))
+            outputs[chunk.sequence] = output
+            job = self._jobs.get(chunk.sequence)
+            if job is not None and output.prompt:
+                # A pre-empted prompt begins again.
+                job.prompt_scored[chunk.start :] = output.prompt
+        outputs |= {row.sequence: output for row, output in zip(step.rows, rows, strict=True)}
+        firsts = [output.tokens[0] if output.tokens else None for output in chunks]
+        gained = self._scheduler.postprocess(step, firsts, [output.tokens for output in rows])
         deltas = []
-        for sequence, token in self._scheduler.postprocess(step, first, tokens):
+        for sequence, tokens in gained:
             job = self._jobs[sequence]
-            self._observe_token(job, now)
-            # The token that ends an answer is no part of its text.
-            ends = sequence.finish_reason == "stop"
-            text = "" if ends else job.text.push(token)
-            if job.text.stopped:
-                self._scheduler.finish(sequence, "stop")
-                sequence.finish_reason = "stop"
-            reason = sequence.finish_reason
-            if reason is not None:
-                if not job.text.stopped:
-                    text += job.text.finish()
-                del self._jobs[sequence]
-                self._observe_end(job, reason)
-            if text or reason is not None:
-                deltas.append((job, Delta(text, len(sequence.generated), reason)))
-        self._gauge()
+            delta = self._tell(job, tokens, outputs[sequence], now)
+            if delta.text or delta.finish_reason or delta.scored or delta.prompt:
+                deltas.append((job, delta))
+        self._observe()
         return deltas
+
+    def _tell(self, job: Job, tokens: list[int], output: Output, now: float) -> Delta:
+        """The text of a job's new tokens, which may end it."""
+        sequence, text = job.sequence, ""
+        first = job.told == 0
+        for token in tokens:
+            job.told += 1
+            self.metrics.observe_token(job, now)
+            # The token that ends an answer is no part of its text.
+            if not (sequence.finish_reason == "stop" and job.told == sequence.generated_count):
+                text += job.text.push(token)
+            if job.adjustment is not None:
+                job.adjustment.push(token)
+            if job.text.stopped:
+                break
+        complete = job.adjustment is not None and job.adjustment.complete
+        if job.text.stopped or complete:
+            self._scheduler.finish(sequence, "stop")
+            sequence.finish_reason = "stop"
+        reason = sequence.finish_reason
+        if reason is not None:
+            text += "" if job.text.stopped else job.text.finish()
+            del self._jobs[sequence]
+            self.metrics.observe_end(job, reason)
+        scored = (output.scored,) if output.scored else ()
+        prompt = tuple(job.prompt_scored) if first else ()
+        return Delta(text, job.told, reason, scored, prompt, sequence.cached)
+
+    def _end(self, jobs: Many[Job], reason: str) -> None:
+        """End jobs for `reason` and tell them so; the caller holds the lock."""
+        for job in jobs:
+            del self._jobs[job.sequence]
+            self._scheduler.finish(job.sequence, reason)
+            self.metrics.observe_end(job, reason)
+        self._deliver([(job, Delta("", job.told, reason)) for job in jobs])
 
     def _abandon(self, reason: str) -> None:
         """End all jobs for `reason`; the caller holds the lock."""
-        ended = list(self._jobs.values())
-        self._jobs.clear()
-        for job in ended:
-            self._scheduler.finish(job.sequence, reason)
-            self._observe_end(job, reason)
-        self._gauge()
-        self._deliver([(job, Delta("", len(job.sequence.generated), reason)) for job in ended])
+        self._end(list(self._jobs.values()), reason)
+        self._observe()
 
     def _deliver(self, deltas: list[tuple[Job, Delta]]) -> None:
         """Give all texts of a step to the event loop with one wake-up."""
@@ -253,31 +281,6 @@ class Engine:
 
         self._loop.call_soon_threadsafe(hand_out)
 
-    # --- figures ----------------------------------------------------------------------------
-
-    def _gauge(self) -> None:
+    def _observe(self) -> None:
         if self._scheduler is not None:
-            self.metrics.running.set(len(self._scheduler.active))
-            self.metrics.waiting.set(len(self._scheduler.waiting))
-            self.metrics.cache_used.set(self._scheduler.cache_used_ratio)
-
-    def _observe_token(self, job: Job, now: float) -> None:
-        self.metrics.generation_tokens.inc()
-        if job.last_token_s is None:
-            job.first_token_s = now
-            self.metrics.first_token.observe(now - job.arrived_s)
-            self.metrics.prefill.observe(now - (job.admitted_s or job.arrived_s))
-        else:
-            self.metrics.inter_token.observe(now - job.last_token_s)
-        job.last_token_s = now
-
-    def _observe_end(self, job: Job, reason: str) -> None:
-        metrics = self.metrics
-        metrics.finished(reason)
-        if job.first_token_s is None or job.last_token_s is None:
-            return
-        metrics.whole.observe(job.last_token_s - job.arrived_s)
-        metrics.decode.observe(job.last_token_s - job.first_token_s)
-        metrics.inference.observe(job.last_token_s - (job.admitted_s or job.arrived_s))
-        metrics.prompt_length.observe(len(job.sequence.prompt))
-        metrics.answer_length.observe(len(job.sequence.generated))
+            self.metrics.observe_load(self._scheduler)

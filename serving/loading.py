@@ -21,14 +21,17 @@ from serving.gguf_checkpoint import GgufCheckpoint
 from serving.hf_checkpoint import HfCheckpoint
 from serving.memory import trim_memory
 from serving.model import Precision
+from serving.prefix_cache import BLOCK
 from serving.runner import Runner
 from serving.settings import Settings
+from serving.step import Limits, make_layouts
 from serving.tokenizer import Tokenizer
 from serving.vocabulary import CheckpointError
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many done, of how many
 
-_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+CHUNK_SIZES = (32, 128)  # tokens of a prompt that are computed at once
+DRAFT_WIDTH = 8  # a token and a guess of seven: on CPU a fifth slower than the token alone
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,19 +71,25 @@ def use_compilation_cache(folder: Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def count_compilations(count: Callable[[], None]) -> None:
-    """Call `count` at every XLA compilation of this process from now on."""
-
-    def listen(event: str, _duration_s: float, **_: object) -> None:
-        if event == _COMPILE_EVENT:
-            count()
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-
-
 def open_checkpoint(path: Path) -> GgufCheckpoint | HfCheckpoint:
     """The GGUF file or Hugging Face folder at `path`; CheckpointError when it cannot be served."""
     return HfCheckpoint(path) if path.is_dir() else GgufCheckpoint(path)
+
+
+def make_limits(settings: Settings) -> Limits:
+    """What steps are planned under; the budget is raised where a step would not fit it."""
+    slots, context = settings.slots, settings.max_tokens_context
+    everything = settings.cache_tokens or slots * context
+    rows = min(settings.speculation_rows, slots)
+    least = max(slots + CHUNK_SIZES[0], rows * DRAFT_WIDTH)
+    return Limits(
+        layouts=make_layouts(slots, context, everything),
+        queue=settings.queue_limit,
+        chunk_sizes=CHUNK_SIZES,
+        budget=max(settings.step_tokens, least),
+        draft_rows=rows,
+        draft_width=DRAFT_WIDTH if rows else 1,
+    )
 
 
 def load(path: Path, settings: Settings, report: Progress) -> Loaded:
@@ -108,7 +117,7 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     del checkpoint
     gc.collect()
     trim_memory()
-    runner = Runner(config, weights, settings.slots, context)
+    runner = Runner(config, weights, make_limits(settings), settings.prefix_cache_tokens // BLOCK)
     runner.compile(lambda done, total: report("compiling programs", done, total))
     gc.collect()
     trim_memory()

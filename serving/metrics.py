@@ -6,7 +6,13 @@ What does not live here: when a value changes (`engine`) and the route that show
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from serving.request import Job
+    from serving.scheduler import Scheduler
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75)
 _SECONDS += (1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
@@ -41,9 +47,21 @@ class Metrics:
             (*_LABELS, "finished_reason"),
             registry=self.registry,
         )
-        for reason in ("stop", "length", "abort", "error"):
+        for reason in ("stop", "length", "timeout", "abort", "error"):
             self._success.labels(**self._labels, finished_reason=reason)
+        self.drafts = self._counter("vllm:spec_decode_num_draft_tokens", "Guessed tokens checked.")
+        self.accepted = self._counter(
+            "vllm:spec_decode_num_accepted_tokens", "Guessed tokens that were right."
+        )
         self._make_histograms()
+        self._told: dict[str, int] = {}
+        self._counted = (
+            (self.preemptions, "preemptions"),
+            (self.prefix_queries, "prefix_queries"),
+            (self.prefix_hits, "prefix_hits"),
+            (self.drafts, "drafted"),
+            (self.accepted, "accepted"),
+        )
         self.compilations = self._counter(
             "heartwood_compilations_after_ready", "XLA compilations after the server was ready."
         )
@@ -86,9 +104,38 @@ class Metrics:
         made = Histogram(name, text, _LABELS, registry=self.registry, buckets=buckets)
         return made.labels(**self._labels)
 
-    def finished(self, reason: str) -> None:
-        """Count one ended request: stop, length, abort (the client left) or error (ours)."""
+    def observe_load(self, scheduler: Scheduler) -> None:
+        """What the scheduler holds and has counted."""
+        self.running.set(len(scheduler.active))
+        self.waiting.set(len(scheduler.waiting))
+        self.cache_used.set(scheduler.cache_used_ratio)
+        counts, told = scheduler.counts, self._told
+        for counter, name in self._counted:
+            value = getattr(counts, name)
+            counter.inc(value - told.get(name, 0))
+            told[name] = value
+
+    def observe_token(self, job: Job, now_s: float) -> None:
+        """One more token of an answer."""
+        self.generation_tokens.inc()
+        if job.last_token_s is None:
+            job.first_token_s = now_s
+            self.first_token.observe(now_s - job.arrived_s)
+            self.prefill.observe(now_s - (job.admitted_s or job.arrived_s))
+        else:
+            self.inter_token.observe(now_s - job.last_token_s)
+        job.last_token_s = now_s
+
+    def observe_end(self, job: Job, reason: str) -> None:
+        """A request ended: stop, length, timeout, abort (the client left) or error (ours)."""
         self._success.labels(**self._labels, finished_reason=reason).inc()
+        if job.first_token_s is None or job.last_token_s is None:
+            return
+        self.whole.observe(job.last_token_s - job.arrived_s)
+        self.decode.observe(job.last_token_s - job.first_token_s)
+        self.inference.observe(job.last_token_s - (job.admitted_s or job.arrived_s))
+        self.prompt_length.observe(len(job.sequence.prompt))
+        self.answer_length.observe(job.told)
 
     def expose(self) -> bytes:
         """The text exposition."""

@@ -1,12 +1,15 @@
 """Every program that runs on the device, compiled ahead of time for every shape.
 
-The network is compiled in three pieces: `embed`, a group of equal layers that is run once for each
-group, and `head` with the sampling. One program of 30 unrolled layers would run a tenth of a
-millisecond faster, but take 65 MB of memory for each of its twenty shapes, and minutes to compile.
+The network is compiled in pieces: `embed`, a group of equal layers that is run once for each
+group, `pick` (which rows the next tokens come from) and `head` with the sampling. One program of
+30 unrolled layers would run a tenth of a millisecond faster, but take 65 MB of memory for each of
+its shapes, and minutes to compile. Two more programs copy blocks to and from the prefix cache, and
+one copies the KV cache into another layout.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +17,25 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 
-from serving import model
+from serving import cache_copies, model
 from serving.model import Config, KVCache, Layer, Linear, Rope, Weights
-from serving.sampling import SamplingRows, sample, sampling_specs
+from serving.sampling import SamplingRows, adjust, rank, sample, sampling_specs
+from serving.step import Layout
 
 LARGEST_GROUP = 6
 
 Shape = tuple[int, int]  # rows, tokens of each row
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shapes:
+    """What is compiled: calls of the layers by layout, and rows of the heads."""
+
+    calls: dict[Layout, tuple[Shape, ...]]
+    heads: tuple[int, ...]  # rows that only need the next token
+    ranked_heads: tuple[int, ...]  # rows that need adjusted logits or log-probabilities
+    scores: tuple[int, ...]  # tokens of a chunk whose log-probabilities are told
+    places: int  # of the prefix cache, the spare one included; 0 without it
 
 
 def group_size(layers: int) -> int:
@@ -28,8 +43,8 @@ def group_size(layers: int) -> int:
     return max(size for size in range(1, LARGEST_GROUP + 1) if layers % size == 0)
 
 
-def _embed(config: Config, embedding: Linear, tokens: jax.Array) -> jax.Array:
-    return model.embed(embedding, tokens, config.embedding_scale)
+def _embed(embedding: Linear, tokens: jax.Array) -> jax.Array:
+    return model.embed(embedding, tokens)
 
 
 def _layers(
@@ -44,119 +59,232 @@ def _layers(
     return model.run_layers(config, layers, rope, cache, x, slots, start)
 
 
+def _pick(x: jax.Array, last: jax.Array) -> jax.Array:
+    """Row `last` of each [R T D], as [R D]."""
+    return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+
+
+def _flatten(x: jax.Array) -> jax.Array:
+    """All rows of [R T D], as [R*T D]."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def _logits(config: Config, embedding: Linear, norm: jax.Array, x: jax.Array) -> jax.Array:
+    """Logits [N V] of x [N D]."""
+    return model.head(config, embedding, norm, x[:, None], jnp.zeros(x.shape[0], jnp.int32))
+
+
 def _head(
     config: Config,
     embedding: Linear,
-    final_norm: jax.Array,
-    x: jax.Array,  # R T D
-    start: jax.Array,  # R
-    last: jax.Array,  # R
+    norm: jax.Array,
+    x: jax.Array,  # N D
+    place: jax.Array,  # N: where the next token will stand
     sampling: SamplingRows,
 ) -> jax.Array:
-    logits = model.head(config, embedding, final_norm, x, last)
-    return sample(logits, sampling, start + last + 1)
+    return sample(_logits(config, embedding, norm, x), sampling, place)
+
+
+def _ranked_head(
+    config: Config,
+    embedding: Linear,
+    norm: jax.Array,
+    x: jax.Array,  # N D
+    place: jax.Array,  # N
+    sampling: SamplingRows,
+    repeat: jax.Array,  # N V
+    bias: jax.Array,  # N V
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
+    logits = _logits(config, embedding, norm, x)
+    token = sample(adjust(logits, repeat, bias), sampling, place)
+    return token, rank(logits, token)
+
+
+def _scores(
+    config: Config,
+    embedding: Linear,
+    norm: jax.Array,
+    x: jax.Array,  # 1 T D
+    following: jax.Array,  # T: the token after each
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    return rank(_logits(config, embedding, norm, x[0]), following)
 
 
 class Programs:
-    """The compiled programs of one model; calling one with another shape raises."""
+    """The compiled programs of one model, with its weights."""
 
-    def __init__(
-        self,
-        config: Config,
-        weights: Weights,
-        slots: int,
-        lengths: tuple[int, ...],
-        shapes: tuple[Shape, ...],
-    ) -> None:
-        """For every (rows, tokens) of `shapes` and every cache length; nothing compiled yet."""
+    def __init__(self, config: Config, weights: Weights, shapes: Shapes) -> None:
+        """Nothing is compiled yet."""
         self._config, self._weights = config, weights
-        self._slots, self._lengths, self._shapes = slots, lengths, shapes
+        self._shapes = shapes
         self.group = group_size(config.layers)
-        bf16 = weights.embedding.values.dtype == jnp.bfloat16
-        self._cache_dtype = jnp.bfloat16 if bf16 else jnp.float32
-        layers = weights.layers
-        self.groups = [
-            layers[first : first + self.group] for first in range(0, len(layers), self.group)
-        ]
-        self._compiled: dict[tuple[str | int, ...], jax.stages.Compiled] = {}
+        starts = range(0, config.layers, self.group)
+        self.groups = tuple(weights.layers[start : start + self.group] for start in starts)
+        # On CPU keys and values in bf16 would only be converted back for every product.
+        self._cache_dtype = jnp.dtype(
+            jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+        )
+        self._compiled: dict[tuple, Callable] = {}
+
+    @property
+    def vocabulary(self) -> int:
+        """Width of the logits."""
+        return self._config.vocabulary
 
     def compile(self, progress: Callable[[int, int], None]) -> None:
-        """Compile everything; `progress(done, total)` after each piece of work."""
-        jobs: list[Callable[[], None]] = []
-        for rows, tokens in self._shapes:
-            jobs.append(functools.partial(self._compile_ends, rows, tokens))
-            for length in self._lengths:
-                jobs.append(functools.partial(self._compile_layers, rows, tokens, length))
-        jobs += [functools.partial(self._compile_resizes, length) for length in self._lengths]
+        """Compile everything, two programs at a time; `progress(done, total)` after each."""
+        part, shapes = functools.partial, self._shapes
+        calls = {shape for group in shapes.calls.values() for shape in group}
+        jobs: list[Callable[[], None]] = [part(self._compile_ends, *shape) for shape in calls]
+        for layout, group in shapes.calls.items():
+            jobs += [part(self._compile_layers, layout, *shape) for shape in group]
+            jobs += [part(self._compile_copies, layout)]
+        jobs += [part(self._compile_head, rows) for rows in shapes.heads]
+        jobs += [part(self._compile_ranked, rows) for rows in shapes.ranked_heads]
+        jobs += [part(self._compile_scores, tokens) for tokens in shapes.scores]
         # XLA compiles outside the interpreter lock, so two threads use two cores.
         with ThreadPoolExecutor(2, "compile") as pool:
             for done, _ in enumerate(pool.map(lambda job: job(), jobs), 1):
                 progress(done, len(jobs))
 
-    def cache_specs(self, length: int) -> list[KVCache]:
-        """The shapes of an empty cache of `length` positions, group by group."""
-        spec = model.cache_specs(self._config, self.group, self._slots, length, self._cache_dtype)
-        return [spec] * len(self.groups)
+    # --- shapes -----------------------------------------------------------------------------
+
+    def cache_specs(self, layout: Layout) -> list[KVCache]:
+        """The shapes of an empty cache, group by group."""
+        return [self._cache_spec(layout)] * len(self.groups)
+
+    def pool_specs(self) -> list[KVCache]:
+        """The shapes of an empty prefix cache, group by group."""
+        cache = self._cache_spec(next(iter(self._shapes.calls)))
+        return [cache_copies.pool_specs(cache, self._shapes.places)] * len(self.groups)
+
+    def _cache_spec(self, layout: Layout) -> KVCache:
+        return model.cache_specs(
+            self._config, self.group, layout.slots, layout.length, self._cache_dtype
+        )
 
     def _specs(self, tree: object) -> object:
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
 
-    def _compile_ends(self, rows: int, tokens: int) -> None:
-        spec, weights = jax.ShapeDtypeStruct, self._weights
-        embedding, norm = self._specs(weights.embedding), self._specs(weights.final_norm)
-        lowered = jax.jit(functools.partial(_embed, self._config)).lower(
-            embedding, spec((rows, tokens), jnp.int32)
-        )
-        self._compiled["embed", rows, tokens] = lowered.compile()
-        lowered = jax.jit(functools.partial(_head, self._config)).lower(
-            self._specs(weights.head),
-            norm,
-            spec((rows, tokens, self._config.width), jnp.float32),
-            spec((rows,), jnp.int32),
-            spec((rows,), jnp.int32),
-            sampling_specs(rows),
-        )
-        self._compiled["head", rows, tokens] = lowered.compile()
+    def _end_specs(self, *shape: int) -> tuple:
+        weights = self._weights
+        x = jax.ShapeDtypeStruct((*shape, self._config.width), jnp.float32)
+        return self._specs(weights.embedding), self._specs(weights.final_norm), x
 
-    def _compile_layers(self, rows: int, tokens: int, length: int) -> None:
+    # --- compiling --------------------------------------------------------------------------
+
+    def _compile_ends(self, rows: int, tokens: int) -> None:
+        spec = jax.ShapeDtypeStruct
+        embedding, _, x = self._end_specs(rows, tokens)
+        lowered = jax.jit(_embed).lower(embedding, spec((rows, tokens), jnp.int32))
+        self._compiled["embed", rows, tokens] = lowered.compile()
+        lowered = jax.jit(_pick).lower(x, spec((rows,), jnp.int32))
+        self._compiled["pick", rows, tokens] = lowered.compile()
+        self._compiled["flatten", rows, tokens] = jax.jit(_flatten).lower(x).compile()
+
+    def _compile_layers(self, layout: Layout, rows: int, tokens: int) -> None:
         spec = jax.ShapeDtypeStruct
         # The cache and x are updated in place; nothing else is donated.
         program = jax.jit(functools.partial(_layers, self._config), donate_argnums=(2, 3))
         lowered = program.lower(
             self._specs(self.groups[0]),
             self._specs(self._weights.rope),
-            self.cache_specs(length)[0],
+            self._cache_spec(layout),
             spec((rows, tokens, self._config.width), jnp.float32),
             spec((rows,), jnp.int32),
             spec((rows,), jnp.int32),
         )
-        self._compiled["layers", rows, tokens, length] = lowered.compile()
+        self._compiled["layers", layout, rows, tokens] = lowered.compile()
 
-    def _compile_resizes(self, length: int) -> None:
-        leaf = self.cache_specs(length)[0].keys[0]
-        for target in self._lengths:
-            if target != length:
-                resize = jax.jit(functools.partial(model.resize, length=target))
-                self._compiled["resize", length, target] = resize.lower(leaf).compile()
+    def _compile_head(self, rows: int) -> None:
+        program = jax.jit(functools.partial(_head, self._config))
+        place = jax.ShapeDtypeStruct((rows,), jnp.int32)
+        lowered = program.lower(*self._end_specs(rows), place, sampling_specs(rows))
+        self._compiled["head", rows] = lowered.compile()
 
-    def resize(self, leaf: jax.Array, length: int) -> jax.Array:
-        """One leaf of the cache with another length."""
-        return self._compiled["resize", leaf.shape[2], length](leaf)
+    def _compile_ranked(self, rows: int) -> None:
+        program = jax.jit(functools.partial(_ranked_head, self._config))
+        place = jax.ShapeDtypeStruct((rows,), jnp.int32)
+        wide = jax.ShapeDtypeStruct((rows, self.vocabulary), jnp.float32)
+        specs = (*self._end_specs(rows), place, sampling_specs(rows), wide, wide)
+        self._compiled["ranked", rows] = program.lower(*specs).compile()
 
-    def step(
+    def _compile_scores(self, tokens: int) -> None:
+        program = jax.jit(functools.partial(_scores, self._config))
+        following = jax.ShapeDtypeStruct((tokens,), jnp.int32)
+        self._compiled["scores", tokens] = program.lower(
+            *self._end_specs(1, tokens), following
+        ).compile()
+
+    def _compile_copies(self, layout: Layout) -> None:
+        number = jax.ShapeDtypeStruct((), jnp.int32)
+        places = jax.ShapeDtypeStruct((cache_copies.WINDOW,), jnp.int32)
+        cache = self._cache_spec(layout)
+        if self._shapes.places:
+            specs = (cache, self.pool_specs()[0], number, number, places)
+            save = jax.jit(cache_copies.save, donate_argnums=1)
+            self._compiled["save", layout] = save.lower(*specs).compile()
+            load = jax.jit(cache_copies.load, donate_argnums=0)
+            self._compiled["load", layout] = load.lower(*specs).compile()
+        for target in self._shapes.calls:
+            if target != layout:
+                source = jax.ShapeDtypeStruct((target.slots,), jnp.int32)
+                program = jax.jit(functools.partial(cache_copies.arrange, length=target.length))
+                lowered = program.lower(cache.keys[0], source)
+                self._compiled["arrange", layout, target] = lowered.compile()
+
+    # --- running ----------------------------------------------------------------------------
+
+    def arrange(self, leaf: jax.Array, now: Layout, wanted: Layout, source: object) -> jax.Array:
+        """One leaf of the cache in another layout."""
+        return self._compiled["arrange", now, wanted](leaf, source)
+
+    def save(self, layout: Layout, cache: KVCache, pool: KVCache, *where: object) -> KVCache:
+        """A group's prefix cache with blocks of a slot in it; the old one is used up."""
+        return self._compiled["save", layout](cache, pool, *where)
+
+    def load(self, layout: Layout, cache: KVCache, pool: KVCache, *where: object) -> KVCache:
+        """A group's cache with blocks of the prefix cache in a slot; the old one is used up."""
+        return self._compiled["load", layout](cache, pool, *where)
+
+    def layers(
         self,
+        layout: Layout,
         cache: list[KVCache],  # by group; replaced in place
-        tokens: jax.Array,  # R T
-        slots: jax.Array,  # R
-        start: jax.Array,  # R
-        last: jax.Array,  # R
-        sampling: SamplingRows,
+        tokens: object,  # R T
+        slots: object,  # R
+        start: object,  # R
     ) -> jax.Array:
-        """The token `[R]` after `last` of each row; T more positions are in `cache`."""
+        """What leaves the last layer, [R T D]; T more positions of each row are in `cache`."""
         weights, shape = self._weights, tokens.shape
-        layers = self._compiled["layers", *shape, cache[0].keys[0].shape[2]]
+        program = self._compiled["layers", layout, *shape]
         x = self._compiled["embed", *shape](weights.embedding, tokens)
         for index, group in enumerate(self.groups):
-            x, cache[index] = layers(group, weights.rope, cache[index], x, slots, start)
-        head = self._compiled["head", *shape]
-        return head(weights.head, weights.final_norm, x, start, last, sampling)
+            x, cache[index] = program(group, weights.rope, cache[index], x, slots, start)
+        return x
+
+    def pick(self, x: jax.Array, last: object) -> jax.Array:
+        """The rows [R D] that the next tokens come from."""
+        return self._compiled["pick", *x.shape[:2]](x, last)
+
+    def flatten(self, x: jax.Array) -> jax.Array:
+        """All rows [R*T D] of x [R T D]."""
+        return self._compiled["flatten", *x.shape[:2]](x)
+
+    def head(self, x: jax.Array, place: object, sampling: SamplingRows) -> jax.Array:
+        """The next token of each row of x [N D]."""
+        weights = self._weights
+        head = self._compiled["head", x.shape[0]]
+        return head(weights.embedding, weights.final_norm, x, place, sampling)
+
+    def ranked_head(self, x: jax.Array, place: object, sampling: SamplingRows, *wide: object):
+        """The next token of adjusted rows, and (log-probability, best values, best ids)."""
+        weights = self._weights
+        head = self._compiled["ranked", x.shape[0]]
+        return head(weights.embedding, weights.final_norm, x, place, sampling, *wide)
+
+    def scores(self, x: jax.Array, following: object):
+        """Log-probabilities of the tokens of a chunk: (of `following`, best values, best ids)."""
+        weights = self._weights
+        score = self._compiled["scores", x.shape[1]]
+        return score(weights.embedding, weights.final_norm, x, following)

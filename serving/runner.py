@@ -1,36 +1,27 @@
-"""Runs the model step by step: keeps the KV cache and turns chunks and sequences into arrays.
+"""Runs the model step by step: keeps the KV cache and turns the scheduler's steps into arrays.
 
-The cache is donated to every call and is as long as the longest running sequence needs: `fit`
-copies it to another length. What does not live here: the programs themselves (`programs`), which
-request computes when (`scheduler`), threads (`engine`).
+Cache and prefix cache are donated to every program that changes them. What does not live here:
+the programs themselves (`programs`), which request computes when (`scheduler`), threads (`engine`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from serving import model
+from serving.cache_copies import WINDOW
 from serving.memory import trim_memory
 from serving.model import Config, KVCache, Weights
-from serving.programs import Programs
-from serving.request import SamplingParams
+from serving.prefix_cache import BLOCK
+from serving.programs import Programs, Shapes
+from serving.request import Job, Output, SamplingParams, Scored
 from serving.sampling import stack_params
-from serving.scheduler import Chunk, Sequence, pick_size
+from serving.sequence import Sequence
+from serving.step import Chunk, Layout, Limits, Step, pick_size
 
-CHUNK_SIZES = (32, 128)
-SHORTEST_CACHE = 256
-
-
-def cache_lengths(context: int) -> tuple[int, ...]:
-    """Doubling cache lengths from 256 up to the context, which is always the last."""
-    lengths = []
-    length = SHORTEST_CACHE
-    while length < context:
-        lengths.append(length)
-        length *= 2
-    return (*lengths, context)
+GREEDY = SamplingParams(temperature=0.0)
 
 
 def row_counts(slots: int) -> tuple[int, ...]:
@@ -43,45 +34,77 @@ def row_counts(slots: int) -> tuple[int, ...]:
     return (*counts, slots)
 
 
+def make_shapes(limits: Limits, places: int) -> Shapes:
+    """All shapes that steps under `limits` can have."""
+    calls, heads, ranked = {}, {1}, {1}
+    for layout in limits.layouts:
+        counts = row_counts(layout.slots)
+        drafted = _drafted(limits, layout)
+        calls[layout] = (
+            *((rows, 1) for rows in counts),
+            *((rows, limits.draft_width) for rows in drafted),
+            *((1, size) for size in limits.chunk_sizes),
+        )
+        heads |= {*counts, *(rows * limits.draft_width for rows in drafted)}
+        ranked |= {*counts}
+    spare = places + 1 if places else 0
+    return Shapes(calls, tuple(sorted(heads)), tuple(sorted(ranked)), limits.chunk_sizes, spare)
+
+
+def _drafted(limits: Limits, layout: Layout) -> tuple[int, ...]:
+    """Row counts of calls with guesses."""
+    if limits.draft_width == 1:
+        return ()
+    counts = row_counts(layout.slots)
+    most = pick_size(counts, limits.draft_rows)
+    return tuple(rows for rows in counts if rows <= most)
+
+
 class Runner:
     """One model, its compiled programs and its cache. One thread at a time."""
 
-    def __init__(self, config: Config, weights: Weights, slots: int, context: int) -> None:
-        """`context` is a multiple of 256; nothing is compiled yet."""
-        self.slots, self.context = slots, context
-        self.chunk_sizes = CHUNK_SIZES
-        self.lengths = cache_lengths(context)
-        self.rows = row_counts(slots)
-        shapes = (*((rows, 1) for rows in self.rows), *((1, size) for size in CHUNK_SIZES))
-        self._programs = Programs(config, weights, slots, self.lengths, shapes)
-        self._length = self.lengths[0]
+    def __init__(self, config: Config, weights: Weights, limits: Limits, places: int) -> None:
+        """`places` blocks of prefix cache; nothing is compiled yet."""
+        self.limits, self.places = limits, places
+        self._programs = Programs(config, weights, make_shapes(limits, places))
+        self.layout = limits.layouts[0]
         self._cache: list[KVCache] = []
+        self._pool: list[KVCache] = []
 
     @property
-    def length(self) -> int:
-        """The cache's present length in positions per slot."""
-        return self._length
+    def vocabulary(self) -> int:
+        """Width of the logits, which may be more than the tokenizer knows."""
+        return self._programs.vocabulary
 
     def compile(self, progress: Callable[[int, int], None]) -> None:
-        """Compile everything, then make the cache; `progress(done, total)` on the way."""
+        """Compile everything, then make the caches; `progress(done, total)` on the way."""
         self._programs.compile(progress)
         self.reset()
 
     def reset(self) -> None:
-        """An empty cache of the shortest length, also after a step that failed half-way."""
-        self._cache = []
-        self._length = self.lengths[0]
-        specs = self._programs.cache_specs(self._length)
-        self._cache = [model.make_cache(spec) for spec in specs]
+        """Empty caches, also after a step that failed half-way."""
+        self._cache, self._pool = [], []
+        self.layout = self.limits.layouts[0]
+        self._cache = [model.make_cache(s) for s in self._programs.cache_specs(self.layout)]
+        if self.places:
+            self._pool = [model.make_cache(spec) for spec in self._programs.pool_specs()]
 
-    def fit(self, needed: int) -> None:
-        """Make the cache long enough for `needed` positions; 0 means that nobody runs.
+    def run(self, step: Step, jobs: Mapping[Sequence, Job]) -> tuple[list[Output], list[Output]]:
+        """Compute a step: what each chunk gave, and each row."""
+        for save in step.saves:
+            self._save(save.slot, dict(save.blocks))
+        if step.layout is not None:
+            self.arrange(step.layout, step.source)
+        for load in step.loads:
+            self._load(load.sequence.slot, load.places)
+        chunks = [self._chunk(chunk, jobs[chunk.sequence]) for chunk in step.chunks]
+        return chunks, self._rows(step, jobs) if step.rows else []
 
-        It is shortened when nobody runs, or when a quarter would do: each copy takes time.
-        """
-        target = pick_size(self.lengths, needed)
-        if target == self._length or (needed and self._length // 4 < target < self._length):
-            return
+    # --- copies -----------------------------------------------------------------------------
+
+    def arrange(self, layout: Layout, source: tuple[int, ...]) -> None:
+        """Copy the cache into another layout: slot i is the old slot `source[i]`."""
+        slots = np.array(source, np.int32)
         for index, group in enumerate(self._cache):
             sides = [list(group.keys), list(group.values)]
             self._cache[index] = KVCache((), ())
@@ -89,48 +112,136 @@ class Runner:
             for side in sides:
                 for place, leaf in enumerate(side):
                     # Leaf by leaf and waited for, so that never two whole caches are held.
-                    side[place] = self._programs.resize(leaf, target).block_until_ready()
+                    moved = self._programs.arrange(leaf, self.layout, layout, slots)
+                    side[place] = moved.block_until_ready()
             self._cache[index] = KVCache(tuple(sides[0]), tuple(sides[1]))
-            del sides, side, leaf
+            del sides, side, leaf, moved
             # What was freed cannot hold what comes next, so it would only add up.
             trim_memory()
-        self._length = target
+        self.layout = layout
 
-    def prefill(self, chunk: Chunk, params: SamplingParams) -> int:
-        """Compute one chunk; the token that would follow it."""
+    def _save(self, slot: int, places: dict[int, int]) -> None:
+        """Copy blocks of a slot (by number) to their places."""
+        for window in sorted({number // WINDOW for number in places}):
+            numbers = range(window * WINDOW, (window + 1) * WINDOW)
+            # What is not wanted goes to the spare place.
+            wanted = np.array([places.get(number, self.places) for number in numbers], np.int32)
+            where = (np.int32(slot), np.int32(window * WINDOW * BLOCK), wanted)
+            for index, pool in enumerate(self._pool):
+                cache = self._cache[index]
+                self._pool[index] = self._programs.save(self.layout, cache, pool, *where)
+
+    def _load(self, slot: int | None, places: tuple[int, ...]) -> None:
+        """Copy places to the beginning of a slot."""
+        for first in range(0, len(places), WINDOW):
+            wanted = np.full(WINDOW, self.places, np.int32)
+            part = places[first : first + WINDOW]
+            wanted[: len(part)] = part
+            where = (np.int32(slot), np.int32(first * BLOCK), wanted)
+            for index, cache in enumerate(self._cache):
+                pool = self._pool[index]
+                self._cache[index] = self._programs.load(self.layout, cache, pool, *where)
+
+    # --- prompts ----------------------------------------------------------------------------
+
+    def _chunk(self, chunk: Chunk, job: Job) -> Output:
+        """Compute one chunk; with the last one the token that follows it."""
         tokens = np.zeros((1, chunk.size), np.int32)
         tokens[0, : len(chunk.tokens)] = chunk.tokens
-        slot, start, last = (
-            np.array([value], np.int32)
-            for value in (chunk.sequence.slot, chunk.start, len(chunk.tokens) - 1)
+        slot = np.array([chunk.sequence.slot], np.int32)
+        start = np.array([chunk.start], np.int32)
+        x = self._programs.layers(self.layout, self._cache, tokens, slot, start)
+        prompt = ()
+        if job.params.prompt_logprobs is not None and not chunk.sequence.generated_count:
+            prompt = self._score(chunk, x, job.params.prompt_logprobs)
+        if not chunk.last:
+            return Output(prompt=prompt)
+        end = len(chunk.tokens)
+        x = self._programs.pick(x, np.array([end - 1], np.int32))
+        place = np.array([chunk.start + end], np.int32)
+        found, scored = self._choose(x, place, [job])
+        return Output((int(found[0]),), scored[0], prompt)
+
+    def _score(self, chunk: Chunk, x: object, count: int) -> tuple[Scored, ...]:
+        """How likely the prompt's tokens are that follow each token of a chunk."""
+        after = chunk.sequence.tokens[chunk.start + 1 : chunk.start + 1 + len(chunk.tokens)]
+        following = np.zeros(chunk.size, np.int32)
+        following[: len(after)] = after
+        ranks = self._programs.scores(x, following)
+        own, values, ids = (np.asarray(array) for array in ranks)
+        return tuple(
+            _scored(token, own[row], values[row], ids[row], count)
+            for row, token in enumerate(after)
         )
-        sampling = stack_params([params])
-        return int(np.asarray(self._step(tokens, slot, start, last, sampling))[0])
 
-    def _step(self, *inputs) -> object:
-        return self._programs.step(self._cache, *inputs)
+    # --- answers ----------------------------------------------------------------------------
 
-    def decode(
-        self, batch: list[tuple[Sequence, SamplingParams]], idle: dict[int, int]
-    ) -> list[int]:
-        """One token for each of `batch`; `idle` maps other held slots to their next position."""
-        count = pick_size(self.rows, len(batch))
-        tokens = np.zeros((count, 1), np.int32)
+    def _rows(self, step: Step, jobs: Mapping[Sequence, Job]) -> list[Output]:
+        """Tokens for each row of a step: `width` of them, to be held against its draft."""
+        width, batch = step.width, [row.sequence for row in step.rows]
+        count = pick_size(row_counts(self.layout.slots), len(batch))
+        tokens = np.zeros((count, width), np.int32)
         slots, start = np.zeros(count, np.int32), np.zeros(count, np.int32)
-        params = [SamplingParams(temperature=0.0)] * count
         where = list(range(len(batch)))
-        if count == self.slots:
-            where = [sequence.slot for sequence, _ in batch]
+        if count == self.layout.slots:
+            where = [sequence.slot or 0 for sequence in batch]
             slots[:] = np.arange(count)
-            for slot, position in idle.items():
+            for slot, position in step.idle:
                 start[slot] = position
-        for row, (sequence, wanted) in zip(where, batch, strict=True):
-            tokens[row, 0] = sequence.generated[-1]
-            slots[row], start[row], params[row] = sequence.slot, sequence.position, wanted
-        if count != self.slots:
+        for place, row in zip(where, step.rows, strict=True):
+            tokens[place, : 1 + len(row.draft)] = (row.sequence.tokens[-1], *row.draft)
+            slots[place] = row.sequence.slot
+            start[place] = len(row.sequence.tokens) - 1
+        if count != self.layout.slots:
             # Spare rows repeat the first one: the same values are written twice to one place.
             for array in (tokens, slots, start):
                 array[len(batch) :] = array[:1]
-        last = np.zeros(count, np.int32)
-        found = np.asarray(self._step(tokens, slots, start, last, stack_params(params)))
-        return [int(found[row]) for row in where]
+        x = self._programs.layers(self.layout, self._cache, tokens, slots, start)
+        wanted: list[Job | None] = [None] * count
+        for place, sequence in zip(where, batch, strict=True):
+            wanted[place] = jobs[sequence]
+        found, scored = self._finish_rows(x, start, wanted, width)
+        return [Output(tuple(found[place].tolist()), scored[place]) for place in where]
+
+    def _finish_rows(
+        self, x: object, start: np.ndarray, jobs: list[Job | None], width: int
+    ) -> tuple[np.ndarray, list[Scored | None]]:
+        """Tokens [R width] after each token of each row."""
+        count = len(jobs)
+        if width == 1:
+            x = self._programs.pick(x, np.zeros(count, np.int32))
+            found, scored = self._choose(x, start + 1, jobs)
+            return found[:, None], scored
+        # Rows that need more than a token are never guessed for, nor are those beside them.
+        x = self._programs.flatten(x)
+        place = (start[:, None] + np.arange(1, width + 1, dtype=np.int32)).reshape(-1)
+        params = [job.params if job else GREEDY for job in jobs for _ in range(width)]
+        found = np.asarray(self._programs.head(x, place, stack_params(params)))
+        return found.reshape(count, width), [None] * count
+
+    def _choose(
+        self, x: object, place: np.ndarray, jobs: list[Job | None]
+    ) -> tuple[np.ndarray, list[Scored | None]]:
+        """The next token of each row of x [N D], and how likely it was where that is asked for."""
+        sampling = stack_params([job.params if job else GREEDY for job in jobs])
+        if not any(job is not None and job.ranked for job in jobs):
+            return np.asarray(self._programs.head(x, place, sampling)), [None] * len(jobs)
+        repeat = np.ones((len(jobs), self.vocabulary), np.float32)
+        bias = np.zeros_like(repeat)
+        for row, job in enumerate(jobs):
+            if job is not None and job.adjustment is not None:
+                repeat[row], bias[row] = job.adjustment.repeat, job.adjustment.bias
+        token, ranks = self._programs.ranked_head(x, place, sampling, repeat, bias)
+        found = np.asarray(token)
+        own, values, ids = (np.asarray(array) for array in ranks)
+        scored: list[Scored | None] = [None] * len(jobs)
+        for row, job in enumerate(jobs):
+            if job is not None and job.params.logprobs is not None:
+                count = job.params.logprobs
+                scored[row] = _scored(int(found[row]), own[row], values[row], ids[row], count)
+        return found, scored
+
+
+def _scored(token: int, own: np.ndarray, values: np.ndarray, ids: np.ndarray, count: int) -> Scored:
+    best = zip(ids[:count].tolist(), values[:count].tolist(), strict=True)
+    return Scored(token, float(own), tuple(best))

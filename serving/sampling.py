@@ -1,7 +1,9 @@
-"""Chooses the next token of each row from its logits: temperature, top-k, top-p and seed.
+"""Chooses the next token of each row from its logits, and tells how likely tokens are.
 
-Every row draws from its own key, `fold_in(key(seed), position)`, so that what a seed gives does
-not depend on which other requests are in the batch. What does not live here: when to stop.
+In this order, as vLLM does: penalties and biases (`adjustment`), temperature, min-p, top-k,
+top-p, seed. Every row draws from its own key, `fold_in(key(seed), position)`, so that what a seed
+gives does not depend on which other requests are in the batch, nor on guesses that were made.
+What does not live here: when to stop, and what the penalties of a row are.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ import numpy as np
 
 from serving.request import SamplingParams
 
+BEST = 20  # most alternatives that are told for each token, as in OpenAI's API
+
 GREEDY_TEMPERATURE = 1e-5  # below this the division overflows; the answer is the most likely token
 
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("temperature", "top_k", "top_p", "seed"),
+    data_fields=("temperature", "top_k", "top_p", "min_p", "seed"),
     meta_fields=(),
 )
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class SamplingRows:
     temperature: jax.Array  # R f32
     top_k: jax.Array  # R int32
     top_p: jax.Array  # R f32
+    min_p: jax.Array  # R f32
     seed: jax.Array  # R 2 uint32: high and low word
 
 
@@ -39,6 +44,7 @@ def sampling_specs(rows: int) -> SamplingRows:
     return SamplingRows(
         spec((rows,), jnp.float32),
         spec((rows,), jnp.int32),
+        spec((rows,), jnp.float32),
         spec((rows,), jnp.float32),
         spec((rows, 2), jnp.uint32),
     )
@@ -51,6 +57,7 @@ def stack_params(params: list[SamplingParams]) -> SamplingRows:
         np.array([p.temperature for p in params], np.float32),
         np.array([p.top_k for p in params], np.int32),
         np.array([p.top_p for p in params], np.float32),
+        np.array([p.min_p for p in params], np.float32),
         np.array(words, np.uint32),
     )
 
@@ -79,8 +86,14 @@ def _nucleus(logits: jax.Array, keep_enough: jax.Array, weight: jax.Array) -> ja
     return order >= threshold[:, None]
 
 
-def restrict(logits: jax.Array, top_k: jax.Array, top_p: jax.Array) -> jax.Array:
-    """Logits [R V] with everything outside top-k, then outside top-p of the rest, at -inf."""
+def restrict(logits: jax.Array, top_k: jax.Array, top_p: jax.Array, min_p: jax.Array) -> jax.Array:
+    """Logits [R V] with what fails min-p at -inf, then what is outside top-k, then outside top-p.
+
+    min-p keeps tokens that have at least that share of the most likely one's probability (Nguyen
+    et al. 2024).
+    """
+    floor = jnp.max(logits, axis=-1) + jnp.log(min_p)  # -inf for 0: everything stays
+    logits = jnp.where(logits >= floor[:, None], logits, -jnp.inf)
     vocabulary = logits.shape[-1]
     count = jnp.where(top_k > 0, jnp.minimum(top_k, vocabulary), vocabulary).astype(jnp.float32)
     logits = jnp.where(_nucleus(logits, count, jnp.ones_like(logits)), logits, -jnp.inf)
@@ -93,9 +106,9 @@ def restrict(logits: jax.Array, top_k: jax.Array, top_p: jax.Array) -> jax.Array
 def _draw(logits: jax.Array, rows: SamplingRows, position: jax.Array) -> jax.Array:
     temperature = jnp.maximum(rows.temperature, GREEDY_TEMPERATURE)
     scaled = logits / temperature[:, None]
-    narrowed = jnp.any((rows.top_k > 0) | (rows.top_p < 1.0))
+    narrowed = jnp.any((rows.top_k > 0) | (rows.top_p < 1.0) | (rows.min_p > 0.0))
     scaled = jax.lax.cond(
-        narrowed, lambda x: restrict(x, rows.top_k, rows.top_p), lambda x: x, scaled
+        narrowed, lambda x: restrict(x, rows.top_k, rows.top_p, rows.min_p), lambda x: x, scaled
     )
 
     def one(words: jax.Array, place: jax.Array, row: jax.Array) -> jax.Array:
@@ -117,3 +130,19 @@ def sample(logits: jax.Array, rows: SamplingRows, position: jax.Array) -> jax.Ar
         jnp.any(warm), lambda: _draw(logits, rows, position), lambda: jnp.zeros_like(greedy)
     )
     return jnp.where(warm, drawn, greedy)
+
+
+def adjust(logits: jax.Array, repeat: jax.Array, bias: jax.Array) -> jax.Array:
+    """Logits [R V] with the repetition penalty `repeat` (1 is none; Keskar et al. 2019) and `bias`.
+
+    Presence and frequency penalties, logit_bias and the grammar's -inf are all in `bias`.
+    """
+    return jnp.where(logits > 0, logits / repeat, logits * repeat) + bias
+
+
+def rank(logits: jax.Array, chosen: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Log-probabilities of the `chosen` [R] and of the `BEST` most likely tokens, and their ids."""
+    shift = jax.nn.logsumexp(logits, axis=-1, keepdims=True)  # R 1
+    values, ids = jax.lax.top_k(logits, min(BEST, logits.shape[-1]))
+    own = jnp.take_along_axis(logits, chosen[:, None], axis=-1)
+    return (own - shift)[:, 0], values - shift, ids

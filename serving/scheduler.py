@@ -3,12 +3,17 @@
 Pure Python, without JAX or clocks, so that it can be tested alone. The life of a request:
 
 1. `add` puts it at the end of a bounded queue, or raises `QueueFull`.
-2. `schedule` gives free slots to the oldest in the queue, then says what one step computes: at
-   most one chunk of one prompt (the oldest unfinished one), and one token for each running
-   sequence. A long prompt therefore delays the others by one chunk at a time.
+2. `schedule` gives slots to the oldest in the queue, then says what one step computes under one
+   token budget: a token (with a guess of some more) for each running sequence, and with what is
+   left of the budget chunks of prompts, the oldest first. A long prompt therefore never holds up
+   the others for longer than a chunk. A prompt begins with what `prefix_cache` has kept of it.
 3. The engine runs the step and hands the tokens to `postprocess`, which appends them, finishes
    what is finished, and frees those slots.
 4. `cancel` and `finish` end a sequence from outside, at any moment between these calls.
+
+The KV cache is one rectangle of slots x positions (`Layout`), as long as its longest sequence
+needs. Where memory is limited a longer rectangle has fewer slots: then the youngest sequence is
+pre-empted. It goes back to the head of the queue, and comes back with what it had generated.
 """
 
 from __future__ import annotations
@@ -16,6 +21,11 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Iterable
+from collections.abc import Sequence as Many
+
+from serving.prefix_cache import BLOCK, PrefixCache
+from serving.sequence import Sequence
+from serving.step import Chunk, Layout, Limits, Load, Row, Save, Step, pick_size
 
 
 class QueueFull(Exception):
@@ -27,87 +37,29 @@ class QueueFull(Exception):
         self.waiting = waiting
 
 
-@dataclasses.dataclass(eq=False, slots=True)
-class Sequence:
-    """One prompt and its growing answer. `finish_reason` is None while it lives."""
+@dataclasses.dataclass(slots=True)
+class Counts:
+    """What happened since the start."""
 
-    prompt: tuple[int, ...]
-    max_tokens: int
-    stop_tokens: frozenset[int] = frozenset()
-    generated: list[int] = dataclasses.field(default_factory=list)
-    slot: int | None = None
-    prefilled: int = 0
-    finish_reason: str | None = None
-
-    @property
-    def running(self) -> bool:
-        """Its prompt is computed and it is not finished: it decodes."""
-        return self.finish_reason is None and bool(self.generated)
-
-    @property
-    def position(self) -> int:
-        """Where the newest generated token is written in the cache."""
-        return len(self.prompt) + len(self.generated) - 1
-
-    @property
-    def held(self) -> int:
-        """Cache positions that it fills."""
-        return self.position if self.generated else self.prefilled
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of a prompt, to be computed at the padded size `size`."""
-
-    sequence: Sequence
-    start: int
-    tokens: tuple[int, ...]
-    size: int
-
-    @property
-    def last(self) -> bool:
-        """After this chunk the prompt is complete, and the first token is there."""
-        return self.start + len(self.tokens) == len(self.sequence.prompt)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Step:
-    """What the device computes next: the chunk first, then one token for each of `decode`."""
-
-    chunk: Chunk | None
-    decode: tuple[Sequence, ...]
-    length: int  # cache positions that this step needs in every slot
-
-    @property
-    def empty(self) -> bool:
-        """Nothing to do."""
-        return self.chunk is None and not self.decode
-
-
-def pick_size(sizes: Iterable[int], needed: int) -> int:
-    """The smallest of `sizes` (ascending) that holds `needed`, else the largest."""
-    chosen = 0
-    for chosen in sizes:
-        if chosen >= needed:
-            break
-    return chosen
+    preemptions: int = 0
+    prefix_queries: int = 0  # prompt tokens that were looked up
+    prefix_hits: int = 0  # prompt tokens that were found
+    drafted: int = 0  # guessed tokens that were checked
+    accepted: int = 0  # guessed tokens that were right
 
 
 class Scheduler:
-    """Slots and a queue. Not thread-safe: the engine guards it with its own lock."""
+    """Slots, a queue and a prefix cache. Not thread-safe: the engine guards it with its lock."""
 
-    def __init__(
-        self, slots: int, context: int, queue_limit: int, chunk_sizes: tuple[int, ...]
-    ) -> None:
-        """`chunk_sizes` ascending, each dividing the next; `context` a multiple of the largest."""
-        if context % chunk_sizes[-1]:
-            raise ValueError(f"context {context} is no multiple of the chunk {chunk_sizes[-1]}")
-        self.context = context
-        self.queue_limit = queue_limit
-        self.chunk_sizes = chunk_sizes
+    def __init__(self, limits: Limits, cache_blocks: int = 0) -> None:
+        """`cache_blocks` blocks of finished prompts are kept."""
+        self.limits = limits
+        self.prefix = PrefixCache(cache_blocks)
+        self.counts = Counts()
         self.waiting: deque[Sequence] = deque()
-        self.slots: list[Sequence | None] = [None] * slots
+        self.layout = limits.layouts[0]
         self._order: list[Sequence] = []  # those in slots, oldest first
+        self._unsaved: list[tuple[int, list[int], int]] = []  # slot, tokens, whole blocks of them
 
     @property
     def active(self) -> tuple[Sequence, ...]:
@@ -116,24 +68,25 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        """There is something to compute."""
-        return bool(self._order or self.waiting)
+        """There is something to do."""
+        return bool(self._order or self.waiting or self._unsaved)
 
     @property
     def cache_used_ratio(self) -> float:
-        """Filled share of all cache positions, 0..1."""
-        return sum(sequence.held for sequence in self._order) / (len(self.slots) * self.context)
+        """Filled share of all cache positions that may be held at once, 0..1."""
+        most = max(layout.slots * layout.length for layout in self.limits.layouts)
+        return sum(sequence.computed for sequence in self._order) / most
 
     def add(self, *sequences: Sequence) -> None:
         """Queue them all or none; QueueFull when more would wait than the limit allows.
 
         A sequence that a free slot can take at once does not count as waiting.
         """
-        free = self.slots.count(None)
-        if len(self.waiting) + len(sequences) - free > self.queue_limit:
+        free = self.limits.layouts[0].slots - len(self._order)
+        if len(self.waiting) + len(sequences) - free > self.limits.queue:
             raise QueueFull(len(self.waiting))
         for sequence in sequences:
-            if not 0 < len(sequence.prompt) < self.context:
+            if not 0 < len(sequence.prompt) < self.limits.context:
                 raise ValueError(f"a prompt of {len(sequence.prompt)} tokens does not fit")
         self.waiting.extend(sequences)
 
@@ -148,60 +101,233 @@ class Scheduler:
         sequence.finish_reason = reason
         if sequence.slot is None:
             self.waiting.remove(sequence)
-            return
-        self.slots[sequence.slot] = None
-        self._order.remove(sequence)
+        else:
+            self._release(sequence)
+
+    def forget(self) -> None:
+        """The device lost what it held: nothing is kept, and nobody runs (all were finished)."""
+        self.prefix.clear()
+        self._unsaved.clear()
+        self.layout = self.limits.layouts[0]
+
+    def rest(self) -> Layout | None:
+        """The smallest layout, when nobody runs and the present one is larger."""
+        smallest = self.limits.layouts[0]
+        if self.busy or self.layout == smallest:
+            return None
+        self.layout = smallest
+        return smallest
+
+    # --- what comes next --------------------------------------------------------------------
 
     def schedule(self) -> Step:
-        """Admit from the queue in order, then say what the next step computes."""
-        for slot, holder in enumerate(self.slots):
-            if holder is None and self.waiting:
-                sequence = self.waiting.popleft()
-                sequence.slot = slot
-                self.slots[slot] = sequence
-                self._order.append(sequence)
-        chunk = next((self._cut(s) for s in self._order if not s.generated), None)
-        decode = tuple(sequence for sequence in self._order if sequence.generated)
-        return Step(chunk, decode, self._needed(chunk))
+        """Pre-empt and admit, then say what the next step computes."""
+        while len(self._order) > self._layout_for(self._order).slots:
+            self._preempt(self._order[-1])
+        saves = self._save()
+        admitted = self._admit()
+        decoding = [sequence for sequence in self._order if sequence.decoding]
+        loads, chunks = self._cut_prompts(self.limits.budget - len(decoding))
+        width = 1
+        drafts: list[tuple[int, ...]] = [()] * len(decoding)
+        if not chunks and self._may_draft(decoding):
+            drafts = [self._draft(sequence) for sequence in decoding]
+            width = self.limits.draft_width if any(drafts) else 1
+        layout, source = self._arrange(width)
+        rows = tuple(Row(s, draft) for s, draft in zip(decoding, drafts, strict=True))
+        # A chunk of this step comes before the rows: its slot is free only after it.
+        ends = {chunk.sequence: chunk.start + len(chunk.tokens) for chunk in chunks}
+        others = [s for s in self._order if s not in set(decoding)]
+        idle = tuple((s.slot, ends.get(s, s.computed)) for s in others if s.slot is not None)
+        return Step(saves, layout, source, loads, chunks, rows, width, idle, admitted)
 
-    def _cut(self, sequence: Sequence) -> Chunk:
-        start = sequence.prefilled
-        tokens = sequence.prompt[start : start + self.chunk_sizes[-1]]
-        return Chunk(sequence, start, tokens, pick_size(self.chunk_sizes, len(tokens)))
+    def _layout_for(self, sequences: Iterable[Sequence], extra: int = 0) -> Layout:
+        """The smallest layout that is long enough for all of `sequences`."""
+        needed = max((s.needed for s in sequences), default=0) + extra
+        lengths = [layout.length for layout in self.limits.layouts]
+        return self.limits.layouts[lengths.index(pick_size(lengths, needed))]
 
-    def _needed(self, chunk: Chunk | None) -> int:
-        """Positions for every slot; one that only looks on still has one written after its end."""
-        needed = [sequence.held + 1 for sequence in self._order]
-        if chunk is not None:
-            needed += [chunk.start + chunk.size, chunk.start + len(chunk.tokens) + 1]
-        return max(needed, default=0)
+    def _preempt(self, sequence: Sequence) -> None:
+        self._release(sequence)
+        sequence.slot, sequence.computed = None, 0
+        self.waiting.appendleft(sequence)
+        self.counts.preemptions += 1
+
+    def _release(self, sequence: Sequence) -> None:
+        self._order.remove(sequence)
+        self._remember(sequence)
+
+    def _remember(self, sequence: Sequence) -> None:
+        """Keep the whole blocks of what is computed; they are copied before the next step."""
+        blocks = sequence.computed // BLOCK
+        if blocks and sequence.slot is not None and self.prefix.places:
+            self._unsaved.append((sequence.slot, sequence.tokens[: blocks * BLOCK], blocks))
+
+    def _save(self) -> tuple[Save, ...]:
+        saves = []
+        for slot, tokens, blocks in self._unsaved:
+            new = self.prefix.keep(tokens, blocks)
+            if new:
+                saves.append(Save(slot, tuple(new)))
+        self._unsaved.clear()
+        return tuple(saves)
+
+    def _admit(self) -> tuple[Sequence, ...]:
+        """Slots for the head of the queue, as long as the rectangle has room. None overtakes."""
+        admitted = []
+        while self.waiting:
+            layout = self._layout_for((*self._order, self.waiting[0]))
+            if len(self._order) >= layout.slots:
+                break
+            sequence = self.waiting.popleft()
+            self._order.append(sequence)
+            admitted.append(sequence)
+        taken = {sequence.slot for sequence in self._order}
+        free = (slot for slot in range(self.limits.layouts[0].slots) if slot not in taken)
+        for sequence in admitted:
+            sequence.slot = next(free)
+        return tuple(admitted)
+
+    def _arrange(self, width: int) -> tuple[Layout | None, tuple[int, ...]]:
+        """The layout of this step when it changes, and the old slot of each of its slots.
+
+        It is shortened only when a quarter would do, since each change copies the cache, or when
+        its slots would not suffice. With nobody in it that is left to `rest`.
+        """
+        wanted = self._layout_for(self._order, width - 1)
+        now = self.layout
+        enough = wanted.length <= now.length and len(self._order) <= now.slots
+        if enough and (wanted.length * 4 > now.length or not self._order):
+            wanted = now
+        source = list(range(wanted.slots))
+        if now.slots < wanted.slots:
+            source[now.slots :] = [0] * (wanted.slots - now.slots)
+        held = {s.slot for s in self._order if s.slot is not None and s.slot < wanted.slots}
+        free = iter([slot for slot in range(wanted.slots) if slot not in held])
+        for sequence in self._order:
+            if sequence.slot is not None and sequence.slot >= wanted.slots:
+                place = next(free)
+                # A newcomer holds nothing yet, and its slot may never have existed.
+                source[place] = sequence.slot if sequence.slot < now.slots else 0
+                sequence.slot = place
+        if wanted == now:
+            return None, ()
+        self.layout = wanted
+        return wanted, tuple(source)
+
+    def _cut_prompts(self, budget: int) -> tuple[tuple[Load, ...], tuple[Chunk, ...]]:
+        """Chunks of unfinished prompts, the oldest first, and what they need not compute."""
+        loads, chunks = [], []
+        begun: set[tuple[int, ...]] = set()
+        for sequence in self._order:
+            if sequence.decoding:
+                continue
+            beginning = tuple(sequence.tokens[:BLOCK])
+            # When another is at the same beginning, it pays to wait until that is kept.
+            twin = len(sequence.tokens) > BLOCK and beginning in begun and self.prefix.places
+            if (chunks and budget < self.limits.chunk_sizes[0]) or (not sequence.computed and twin):
+                break
+            begun.add(beginning)
+            load = None if sequence.computed else self._find(sequence)
+            if load is not None:
+                loads.append(load)
+            size = self._fitting(sequence, budget)
+            start = sequence.computed
+            tokens = tuple(sequence.tokens[start : start + size])
+            chunks.append(Chunk(sequence, start, tokens, size))
+            budget -= size
+        return tuple(loads), tuple(chunks)
+
+    def _find(self, sequence: Sequence) -> Load | None:
+        """Begin with what is kept of its prompt; the last token is always computed."""
+        if not sequence.use_prefix:
+            return None
+        places = self.prefix.find(sequence.tokens, (len(sequence.tokens) - 1) // BLOCK)
+        sequence.computed = len(places) * BLOCK
+        if not sequence.generated_count:
+            sequence.cached = sequence.computed
+            self.counts.prefix_queries += len(sequence.prompt)
+            self.counts.prefix_hits += sequence.computed
+        return Load(sequence, places) if places else None
+
+    def _fitting(self, sequence: Sequence, budget: int) -> int:
+        """The best chunk size within the budget and the length that the sequence needs."""
+        left = len(sequence.tokens) - sequence.computed
+        room = self._layout_for((sequence,)).length - sequence.computed
+        sizes = [size for size in self.limits.chunk_sizes if size <= min(budget, room)]
+        return pick_size(sizes, left)
+
+    def _may_draft(self, decoding: list[Sequence]) -> bool:
+        """Guesses pay with few rows, must fit the rectangle, and are made for all rows or none."""
+        count = self.limits.draft_width - 1
+        if not 0 < len(decoding) <= self.limits.draft_rows or not count:
+            return False
+        longest = max(sequence.needed for sequence in self._order) + count
+        room = len(self._order) <= self._layout_for(self._order, count).slots
+        everyone = all(sequence.lookup is not None for sequence in decoding)
+        return everyone and room and longest <= self.limits.context
+
+    def _draft(self, sequence: Sequence) -> tuple[int, ...]:
+        """A guess of what follows, within the answer's limit."""
+        if sequence.lookup is None:
+            return ()
+        left = sequence.max_tokens - sequence.generated_count - 1
+        return sequence.lookup.propose(self.limits.draft_width - 1)[: max(left, 0)]
+
+    # --- what came of it --------------------------------------------------------------------
 
     def postprocess(
-        self, step: Step, first: int | None, tokens: Iterable[int]
-    ) -> list[tuple[Sequence, int]]:
-        """Take the step's tokens: `first` from the chunk (when it was the last), one per decode.
+        self, step: Step, firsts: Many[int | None], rows: Many[Many[int]]
+    ) -> list[tuple[Sequence, list[int]]]:
+        """Take the step's tokens: one per chunk (None unless it was its last), some per row.
 
-        Returns the (sequence, token) pairs that still count; a sequence that was cancelled while
-        the step ran gets nothing.
+        A row's tokens are those that the model chose after each token of its draft: they count
+        up to and with the first that the draft had wrong. As each is chosen by the model's own
+        distribution given what stands before it, the answer is what it would be without drafts.
+
+        Returns (sequence, new tokens) where there are any; a sequence that was ended while the
+        step ran gets nothing.
         """
-        gained: list[tuple[Sequence, int]] = []
-        chunk = step.chunk
-        if chunk is not None and chunk.sequence.finish_reason is None:
-            chunk.sequence.prefilled += len(chunk.tokens)
+        gained: list[tuple[Sequence, list[int]]] = []
+        for chunk, first in zip(step.chunks, firsts, strict=True):
+            sequence = chunk.sequence
+            if sequence.finish_reason is not None:
+                continue
+            sequence.computed += len(chunk.tokens)
             if chunk.last:
                 if first is None:
                     raise ValueError("the last chunk of a prompt gives a token")
-                gained.append((chunk.sequence, first))
-        pairs = zip(step.decode, tokens, strict=True)
-        gained += [(s, token) for s, token in pairs if s.finish_reason is None]
-        for sequence, token in gained:
-            sequence.generated.append(token)
+                self._remember(sequence)
+                gained.append((sequence, self._append(sequence, [first])))
+        for row, chosen in zip(step.rows, rows, strict=True):
+            if row.sequence.finish_reason is None:
+                gained.append((row.sequence, self._append(row.sequence, self._accept(row, chosen))))
+        return gained
+
+    def _accept(self, row: Row, chosen: Many[int]) -> list[int]:
+        right = 0
+        while right < len(row.draft) and row.draft[right] == chosen[right]:
+            right += 1
+        if row.sequence.lookup is not None:
+            row.sequence.lookup.learn(len(row.draft), right)
+        self.counts.drafted += len(row.draft)
+        self.counts.accepted += right
+        return list(chosen[: right + 1])
+
+    def _append(self, sequence: Sequence, tokens: list[int]) -> list[int]:
+        """Append what counts of `tokens`; the first of them was computed from the newest token."""
+        for number, token in enumerate(tokens, 1):
+            if sequence.decoding:
+                sequence.computed += 1
+            sequence.push(token)
             if token in sequence.stop_tokens:
                 self.finish(sequence, "stop")
             elif self._at_limit(sequence):
                 self.finish(sequence, "length")
-        return gained
+            if sequence.finish_reason is not None:
+                return tokens[:number]
+        return tokens
 
     def _at_limit(self, sequence: Sequence) -> bool:
-        full = sequence.position + 1 >= self.context
-        return full or len(sequence.generated) >= sequence.max_tokens
+        full = len(sequence.tokens) >= self.limits.context
+        return full or sequence.generated_count >= sequence.max_tokens

@@ -37,6 +37,21 @@ class Settings(BaseSettings):
         "auto", description="of the weights; auto is the fastest that is exact enough here"
     )
     queue_limit: int = Field(64, ge=0, description="requests that may wait for a slot")
+    cache_tokens: int | None = Field(
+        None, ge=1, description="KV cache positions held at most; by default all slots' contexts"
+    )
+    prefix_cache_tokens: int = Field(
+        4096, ge=0, description="tokens of earlier requests kept for prompts that begin alike"
+    )
+    step_tokens: int = Field(
+        160, ge=32, description="token budget of a step; a smaller one makes streams smoother"
+    )
+    speculation_rows: int = Field(
+        1, ge=0, le=16, description="guess answers ahead while at most so many run; 0 never"
+    )
+    request_limit_s: float = Field(
+        600.0, gt=0, description="seconds after which a request is ended unfinished"
+    )
     drain_limit_s: float = Field(
         25.0, ge=0, description="seconds that running requests get to finish after SIGTERM"
     )

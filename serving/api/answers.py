@@ -15,10 +15,14 @@ from contextlib import asynccontextmanager, suppress
 from starlette.requests import Request
 
 from serving.api.errors import ApiError
+from serving.drafting import Lookup
 from serving.engine import Engine, NotReady
 from serving.request import Delta, Job, SamplingParams
-from serving.scheduler import Sequence
+from serving.sequence import Sequence
 from serving.tokenizer import AnswerText, Tokenizer
+
+UNFINISHED = "The server ended this request before it was finished."
+TIMED_OUT = "This request's time was up before it was finished; ask for fewer tokens or more time."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Ask:
     seed: int | None = None
     stops: tuple[str, ...] = ()
     ignore_eos: bool = False
+    timeout_s: float | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -41,6 +46,7 @@ class Answer:
 
     text: str = ""
     tokens: int = 0
+    cached: int = 0  # prompt tokens that came from the prefix cache
     finish_reason: str | None = None
 
 
@@ -90,12 +96,15 @@ class Running:
     def _make_job(self, index: int, ask: Ask, tokenizer: Tokenizer, now: float) -> Job:
         stop_tokens = frozenset() if ask.ignore_eos else tokenizer.eos_tokens
         seed = secrets.randbits(63) if ask.seed is None else ask.seed
+        limit_s = self._engine.settings.request_limit_s
+        lookup = Lookup(list(ask.prompt)) if self._engine.guesses else None
         return Job(
-            sequence=Sequence(ask.prompt, ask.max_tokens, stop_tokens),
+            sequence=Sequence(ask.prompt, ask.max_tokens, stop_tokens, lookup=lookup),
             params=SamplingParams(ask.temperature, max(ask.top_k, 0), ask.top_p, seed),
             text=AnswerText(tokenizer, ask.stops),
             sink=lambda delta: self._queue.put_nowait((index, delta)),
             arrived_s=now,
+            deadline_s=now + min(ask.timeout_s or limit_s, limit_s),
         )
 
     def cancel(self) -> None:
@@ -130,10 +139,13 @@ class Running:
                 index, delta = item
                 answers[index].text += delta.text
                 answers[index].tokens = delta.tokens
+                answers[index].cached = delta.cached
                 answers[index].finish_reason = delta.finish_reason
         for answer in answers:
+            if answer.finish_reason == "timeout":
+                raise ApiError(504, TIMED_OUT, "timeout_s", "deadline_exceeded")
             if answer.finish_reason not in ("stop", "length"):
-                raise ApiError(503, "The server ended this request before it was finished.")
+                raise ApiError(503, UNFINISHED)
         return answers
 
 

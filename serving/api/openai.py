@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from serving.api.answers import Ask, Running, limit_tokens, need_tokenizer
+from serving.api.answers import TIMED_OUT, UNFINISHED, Ask, Running, limit_tokens, need_tokenizer
 from serving.api.errors import ApiError
 from serving.api.schema import ChatRequest, CompletionRequest, Sampling
 from serving.engine import Engine
@@ -56,6 +56,7 @@ def _asks(body: Sampling, prompts: list[tuple[int, ...]], limits: list[int]) -> 
             seed=None if body.seed is None else body.seed + choice,
             stops=body.stops,
             ignore_eos=body.ignore_eos,
+            timeout_s=body.timeout_s,
         )
 
     pairs = zip(prompts, limits, strict=True)
@@ -112,8 +113,8 @@ class _Reply:
                     continue
                 index, delta = item
                 counts[index] = delta.tokens
-                if delta.finish_reason in ("abort", "error"):
-                    message = "The server ended this request before it was finished."
+                if delta.finish_reason in ("timeout", "abort", "error"):
+                    message = TIMED_OUT if delta.finish_reason == "timeout" else UNFINISHED
                     yield _event({"error": {"message": message, "type": "server_error"}})
                     return
                 if delta.text:

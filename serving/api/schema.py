@@ -73,6 +73,7 @@ class Sampling(Schema):
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
     stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
     ignore_eos: bool = False
+    timeout_s: float | None = Field(None, gt=0, allow_inf_nan=False)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)

@@ -65,7 +65,7 @@ def state_routes(engine: Engine, settings: Settings, model_name: str, root: str)
             "devices": list(loaded.devices) if loaded else None,
             "slots": settings.slots,
             "context": settings.max_tokens_context,
-            "cache_length": loaded.runner.length if loaded else None,
+            "cache_length": loaded.runner.layout.length if loaded else None,
             "queue_limit": settings.queue_limit,
             "unfinished_requests": engine.unfinished,
             "uptime_s": round(time.monotonic() - engine.started_s, 3),

@@ -11,22 +11,22 @@ from types import SimpleNamespace
 from serving.engine import Engine, State
 from serving.metrics import Metrics
 from serving.request import Delta, Job, SamplingParams
-from serving.scheduler import Scheduler, Sequence
+from serving.scheduler import Scheduler
+from serving.sequence import Sequence
 from serving.settings import Settings
+from serving.step import Layout, Limits
 
 
 class BrokenRunner:
     """A device whose every step raises, as one that ran out of memory does."""
 
-    chunk_sizes = (32,)
+    limits = Limits((Layout(64, 2),), queue=4, chunk_sizes=(32,), budget=64)
+    places = 0
 
     def __init__(self) -> None:
         self.resets = 0
 
-    def fit(self, length: int) -> None:
-        """Any length fits."""
-
-    def prefill(self, chunk: object, params: object) -> int:
+    def run(self, step: object, jobs: object) -> None:
         """Fail."""
         raise RuntimeError("RESOURCE_EXHAUSTED: planted")
 
@@ -40,7 +40,7 @@ class EngineWithoutModel(Engine):
 
     def _load(self) -> None:
         self.loaded = SimpleNamespace(runner=BrokenRunner())
-        self._scheduler = Scheduler(2, 64, 4, BrokenRunner.chunk_sizes)
+        self._scheduler = Scheduler(BrokenRunner.limits)
         self.state = State("ready", "ready")
 
 
@@ -53,7 +53,7 @@ def reasons(metrics: Metrics) -> dict[str, float]:
 
 def test_every_reason_has_a_series_before_the_first_request() -> None:
     """No errors yet reads as zero, not as unknown: the series is there from the start."""
-    assert reasons(Metrics("m")) == {"stop": 0, "length": 0, "abort": 0, "error": 0}
+    assert reasons(Metrics("m")) == {"stop": 0, "length": 0, "timeout": 0, "abort": 0, "error": 0}
 
 
 def test_a_failed_step_ends_its_requests_as_errors() -> None:
@@ -80,4 +80,4 @@ def test_a_failed_step_ends_its_requests_as_errors() -> None:
         told, resets = pool.submit(lambda: asyncio.run(asyncio.wait_for(scenario(), 20))).result()
     assert [delta.finish_reason for delta in told] == ["error", "error"]
     assert resets == 2
-    assert reasons(metrics) == {"stop": 0, "length": 0, "abort": 0, "error": 2}
+    assert reasons(metrics) == {"stop": 0, "length": 0, "timeout": 0, "abort": 0, "error": 2}

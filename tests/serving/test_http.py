@@ -24,6 +24,8 @@ NAMES = [
     "vllm:prefix_cache_queries",
     "vllm:prefix_cache_hits",
     "vllm:num_preemptions",
+    "vllm:spec_decode_num_draft_tokens",
+    "vllm:spec_decode_num_accepted_tokens",
     "vllm:time_to_first_token_seconds",
     "vllm:inter_token_latency_seconds",
     "vllm:e2e_request_latency_seconds",
@@ -58,8 +60,10 @@ def read_events(http: httpx.Client, path: str, body: dict) -> list[dict]:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         lines = [line for line in response.iter_lines() if line.startswith("data: ")]
-    assert lines[-1] == "data: [DONE]"
-    return [json.loads(line[6:]) for line in lines[:-1]]
+    events = [json.loads(line[6:]) for line in lines if line != "data: [DONE]"]
+    # An answer that failed half-way is not said to be done.
+    assert ("error" in events[-1]) != (lines[-1] == "data: [DONE]")
+    return events
 
 
 def wait_idle(http: httpx.Client, limit_s: float = 20) -> None:
@@ -259,6 +263,29 @@ def test_long_prompt_does_not_freeze_a_stream(http: httpx.Client, server: Server
         took_s = other.result().elapsed.total_seconds()
     during = [moment for moment in times if asked_s < moment < asked_s + took_s]
     assert len(during) >= 3
+
+
+def test_time_is_up(http: httpx.Client) -> None:
+    """A request that is not finished by its own deadline is ended with 504, and frees its slot."""
+    body = {"prompt": "Count:", "max_tokens": 400, "ignore_eos": True, "timeout_s": 0.2}
+    refused = http.post("/v1/completions", json=body)
+    assert refused.status_code == 504
+    assert refused.json()["error"]["code"] == "deadline_exceeded"
+    events = read_events(http, "/v1/completions", body)
+    assert events[-1]["error"]["type"] == "server_error"
+    assert http.get("/v1/status").json()["unfinished_requests"] == 0
+
+
+def test_prefix_is_reused_with_equal_tokens(http: httpx.Client) -> None:
+    """The second request with a long prompt finds it in the cache, and gets the same answer."""
+    prompt = [40 + index % 200 for index in range(300)]
+    body = {"prompt": prompt, "max_tokens": 24, "temperature": 0}
+    hits, queries = "vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total"
+    before = [read_metric(http, name) for name in (hits, queries)]
+    first, second = (http.post("/v1/completions", json=body).json() for _ in range(2))
+    after = [read_metric(http, name) for name in (hits, queries)]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [288, 600]
+    assert second["choices"] == first["choices"]
 
 
 def test_metrics_have_vllm_names(http: httpx.Client) -> None:

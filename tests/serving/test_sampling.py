@@ -10,6 +10,7 @@ from serving.request import SamplingParams
 from serving.sampling import restrict, sample, stack_params
 
 ROWS, VOCABULARY = 4, 300
+ONES, ZEROS = np.ones(ROWS, np.float32), np.zeros(ROWS, np.float32)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def draw(logits: np.ndarray, params: list[SamplingParams], position: int = 0) ->
 def test_top_k_keeps_the_largest(logits: np.ndarray, top_k: int) -> None:
     """Exactly the k largest logits stay."""
     limit = np.full(ROWS, top_k, np.int32)
-    kept = np.isfinite(restrict(jnp.asarray(logits), limit, np.ones(ROWS, np.float32)))
+    kept = np.isfinite(restrict(jnp.asarray(logits), limit, ONES, ZEROS))
     largest = np.argsort(-logits, axis=-1)[:, : min(top_k, VOCABULARY)]
     for row in range(ROWS):
         assert set(np.flatnonzero(kept[row])) == set(largest[row])
@@ -38,7 +39,7 @@ def test_top_k_keeps_the_largest(logits: np.ndarray, top_k: int) -> None:
 def test_top_p_keeps_the_nucleus(logits: np.ndarray, top_p: float) -> None:
     """The fewest most likely tokens that reach the probability stay (Holtzman et al. 2020)."""
     kept = np.isfinite(
-        restrict(jnp.asarray(logits), np.zeros(ROWS, np.int32), np.full(ROWS, top_p, np.float32))
+        restrict(jnp.asarray(logits), ZEROS.astype(np.int32), ONES * np.float32(top_p), ZEROS)
     )
     exact = np.exp(logits.astype(np.float64))
     exact /= exact.sum(-1, keepdims=True)
