@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.errors import Conflict, Invalid, Unavailable
+from core.errors import Conflict, Invalid, NotFound, Unavailable
 from core.records import Cluster, NodePool
 from services import calls
 from services.clients import Clients
@@ -103,7 +103,10 @@ class Gke:
             groups = [str(url) for url in found.instance_group_urls]
             sizes = dict(zip(groups, calls.in_parallel(self._get_size, groups), strict=True))
             return _pool(
-                pool.cluster, pool.location, found, {_group(url): n for url, n in sizes.items()}
+                pool.cluster,
+                pool.location,
+                found,
+                {_group(url): n for url, n in sizes.items() if n is not None},
             )
 
     def apply_node_pool_size(self, pool: NodePool, nodes: int) -> str:
@@ -195,7 +198,7 @@ class Gke:
 
         return self._clients.call(read, resource=resource, timeout_s=_READ_TIMEOUT_S)
 
-    def _get_size(self, url: str) -> int:
+    def _get_size(self, url: str) -> int | None:
         zone, name = _group(url).split("/")
 
         def read(timeout_s: float) -> int:
@@ -208,7 +211,10 @@ class Gke:
             )
             return int(found.target_size)
 
-        return self._clients.call(read, resource=url, timeout_s=_READ_TIMEOUT_S)
+        try:
+            return self._clients.call(read, resource=url, timeout_s=_READ_TIMEOUT_S)
+        except NotFound:
+            return None
 
     def _pool_name(self, pool: NodePool) -> str:
         return (
@@ -235,9 +241,18 @@ def _group(url: str) -> str:
 
 
 def _pool(cluster: str, location: str, found: Any, sizes: Mapping[str, int]) -> NodePool:
-    """The record of a pool; `sizes` are its groups' target sizes, and may hold others' too."""
+    """The record of a pool; `sizes` are its groups' target sizes, and may hold others' too.
+
+    A group that they lack is gone, with its nodes: of a pool that is being deleted, or was made by
+    hand. Compute refuses to list groups while it cannot reach one of their zones.
+    """
     labels = dict(found.config.labels)
     zones = tuple(str(z) for z in found.locations)
+    groups = [_group(str(url)) for url in found.instance_group_urls]
+    gone = [name for name in groups if name not in sizes]
+    message = str(found.status_message)
+    if gone and not message:
+        message = f"instance group {', '.join(gone)} does not exist (any more)"
     topology = str(found.placement_policy.tpu_topology) or labels.get(_TOPOLOGY_LABEL, "")
     return NodePool(
         name=str(found.name),
@@ -246,9 +261,9 @@ def _pool(cluster: str, location: str, found: Any, sizes: Mapping[str, int]) -> 
         zones=zones,
         machine_type=str(found.config.machine_type),
         topology=topology or None,
-        node_count=sum(sizes[_group(str(url))] for url in found.instance_group_urls),
+        node_count=sum(sizes.get(name, 0) for name in groups),
         status=str(found.status.name),
-        status_message=str(found.status_message),
+        status_message=message,
         version=str(found.version),
         labels=labels,
         etag=str(found.etag),
