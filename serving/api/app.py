@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.errors import error_response, install_error_handlers
+from serving.api.heartbeat import heartbeat_routes
 from serving.api.openai import openai_routes
 from serving.api.plain import plain_routes
 from serving.api.state import state_routes
@@ -82,5 +83,6 @@ def make_app(engine: Engine, settings: Settings, model_name: str, root: str) -> 
     context = settings.max_tokens_context
     app.include_router(openai_routes(engine, model_name, root, context))
     app.include_router(plain_routes(engine, model_name, context))
+    app.include_router(heartbeat_routes(engine))
     app.include_router(state_routes(engine, settings, model_name, root))
     return app
