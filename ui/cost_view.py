@@ -38,22 +38,17 @@ def totals() -> None:
     rate = derived.rate if chosen is None else derived.rates[chosen]
     billed_tiers = {spec.name for spec in snapshot.specs if spec.generation is not None}
     forecasts = [derived.forecasts[t] for t in billed_tiers if chosen in (None, t)]
-    costs = _chosen_costs()
-    today = access.now().date()
-    billed_today = None if costs is None else sum(c.net_usd for c in costs if c.day == today)
-    not_priced = _no_price(derived, chosen)
+    no_price = _no_price(derived, chosen)
+    no_bill = formats.UNKNOWN if forecasts else formats.NOT_PRICED
+    spent, at_end = (
+        _whole(f.spent_usd for f in forecasts), _whole(f.month_end_usd for f in forecasts),
+    )  # fmt: skip
     figures = (
-        (f"Per hour :gray[· {rate.basis.value}]", formats.money(rate.usd_per_hour, not_priced)),
-        (f"Per day :gray[· {rate.basis.value}]", formats.money(rate.usd_per_day, not_priced)),
-        ("Today so far :gray[· billed]", formats.money(billed_today)),
-        (
-            "This month :gray[· billed + est.]",
-            formats.money(_whole(f.spent_usd for f in forecasts)),
-        ),
-        (
-            "Month's end :gray[· estimated]",
-            formats.money(_whole(f.month_end_usd for f in forecasts)),
-        ),
+        _figure("Per hour", rate.basis.value, rate.usd_per_hour, no_price),
+        _figure("Per day", rate.basis.value, rate.usd_per_day, no_price),
+        _today(no_bill),
+        _figure("This month", "billed + est.", spent, no_bill),
+        _figure("Month's end", "estimated", at_end, no_bill),
     )
     fresh = states.freshness(snapshot.sources, (Source.PRICES, Source.COSTS), access.now())
     states.heading("Now and this month (UTC)", fresh)
@@ -65,6 +60,21 @@ def totals() -> None:
         f"is less than what was used. The month's figures are the tiers' alone, without what is "
         f"unassigned. Rate: {formats.plain(rate.source)}."
     )
+
+
+def _figure(label: str, basis: str, usd: float | None, none: str) -> tuple[str, str]:
+    """Label and words; what there is no figure of has no basis either."""
+    return (label if usd is None else f"{label} :gray[· {basis}]"), formats.money(usd, none)
+
+
+def _today(no_bill: str) -> tuple[str, str]:
+    """What the export has of today; a day without a row is not a day without cost."""
+    costs = _chosen_costs()
+    today = access.now().date()
+    amounts = [c.net_usd for c in costs or () if c.day == today]
+    if not amounts and costs is not None and no_bill != formats.NOT_PRICED:
+        no_bill = "no rows yet"
+    return _figure("Today so far", "billed", sum(amounts) if amounts else None, no_bill)
 
 
 def _whole(amounts: Iterable[float | None]) -> float | None:

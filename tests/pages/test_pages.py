@@ -115,3 +115,14 @@ def test_a_part_of_the_month_does_not_pass_for_the_whole(
     console.planted = replace(snapshot, costs=rows)
     part = month_figures(open_page("cost"))
     assert part["This month"] == "unknown"
+
+
+def test_what_no_bill_has_is_not_called_free(console: FakeConsole, open_page: Open) -> None:
+    """Local is not priced; a tier whose rows of today are not there yet has none, and not $0."""
+    at = open_page("cost", tier="local")
+    assert set(month_figures(at).values()) == {"not priced"}
+    assert not [m.label for m in at.metric if "·" in m.label]  # no basis of no figure
+    rows = tuple(c for c in console.planted.costs or () if c.day < datetime.now(UTC).date())
+    console.planted = replace(console.planted, costs=rows)
+    assert month_figures(open_page("cost", tier="small"))["Today so far"] == "no rows yet"
+    assert month_figures(open_page("cost"))["Today so far"] == "no rows yet"
