@@ -52,8 +52,11 @@ class RouterMount:
 
     Attributes:
         service: the API's name, e.g. "bigquery.googleapis.com": refused while it is disabled.
+        own_turns: whether the application itself sees to it that a request (verb, path from the
+            root) changes things in a turn, if at all.
     """
 
     prefix: str
     app: Asgi
     service: str = ""
+    own_turns: Callable[[str, str], bool] = lambda _verb, _path: False

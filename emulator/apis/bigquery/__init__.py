@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emulator.apis.bigquery.api import BigQuery
+from emulator.apis.bigquery.api import BigQuery, own_turns
 from emulator.context import Cloud
 from emulator.wire.mount import Asgi, RouterMount
 
@@ -15,7 +15,7 @@ def build(cloud: Cloud) -> list[RouterMount]:
     """Mount the service, and its discovery document where `bq` looks for it as well."""
     app = BigQuery(cloud).app()
     return [
-        RouterMount(PREFIX, app, "bigquery.googleapis.com"),
+        RouterMount(PREFIX, app, "bigquery.googleapis.com", own_turns),
         RouterMount("/$discovery", _from_the_root(app)),
     ]
 

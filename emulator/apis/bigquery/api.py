@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -16,14 +18,21 @@ from starlette.routing import Route
 from emulator.apis.bigquery import job_messages
 from emulator.apis.bigquery.discovery import document
 from emulator.apis.bigquery.errors import BigQueryError
-from emulator.apis.bigquery.jobs import Job, Jobs
+from emulator.apis.bigquery.jobs import Change, Job, Jobs
 from emulator.apis.bigquery.model import Warehouse
 from emulator.apis.bigquery.store import Store
 from emulator.apis.bigquery.table_api import TableApi, base_url
 from emulator.context import Cloud
+from emulator.journal.changes import Made
+from emulator.journal.http import Answer, Body, record_of
+from emulator.journal.reading import may_be_query, query_reads
 
 _LOG = logging.getLogger("emulator")
 Handler = Callable[[Request, Mapping[str, Any]], dict[str, Any] | None]
+# Enters a job → the job, how it is answered, how long the caller waits for its end (seconds).
+Begin = Callable[[Request, bytes], tuple[Job, Handler, float]]
+_WAIT_S: Final = 10.0
+_CANCEL: Final = re.compile(r"/bigquery(/bigquery)?(/v2)?/projects/[^/]+/jobs/[^/]+/cancel")
 _PROJECT = "/projects/{project}"
 _QUERY_FIELDS: Final = (
     "query", "useLegacySql", "queryParameters", "parameterMode", "defaultDataset",
@@ -48,9 +57,6 @@ class BigQuery:
         tables = f"{dataset}/tables"
         table, own = f"{tables}/{{table}}", self._tables
         served: tuple[tuple[str, str, str, Handler], ...] = (
-            ("jobs.query", "POST", f"{_PROJECT}/queries", self._query),
-            ("jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", self._results),
-            ("jobs.insert", "POST", f"{_PROJECT}/jobs", self._insert),
             ("jobs.list", "GET", f"{_PROJECT}/jobs", self._list_jobs),
             ("jobs.get", "GET", f"{_PROJECT}/jobs/{{job}}", self._job),
             ("jobs.cancel", "POST", f"{_PROJECT}/jobs/{{job}}/cancel", self._cancel),
@@ -71,10 +77,17 @@ class BigQuery:
             ("tabledata.list", "GET", f"{table}/data", own.list_rows),
             ("tabledata.insertAll", "POST", f"{table}/insertAll", own.insert_rows),
         )
+        waiting: tuple[tuple[str, str, str, Begin], ...] = (
+            ("jobs.query", "POST", f"{_PROJECT}/queries", self._begin_query),
+            ("jobs.getQueryResults", "GET", f"{_PROJECT}/queries/{{job}}", self._begin_results),
+            ("jobs.insert", "POST", f"{_PROJECT}/jobs", self._begin_insert),
+        )
+        endpoints = [(v, p, self._endpoint(n, handler)) for n, v, p, handler in served]
+        endpoints += [(v, p, self._waiting(n, begin)) for n, v, p, begin in waiting]
         routes = [
-            Route(prefix + path, self._endpoint(name, handler), methods=[verb])
+            Route(prefix + path, endpoint, methods=[verb])
             for prefix in ("/bigquery/v2", "/v2", "")
-            for name, verb, path, handler in served
+            for verb, path, endpoint in endpoints
         ]
         for path in ("/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest"):
             routes.append(Route(path, self._discovery, methods=["GET"]))
@@ -86,23 +99,49 @@ class BigQuery:
             return await asyncio.get_running_loop().run_in_executor(None, answer, request, raw)
 
         def answer(request: Request, raw: bytes) -> Response:
-            code = "OK"
-            try:
-                self._check(request)
-                body = handler(request, _body(raw))
-                return Response(status_code=204) if body is None else JSONResponse(body)
-            except BigQueryError as error:
-                code = error.reason
-                return JSONResponse(error.envelope(), error.status)
-            except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
-                code = "backendError"
-                _LOG.exception("bigquery %s failed", name)
-                error = BigQueryError("backendError", "An internal error occurred.")
-                return JSONResponse(error.envelope(), error.status)
-            finally:
-                self._cloud.calls.count("bigquery", name, "rest", code)
+            found, code = self._answer(lambda r, b: handler(r, _body(raw)), request, {})
+            self._cloud.calls.count("bigquery", name, "rest", code)
+            return found
 
         return endpoint
+
+    def _waiting(self, name: str, begin: Begin) -> Callable[[Request], Any]:
+        """An endpoint that answers once a job has ended, or when the caller's time is up."""
+
+        async def endpoint(request: Request) -> Response:
+            raw = await request.body()
+            within = asyncio.get_running_loop().run_in_executor
+            begun: list[tuple[Job, Handler, float]] = []
+
+            def started(request: Request, body: Mapping[str, Any]) -> None:
+                begun.append(begin(request, raw))
+
+            found, code = await within(None, self._answer, started, request, {})
+            if begun:
+                job, handler, wait_s = begun[0]
+                if job.running is not None:
+                    await asyncio.wait([asyncio.wrap_future(job.running)], timeout=wait_s)
+                body = _body(raw)
+                found, code = await within(None, self._answer, handler, request, body)
+            self._cloud.calls.count("bigquery", name, "rest", code)
+            return found
+
+        return endpoint
+
+    def _answer(
+        self, handler: Handler, request: Request, body: Mapping[str, Any]
+    ) -> tuple[Response, str]:
+        """What the handler answers or refuses, and the code to count it by."""
+        try:
+            self._check(request)
+            found = handler(request, body)
+            return (Response(status_code=204) if found is None else JSONResponse(found)), "OK"
+        except BigQueryError as error:
+            return JSONResponse(error.envelope(), error.status), error.reason
+        except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
+            _LOG.exception("bigquery %s failed", request.url.path)
+            error = BigQueryError("backendError", "An internal error occurred.")
+            return JSONResponse(error.envelope(), error.status), error.reason
 
     def _check(self, request: Request) -> None:
         project = request.path_params.get("project")
@@ -112,28 +151,61 @@ class BigQuery:
                 "accessDenied", f"Access Denied: Project {project}: User does not have permission."
             )
 
-    def _insert(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+    # --- jobs: begun in one step, answered in another, once they ended or the caller's time is up
+
+    def _begin_insert(self, request: Request, raw: bytes) -> tuple[Job, Handler, float]:
+        body = _body(raw)
         reference = _object(body.get("jobReference"))
-        configuration = _object(body.get("configuration"))
-        job = self._jobs.insert(
-            configuration, str(reference.get("jobId") or ""), str(reference.get("location") or "")
-        )
+        job = self._jobs.begin(
+            _object(body.get("configuration")), str(reference.get("jobId") or ""),
+            str(reference.get("location") or ""),
+            self._change(request, raw, body, self._inserted),
+        )  # fmt: skip
+        return job, partial(self._inserted, job), _WAIT_S
+
+    def _inserted(self, job: Job, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         if job.dry and job.error:
             raise job.error
         return self._shown(job, request)
 
-    def _query(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _begin_query(self, request: Request, raw: bytes) -> tuple[Job, Handler, float]:
+        body = _body(raw)
         query = {k: v for k, v in body.items() if k in _QUERY_FIELDS}
         configuration: dict[str, Any] = {"query": query, "dryRun": bool(body.get("dryRun"))}
         if isinstance(body.get("labels"), dict):
             configuration["labels"] = body["labels"]
-        job = self._jobs.insert(configuration, "", str(body.get("location", "")))
+        if body.get("jobTimeoutMs"):
+            configuration["jobTimeoutMs"] = body["jobTimeoutMs"]
+        wait_s = _wait_s(body.get("timeoutMs"))
+        change = self._change(request, raw, body, self._queried)
+        job = self._jobs.begin(configuration, "", str(body.get("location", "")), change)
+        return job, partial(self._queried, job), wait_s
+
+    def _queried(self, job: Job, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         options = {"maxResults": body["maxResults"]} if "maxResults" in body else {}
         for name, value in _object(body.get("formatOptions")).items():
             options[f"formatOptions.{name}"] = str(value)
         found = job_messages.results(self._cloud.project, job, options)
         changed = job_messages.changed(job)
         return {"kind": "bigquery#queryResponse", "queryId": job.id, **found, **changed}
+
+    def _begin_results(self, request: Request, raw: bytes) -> tuple[Job, Handler, float]:
+        job = self._jobs.get(request.path_params["job"])
+        return job, self._results, _wait_s(request.query_params.get("timeoutMs"))
+
+    def _change(
+        self, request: Request, raw: bytes, body: Mapping[str, Any],
+        handler: Callable[[Job, Request, Mapping[str, Any]], dict[str, Any]],
+    ) -> Change | None:  # fmt: skip
+        """What the journal keeps of a job that changes something."""
+        if query_reads(body):
+            return None
+
+        def told(job: Job) -> Made:
+            answer = self._answer(partial(handler, job), request, body)[0]
+            return Answer(answer.status_code, (), bytes(answer.body)).made()
+
+        return Change(record_of(request.scope, Body(raw, size=len(raw))), told)
 
     def _results(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         job = self._jobs.get(request.path_params["job"])
@@ -147,7 +219,8 @@ class BigQuery:
         return job_messages.resource(self._cloud.project, job, base_url(request))
 
     def _cancel(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
-        return {"kind": "bigquery#jobCancelResponse", "job": self._job(request, body)}
+        job = self._jobs.cancel(request.path_params["job"])
+        return {"kind": "bigquery#jobCancelResponse", "job": self._shown(job, request)}
 
     def _delete_job(self, request: Request, body: Mapping[str, Any]) -> None:
         self._jobs.forget(request.path_params["job"])
@@ -189,6 +262,18 @@ class BigQuery:
 
     async def _discovery(self, request: Request) -> Response:
         return JSONResponse(document(base_url(request)))
+
+
+def own_turns(verb: str, path: str) -> bool:
+    """Whether a request begins or cancels a job: those take their turns when they are ready."""
+    return may_be_query(verb, path) or (verb == "POST" and bool(_CANCEL.fullmatch(path)))
+
+
+def _wait_s(timeout_ms: Any) -> float:
+    try:
+        return _WAIT_S if timeout_ms is None else min(max(float(timeout_ms), 0.0) / 1000, 200.0)
+    except (TypeError, ValueError) as error:
+        raise BigQueryError("invalid", f"Invalid value for timeoutMs: {error}") from error
 
 
 def _object(value: Any) -> Mapping[str, Any]:

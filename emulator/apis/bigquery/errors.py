@@ -12,6 +12,8 @@ _STATUS: Final = {
     "resourcesExceeded": (400, "RESOURCE_EXHAUSTED"),
     "responseTooLarge": (403, "RESOURCE_EXHAUSTED"),
     "backendError": (500, "INTERNAL"),
+    "timeout": (400, "DEADLINE_EXCEEDED"),
+    "stopped": (499, "CANCELLED"),
     "notFound": (404, "NOT_FOUND"),
     "duplicate": (409, "ALREADY_EXISTS"),
     "accessDenied": (403, "PERMISSION_DENIED"),

@@ -51,8 +51,15 @@ def _zone(node: exp.Expression) -> ZoneInfo:
         raise BigQueryError("invalidQuery", f"Invalid time zone: {given.this}") from error
 
 
-def seeded(cloud: Cloud, cursor: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """The connection, its RAND() and GENERATE_UUID() drawn from the project's seed."""
-    chance = int(cloud.new_id("bigquery.chance", 4), 16) / 2**32
-    cursor.execute("SELECT setseed(?)", [chance]).fetchall()
+def chance_of(cloud: Cloud) -> float:
+    """What RAND() and GENERATE_UUID() of one statement are drawn from."""
+    return int(cloud.new_id("bigquery.chance", 4), 16) / 2**32
+
+
+def seeded(
+    cloud: Cloud, cursor: duckdb.DuckDBPyConnection, chance: float | None
+) -> duckdb.DuckDBPyConnection:
+    """The connection, its RAND() and GENERATE_UUID() drawn from that, or from the next chance."""
+    drawn = chance_of(cloud) if chance is None else chance
+    cursor.execute("SELECT setseed(?)", [drawn]).fetchall()
     return cursor

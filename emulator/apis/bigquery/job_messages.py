@@ -18,8 +18,8 @@ def reference(project: Project, job: Job) -> dict[str, str]:
 
 def resource(project: Project, job: Job, base: str) -> dict[str, Any]:
     """The Job resource."""
-    millis = [str(int(1000 * at)) for at in (job.started_at, job.started_at, job.ended_at)]
-    status: dict[str, Any] = {"state": "DONE"}
+    begun, ended = (str(int(1000 * at)) for at in (job.started_at, job.ended_at))
+    status: dict[str, Any] = {"state": "DONE" if job.done else "RUNNING"}
     if job.error:
         status |= {"errorResult": job.error.proto(), "errors": [job.error.proto()]}
     return {
@@ -32,7 +32,7 @@ def resource(project: Project, job: Job, base: str) -> dict[str, Any]:
         "configuration": _configuration(project, job),
         "status": status,
         "statistics": {
-            "creationTime": millis[0], "startTime": millis[1], "endTime": millis[2],
+            "creationTime": begun, "startTime": begun, **({"endTime": ended} if job.done else {}),
             "totalBytesProcessed": _bytes(job),
             **({} if "copy" in job.configuration else {"query": _query_statistics(project, job)}),
         },
@@ -86,8 +86,7 @@ def _query_statistics(project: Project, job: Job) -> dict[str, Any]:
 
 def changed(job: Job) -> dict[str, Any]:
     """numDmlAffectedRows and dmlStats."""
-    assert job.answer is not None
-    rows = job.answer.outcome.rows
+    rows = job.answer.outcome.rows if job.answer else {}
     if not rows:
         return {}
     stats = {f"{name}RowCount": str(count) for name, count in rows.items()}
@@ -115,6 +114,8 @@ def results(project: Project, job: Job, options: Mapping[str, str]) -> dict[str,
     """
     if job.error:
         raise job.error
+    if not job.done:
+        return {"jobReference": reference(project, job), "jobComplete": False}
     body: dict[str, Any] = {
         "jobReference": reference(project, job), "jobComplete": True, "cacheHit": False,
         "totalBytesProcessed": _bytes(job), "totalRows": "0", "schema": {"fields": []},

@@ -1,39 +1,73 @@
-"""Jobs: run at once, remembered for a while, read page by page."""
+"""Jobs: entered at once, run on threads of their own, remembered for a while, read page by page.
+
+The long part of a job that changes something is done beside all other calls; then it takes its turn
+(turns.py), and is done again where another has changed its tables meanwhile. What it asked clock
+and dice for is written down, so that it comes out the same when it is made again.
+"""
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
 
 from emulator.apis.bigquery import values
 from emulator.apis.bigquery.errors import BigQueryError
-from emulator.apis.bigquery.queries import Answer, Queries
+from emulator.apis.bigquery.instant import chance_of
+from emulator.apis.bigquery.queries import Answer, Prepared, Queries
+from emulator.apis.bigquery.running import Guard
 from emulator.apis.bigquery.store import Store
 from emulator.context import Cloud
+from emulator.journal.changes import Made
+from emulator.wire.errors import ApiError
 
+_LOG = logging.getLogger("emulator")
 _KEPT: Final = 200
 _KEPT_BYTES: Final = 64 * 1024 * 1024
 _MOST_ROWS: Final = 10_000
+_THREADS: Final = 8
+_TRIES: Final = 3
+# How long a statement may hold up everybody else, once its tables have changed under it again.
+_TURN_S: Final = 2.0
+_STALE: Final = Made(None, False, 0)
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 
 @dataclass(slots=True)
 class Job:
-    """One job: a query, or a copy of a table."""
+    """One job: a query, or a copy of a table.
+
+    Attributes:
+        started_at, ended_at: Unix seconds; ended_at is 0 while it runs.
+        chance: what its RAND() follows.
+        guard: how long it may run.
+        running: done once it is.
+    """
 
     id: str
     location: str
     configuration: dict[str, Any]
     started_at: float
+    chance: float
+    guard: Guard
     ended_at: float = 0.0
     answer: Answer | None = None
     error: BigQueryError | None = None
+    running: Future[None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended, well or not."""
+        return self.ended_at > 0
 
     @property
     def result(self) -> pa.Table | None:
@@ -46,6 +80,19 @@ class Job:
         return self.configuration.get("dryRun") in (True, "true")
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the journal keeps of a job that changes something.
+
+    Attributes:
+        record: its request (`journal.http.record_of`).
+        told: the whole answer to it once the job has ended, as a change's outcome.
+    """
+
+    record: Mapping[str, Any]
+    told: Callable[[Job], Made]
+
+
 class Jobs:
     """The project's newest jobs."""
 
@@ -55,6 +102,10 @@ class Jobs:
         self._queries = Queries(cloud, store)
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
+        # Apart from each other: changes wait for their turns, reads for nobody.
+        self._reads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bigquery-read")
+        self._changes = ThreadPoolExecutor(_THREADS, thread_name_prefix="bigquery-change")
+        cloud.on_stop(self.stop)
 
     def get(self, name: str) -> Job:
         """The job of that id.
@@ -82,8 +133,11 @@ class Jobs:
         with self._lock:
             self._jobs.pop(name, None)
 
-    def insert(self, configuration: Mapping[str, Any], name: str, location: str) -> Job:
-        """Run a job; a query that fails makes a job with an error.
+    def begin(self, configuration: Mapping[str, Any], name: str, location: str,
+              change: Change | None) -> Job:  # fmt: skip
+        """Enter a job and let it run; a query that fails makes a job with an error.
+
+        Within a change that is made again it has ended when this returns.
 
         Raises:
             BigQueryError: it is no job that the emulator runs, or its id is taken.
@@ -96,51 +150,145 @@ class Jobs:
             raise BigQueryError("notImplemented", "The emulator runs query and copy jobs alone.")
         if name and not _ID.fullmatch(name):
             raise BigQueryError("invalid", f"Invalid job ID: {name}")
-        job = self._enter(configuration, name, location)
+        if self._cloud.turns.inside:
+            return self._again(configuration, name, location)
+        id_ = name or "job_" + self._cloud.new_id("bigquery.job")
+        job = Job(id_, location or "US", dict(configuration), self._cloud.clock.now(),
+                  chance_of(self._cloud), Guard(_limit_s(configuration)))  # fmt: skip
+        self._enter(job)
+        threads = self._changes if change else self._reads
+        job.running = threads.submit(self._run, job, change)
+        return job
+
+    def _enter(self, job: Job) -> None:
+        with self._lock:
+            if job.id in self._jobs:
+                raise BigQueryError(
+                    "duplicate", f"Already Exists: Job {self._cloud.project.id}:{job.id}"
+                )
+            if not job.dry:
+                self._jobs[job.id] = job
+
+    def _run(self, job: Job, change: Change | None) -> None:
         try:
-            if isinstance(copy, dict):
-                job.answer = self._copy(copy)
+            if change is None:
+                self._end(job, self._prepared(job))
             else:
-                job.answer = self._queries.run(configuration["query"], dry=job.dry)
+                self._change(job, change)
         except BigQueryError as error:
             job.error = error
+        except ApiError as error:  # the journal cannot be written
+            job.error = BigQueryError("backendError", error.message)
+        except Exception:  # noqa: BLE001 - a caller never gets less than Google's error
+            _LOG.exception("bigquery job %s failed", job.id)
+            job.error = BigQueryError("backendError", "An internal error occurred.")
+        job.ended_at = job.ended_at or self._cloud.clock.now()
+        self._trim()
+
+    def _prepared(self, job: Job, guard: Guard | None = None) -> Prepared | BigQueryError:
+        query = job.configuration.get("query")
+        if query is None:
+            copy = job.configuration["copy"]
+            query = {**copy, "query": self._whole(copy)}
+        try:
+            return self._queries.prepare(
+                query, guard or job.guard, dry=job.dry, instant=job.started_at, chance=job.chance
+            )
+        except BigQueryError as error:
+            return error
+
+    def _end(self, job: Job, prepared: Prepared | BigQueryError) -> None:
+        """Carry out what is left to do."""
+        if isinstance(prepared, BigQueryError):
+            job.error = prepared
+        else:
+            try:
+                job.answer = prepared.store()
+                if "copy" in job.configuration:
+                    job.answer.rows = None
+            except BigQueryError as error:
+                job.error = error
+            finally:
+                prepared.drop()
         job.ended_at = self._cloud.clock.now()
+
+    def _change(self, job: Job, change: Change) -> None:
+        for left in reversed(range(_TRIES)):
+            prepared = self._prepared(job)
+            try:
+                made = self._cloud.changes.make(
+                    change.record, partial(self._turn, job, change, prepared, last=not left)
+                )
+            finally:
+                if not isinstance(prepared, BigQueryError):
+                    prepared.drop()
+            if made is not _STALE:
+                return
+
+    def _turn(
+        self, job: Job, change: Change, prepared: Prepared | BigQueryError, *, last: bool
+    ) -> Made:
+        if not isinstance(prepared, BigQueryError) and not prepared.current():
+            if not last:
+                return _STALE
+            # Its tables change all the time: nobody else may, for a moment.
+            prepared.drop()
+            prepared = self._prepared(job, Guard(statement_s=_TURN_S))
+        said: dict[str, Any] = {"id": job.id, "at": job.started_at, "chance": job.chance}
+        if isinstance(prepared, BigQueryError):
+            said["error"] = [prepared.reason, prepared.message, prepared.location]
+        self._cloud.decided("bigquery.job", lambda: said)
+        self._end(job, prepared)
+        return change.told(job)
+
+    def _again(self, configuration: Mapping[str, Any], name: str, location: str) -> Job:
+        """A job that is made again, with what was decided then."""
+        cloud = self._cloud
+        said = cloud.decided("bigquery.job", lambda: {
+            "id": name or "job_" + cloud.new_id("bigquery.job"), "at": cloud.clock.now(),
+            "chance": chance_of(cloud),
+        })  # fmt: skip
+        job = Job(said["id"], location or "US", dict(configuration), said["at"], said["chance"],
+                  Guard(statement_s=math.inf))  # fmt: skip
+        self._enter(job)
+        failed = said.get("error")
+        self._end(job, BigQueryError(*failed) if failed else self._prepared(job))
         self._trim()
         return job
 
-    def _enter(self, configuration: Mapping[str, Any], name: str, location: str) -> Job:
-        now = self._cloud.clock.now()
-        with self._lock:
-            if name and name in self._jobs:
-                raise BigQueryError(
-                    "duplicate", f"Already Exists: Job {self._cloud.project.id}:{name}"
-                )
-            known = name or "job_" + self._cloud.new_id("bigquery.job")
-            job = Job(known, location or "US", dict(configuration), now)
-            if not job.dry:
-                self._jobs[known] = job
+    def cancel(self, name: str) -> Job:
+        """End a job that runs; nothing happens to one that ended.
+
+        Raises:
+            BigQueryError: notFound.
+        """
+        job = self.get(name)
+        job.guard.cancel()
         return job
+
+    def stop(self) -> None:
+        """End all that run; the process does."""
+        for job in self.newest():
+            job.guard.cancel()
+        for threads in (self._reads, self._changes):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _trim(self) -> None:
         """Forget the oldest beyond 200, and the oldest results beyond 64 MiB."""
         with self._lock:
-            while len(self._jobs) > _KEPT:
-                self._jobs.popitem(last=False)
-            held = sum(j.result.nbytes for j in self._jobs.values() if j.result is not None)
-            while held > _KEPT_BYTES and len(self._jobs) > 1:
-                _, gone = self._jobs.popitem(last=False)
-                held -= gone.result.nbytes if gone.result is not None else 0
+            ended = [j for j in self._jobs.values() if j.done]
+            held = sum(j.result.nbytes for j in ended if j.result is not None)
+            for job in ended[:-1]:
+                if len(self._jobs) <= _KEPT and held <= _KEPT_BYTES:
+                    return
+                del self._jobs[job.id]
+                held -= job.result.nbytes if job.result is not None else 0
 
-    def _copy(self, copy: Mapping[str, Any]) -> Answer:
+    def _whole(self, copy: Mapping[str, Any]) -> str:
         source = copy.get("sourceTable") or next(iter(copy.get("sourceTables") or ()), {})
         dataset, name = str(source.get("datasetId", "")), str(source.get("tableId", ""))
-        self._store.table(dataset, name)
         project = str(source.get("projectId") or self._cloud.project.id)
-        answer = self._queries.run({"query": f"SELECT * FROM `{project}.{dataset}.{name}`"})
-        assert answer.rows is not None
-        self._queries.write(copy, answer.rows)
-        answer.rows = None
-        return answer
+        return f"SELECT * FROM `{project}.{dataset}.{name}`"
 
     def rows_of(self, dataset: str, name: str) -> pa.Table:
         """All rows of a table.
@@ -153,6 +301,13 @@ class Jobs:
         answer = self._queries.run({"query": f"SELECT * FROM `{project}.{dataset}.{name}`"})
         assert answer.rows is not None
         return answer.rows
+
+
+def _limit_s(configuration: Mapping[str, Any]) -> float:
+    try:
+        return float(configuration.get("jobTimeoutMs") or math.inf) / 1000
+    except (TypeError, ValueError) as error:
+        raise BigQueryError("invalid", f"Invalid value for jobTimeoutMs: {error}") from error
 
 
 def page(table: pa.Table, options: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ changed something. Rows whose export time has not come are not seen yet.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ class Warehouse:
         self._lock = threading.Lock()
         self._made: tuple[int, int, int] | None = None
         self._rows = 0
+        self._contents: Counter[str] = Counter()
         self._database = duckdb.connect(
             config={"threads": 2, "memory_limit": "160MB", "autoinstall_known_extensions": False}
         )
@@ -55,10 +57,18 @@ class Warehouse:
         """Name of the export table."""
         return self._cloud.project.export_table.rsplit(".", 1)[1]
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection that sees the current rows as table `export`."""
+    def cursor(self, chance: float | None = None) -> duckdb.DuckDBPyConnection:
+        """A connection that sees the current rows as table `export`; RAND() follows `chance`."""
         self._refresh()
-        return seeded(self._cloud, self._database.cursor())
+        return seeded(self._cloud, self._database.cursor(), chance)
+
+    def contents(self, stored: str) -> tuple[int, ...]:
+        """Differs once the rows of a stored table, or of `export`, do."""
+        return self._key() if stored == "export" else (self._contents[stored],)
+
+    def touch(self, stored: str) -> None:
+        """Note that rows of a stored table have changed."""
+        self._contents[stored] += 1
 
     def number_of_rows(self) -> int:
         """Rows in the table, those not yet visible included."""
@@ -76,6 +86,7 @@ class Warehouse:
     def append(self, stored: str, rows: pa.Table) -> None:
         """Add rows to a stored table, column by column in order."""
         cursor = self._database.cursor()
+        self.touch(stored)
         try:
             cursor.register("added_rows", rows)
             cursor.execute(f"INSERT INTO {stored} SELECT * FROM added_rows")
@@ -93,9 +104,12 @@ class Warehouse:
         finally:
             cursor.close()
 
+    def _key(self) -> tuple[int, int, int]:
+        hour = int(self._cloud.clock.now() // 3600)
+        return self._cloud.log.version, self._cloud.fleet.version, hour
+
     def _refresh(self) -> None:
-        now = self._cloud.clock.now()
-        key = (self._cloud.log.version, self._cloud.fleet.version, int(now // 3600))
+        now, key = self._cloud.clock.now(), self._key()
         with self._lock:
             if key == self._made:
                 return

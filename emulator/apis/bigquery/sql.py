@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -17,6 +18,9 @@ from emulator.apis.bigquery.errors import BigQueryError
 # The billing export's name in DuckDB; tables that people make have numbers.
 EXPORT_VIEW: Final = "export"
 _POSITIONAL: Final = "positional_"
+# A result larger than that would leave no room for anything else.
+_MOST_BYTES: Final = 256 * 1024 * 1024
+_BATCH: Final = 100_000
 _UNKNOWN_COLUMN: Final = re.compile(r'(?:Referenced column|column) "([^"]+)"')
 
 
@@ -124,11 +128,19 @@ def run(
     """The rows as an Arrow table.
 
     Raises:
-        BigQueryError: invalidQuery, with the place where it can be told.
+        BigQueryError: invalidQuery, with the place where it can be told; responseTooLarge.
     """
     given = _wanted(translated, values)
     try:
-        return cursor.sql(translated, params=given or None).to_arrow_table()
+        reader = cursor.sql(translated, params=given or None).to_arrow_reader(_BATCH)
+        batches: list[pa.RecordBatch] = []
+        size = 0
+        for batch in reader:
+            batches.append(batch)
+            size += batch.nbytes
+            if size > _MOST_BYTES:
+                raise BigQueryError("responseTooLarge", "Response too large to return.")
+        return pa.Table.from_batches(batches, reader.schema)
     except duckdb.Error as error:
         raise BigQueryError("invalidQuery", explain(str(error), original)) from error
 
@@ -136,15 +148,12 @@ def run(
 def execute(
     cursor: duckdb.DuckDBPyConnection, translated: str, values: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """Carry out a statement that changes rows; what DuckDB tells of it. Closes the cursor.
+    """Carry out a statement that changes rows; what DuckDB tells of it.
 
     Raises:
         duckdb.Error: as DuckDB refuses.
     """
-    try:
-        return cursor.execute(translated, _wanted(translated, values) or None).fetchall()
-    finally:
-        cursor.close()
+    return cursor.execute(translated, _wanted(translated, values) or None).fetchall()
 
 
 def _wanted(translated: str, values: Mapping[str, Any]) -> dict[str, Any]:

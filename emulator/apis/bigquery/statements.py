@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from emulator.apis.bigquery import schema_fields, sql, values
 from emulator.apis.bigquery.errors import BigQueryError
+from emulator.apis.bigquery.running import Guard
 from emulator.apis.bigquery.store import MOST_ROWS, Store, Table
 
 Find = Callable[[str, str, str], str]
@@ -36,13 +37,20 @@ class Outcome:
     performed: str = ""
 
 
+Commit = Callable[[], Outcome]
+
+
 @dataclass(slots=True)
 class Statement:
     """A parsed statement with what it needs: the store, other tables' SQL, parameters.
 
     Attributes:
         default: project and dataset of names that have none.
-        select: runs a query → its rows.
+        select: runs a query → its rows; none of them where only their types are asked for.
+        about: is told of each table that the statement is about, there or not.
+        connect: a connection to DuckDB that stays open until the statement is carried out, and
+            is the only one meanwhile that changes rows.
+        guard: how long it may run.
     """
 
     tree: exp.Expression
@@ -51,7 +59,10 @@ class Statement:
     find: Find
     default: tuple[str, str]
     given: Mapping[str, Any]
-    select: Callable[[exp.Expression], pa.Table]
+    select: Callable[[exp.Expression, bool], pa.Table]
+    about: Callable[[str, str], None]
+    connect: Callable[[], duckdb.DuckDBPyConnection]
+    guard: Guard
 
     @property
     def kind(self) -> str:
@@ -75,8 +86,8 @@ class Statement:
         name = type(tree).__name__.upper()
         raise BigQueryError("notImplemented", f"The emulator does not run {name} statements.")
 
-    def run(self) -> Outcome:
-        """Carry it out.
+    def prepare(self) -> Commit:
+        """Do what takes long, so that nobody sees it; what is given carries the rest out.
 
         Raises:
             BigQueryError: whatever BigQuery refuses of it.
@@ -85,13 +96,15 @@ class Statement:
         if kind in _DML.values():
             return self._change_rows(kind)
         verb = kind.split("_", 1)[0]
-        return {"TRUNCATE": self._truncate, "ALTER": self._alter, "CREATE": self._create,
-                "DROP": self._drop}[verb](kind)  # fmt: skip
+        if verb == "CREATE":
+            return self._create(kind)
+        later = {"TRUNCATE": self._truncate, "ALTER": self._alter, "DROP": self._drop}[verb]
+        return lambda: later(kind)
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def check(self) -> str:
-        """The DuckDB statement of a DML statement on stored tables."""
+    def check(self) -> tuple[str, Table]:
+        """The DuckDB statement of a DML statement on stored tables, and the one that it changes."""
         tree = self.tree
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         table = self._stored(target)
@@ -108,14 +121,17 @@ class Statement:
             _bare_targets(tree.expressions)
         for update in tree.find_all(exp.Update):
             _bare_targets(update.expressions)
-        return sql.to_duckdb(tree, self.find, skip=inner)
+        return sql.to_duckdb(tree, self.find, skip=inner), table
 
-    def _change_rows(self, kind: str) -> Outcome:
-        translated = self.check()
+    def _change_rows(self, kind: str) -> Commit:
+        translated, table = self.check()
         if kind == "MERGE":
             translated += " RETURNING merge_action"
+        cursor = self.connect()
         try:
-            found = sql.execute(self.store.warehouse.cursor(), translated, self.given)
+            with self.guard.over(cursor):
+                cursor.execute("BEGIN")
+                found = sql.execute(cursor, translated, self.given)
         except duckdb.Error as error:
             raise BigQueryError("invalidQuery", _explain(str(error), self.text)) from error
         rows = dict.fromkeys(_COUNTS.values(), 0)
@@ -124,42 +140,58 @@ class Statement:
                 rows[_COUNTS[action]] += 1
         else:
             rows[_COUNTS[kind]] = int(found[0][0]) if found else 0
-        return Outcome(kind, rows)
+
+        def commit() -> Outcome:
+            try:
+                cursor.execute("COMMIT")
+            except duckdb.Error as error:
+                raise BigQueryError("invalidQuery", _explain(str(error), self.text)) from error
+            self.store.warehouse.touch(table.stored)
+            return Outcome(kind, rows)
+
+        return commit
 
     def _truncate(self, kind: str) -> Outcome:
         target = self.tree.expressions[0]
         table = self._stored(target)
         gone = self.store.rows_of(table)
         self.store.warehouse.run(f"DELETE FROM {table.stored}")
+        self.store.warehouse.touch(table.stored)
         return Outcome(kind, {"deleted": gone})
 
     # --- tables ---------------------------------------------------------------------------------
 
-    def _create(self, kind: str) -> Outcome:
+    def _create(self, kind: str) -> Commit:
         tree, store = self.tree, self.store
         named = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         if kind == "CREATE_SCHEMA":
-            name = named.name or named.db
-            if tree.args.get("exists") and name in store.datasets:
-                return Outcome(kind, table=(name, ""), performed="SKIP")
-            store.add_dataset(name, {})
-            return Outcome(kind, table=(name, ""), performed="CREATE")
+            return lambda: self._create_schema(named.name or named.db)
         dataset, name = self._names(named)
         query, before = tree.args.get("expression"), store.dataset(dataset).tables.get(name)
         if before and tree.args.get("exists"):
-            return Outcome(kind, table=(dataset, name), performed="SKIP")
+            return lambda: Outcome(kind, table=(dataset, name), performed="SKIP")
         if before and not tree.args.get("replace"):
             raise BigQueryError("duplicate", f"Already Exists: Table {store.path(dataset, name)}")
-        rows = self.select(query) if query is not None else None
+        rows = self.select(query, kind == "CREATE_VIEW") if query is not None else None
         fields = self._fields(rows)
-        if before:
-            store.drop_table(dataset, name)
-        if kind == "CREATE_VIEW":
-            text = query.sql(dialect="bigquery")
-            store.add_table(dataset, name, fields, {}, query=text)
-        else:
-            store.add_table(dataset, name, fields, {}, rows=rows)
-        return Outcome(kind, table=(dataset, name), performed="REPLACE" if before else "CREATE")
+
+        def commit() -> Outcome:
+            if before:
+                store.drop_table(dataset, name)
+            if kind == "CREATE_VIEW":
+                text = query.sql(dialect="bigquery")
+                store.add_table(dataset, name, fields, {}, query=text)
+            else:
+                store.add_table(dataset, name, fields, {}, rows=rows)
+            return Outcome(kind, table=(dataset, name), performed="REPLACE" if before else "CREATE")
+
+        return commit
+
+    def _create_schema(self, name: str) -> Outcome:
+        if self.tree.args.get("exists") and name in self.store.datasets:
+            return Outcome("CREATE_SCHEMA", table=(name, ""), performed="SKIP")
+        self.store.add_dataset(name, {})
+        return Outcome("CREATE_SCHEMA", table=(name, ""), performed="CREATE")
 
     def _fields(self, rows: pa.Table | None) -> list[dict[str, Any]]:
         if rows is not None:
@@ -210,6 +242,7 @@ class Statement:
                 "invalid", f'Table "{name}" must be qualified with a dataset (e.g. dataset.table).'
             )
         self.find(project, dataset, "")
+        self.about(dataset, name)
         return dataset, name
 
     def _stored(self, named: exp.Expression) -> Table:

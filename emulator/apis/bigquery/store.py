@@ -102,6 +102,17 @@ class Store:
             raise BigQueryError("notFound", f"Not found: Table {self.path(dataset, name)}")
         return found
 
+    def mark(self, dataset: str, name: str) -> tuple[Any, ...]:
+        """Differs once the table does, or one of those that a name with * at its end means."""
+        home = self.datasets.get(dataset)
+        tables = dict(home.tables) if home else {}
+        begin = name.removesuffix("*")
+        found = tables.values() if begin != name else (tables.get(name),)
+        return tuple(
+            (t.name, t.stored, t.query, repr(t.fields), self.warehouse.contents(t.stored))
+            for t in found if t is not None and t.name.startswith(begin)
+        )  # fmt: skip
+
     def writable(self, found: Dataset | Table) -> None:
         """Pass what callers may change.
 
