@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,14 +64,14 @@ def browser() -> Iterator[Browser]:
 def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Emulator, inference server and console; the browser first, so that a skip starts nothing."""
     folder = tmp_path_factory.mktemp("stack")
-    with running_server(folder) as server:
+    with ExitStack() as ending:
+        server = ending.enter_context(running_server(folder))
         emulator = start_emulator(environment={"HEARTWOOD_SERVING_PORT": str(server.port)})
-        with running_console(folder, emulator, server.port) as console:
-            found = Stack(console, server, emulator)
-            try:
-                yield found
-            finally:
-                found.emulator.stop()
+        parts: list[Stack] = []  # the emulator may be another one at the end
+        ending.callback(lambda: (parts[0].emulator if parts else emulator).stop())
+        console = ending.enter_context(running_console(folder, emulator, server.port))
+        parts.append(Stack(console, server, emulator))
+        yield parts[0]
 
 
 @pytest.fixture
