@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from html import escape
 from typing import Any, Final
 
 # Whole before plotly, which Streamlit imports, looks at it: a reader may just be importing it.
@@ -23,6 +24,7 @@ from core.series import Annotation, Series, Window
 from ui import components, formats, palette
 
 MAX_POINTS: Final = 2000
+_TOLD: Final = 4  # things that happened on a day, in its bar's tooltip
 _CONFIG: Final[dict[str, Any]] = {
     "displaylogo": False,
     "displayModeBar": False,
@@ -217,10 +219,15 @@ def stacked_bars(
     *,
     key: str,
     alt: str,
+    annotations: Sequence[Annotation] = (),
     height: int = 280,
 ) -> None:
-    """Bars stacked per day; bars that may still grow are drawn hatched."""
+    """Bars stacked per day; bars that may still grow are drawn hatched.
+
+    A day on which something happened has a mark above its bar, which tells what under the cursor.
+    """
     unit = unit_of(unit_name)
+    marks = _day_marks(labels, stacks, annotations, unit)
     layout = {
         "height": height,
         "barmode": "relative",
@@ -236,8 +243,38 @@ def stacked_bars(
                   "tickfont": {"size": 10.5}, "nticks": 6, "fixedrange": True,
                   "title": {"text": unit.title, "font": {"size": 10.5}, "standoff": 4}},
     }  # fmt: skip
-    figure = {"data": [_bar(labels, stack, unit) for stack in stacks], "layout": layout}
+    bars = [_bar(labels, stack, unit) for stack in stacks]
+    figure = {"data": bars + ([marks] if marks else []), "layout": layout}
     st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+def _day_marks(
+    labels: Sequence[date], stacks: Sequence[Stack], annotations: Sequence[Annotation], unit: Unit
+) -> dict[str, Any] | None:
+    """A triangle on top of every day's bar on which something happened, also after the last bar."""
+    by_day: dict[date, list[str]] = {}
+    for annotation in sorted(annotations, key=lambda a: a.at):
+        day = annotation.at.astimezone(UTC).date()
+        if labels and day >= labels[0]:
+            by_day.setdefault(day, []).append(escape(_mark(annotation)["text"]))
+    if not by_day:
+        return None
+    tops = {day: sum(max(0.0, s.values[i] or 0.0) for s in stacks) for i, day in enumerate(labels)}
+    more = {day: len(told) - _TOLD for day, told in by_day.items() if len(told) > _TOLD}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "what happened",
+        "x": [day.isoformat() for day in by_day],
+        "y": [tops.get(day, 0.0) * unit.factor for day in by_day],
+        "text": [
+            "<br>".join(told[:_TOLD]) + (f"<br>and {more[day]} more" if day in more else "")
+            for day, told in by_day.items()
+        ],
+        "marker": {"symbol": "triangle-down", "size": 9, "color": palette.current().text},
+        "cliponaxis": False,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
 
 
 def _bar(labels: Sequence[date], stack: Stack, unit: Unit) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Drawn before the page's own work, so that a click answers at once.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,12 @@ from core.records import Snapshot
 from ui import access, formats, palette, people_view, states, view
 from ui.states import Level
 
+_UNUSED: Final[Mapping[str, frozenset[str]]] = {
+    "Fleet": frozenset({"range"}),
+    "Cost": frozenset({"range"}),
+    "Connections": frozenset({"range", "tier"}),
+}
+_FLEET_DETAILS_IN_RANGE: Final = "Events"
 ASSETS: Final = Path(__file__).parent / "assets"
 
 
@@ -46,11 +53,21 @@ def draw(title: str, *, shared: bool) -> None:
     ):  # fmt: skip
         st.markdown(f"## {title}", width="content")
         if shared:
-            view.controls(tiers)
+            view.controls(tiers, _unused(title))
     _banner(snapshot)
     with st.sidebar:
         people_view.who()
         view.live(_sources)
+
+
+def _unused(title: str) -> frozenset[str]:
+    """Shared choices that change nothing there. Of Fleet, only the events lie in a time range."""
+    if title == "Fleet" and _FLEET_DETAILS_IN_RANGE in (
+        st.session_state.get("details"),
+        st.query_params.get("details"),
+    ):
+        return frozenset()
+    return _UNUSED.get(title, frozenset())
 
 
 def _banner(snapshot: Snapshot) -> None:

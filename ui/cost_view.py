@@ -7,7 +7,7 @@ figure is drawn with where it comes from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time
 
 import streamlit as st
 
@@ -15,12 +15,14 @@ from core.forecast import Forecast
 from core.pricing import token_cost
 from core.reconciliation import net_by_day, open_days, reconcile
 from core.records import CostRow, Source
-from ui import access, charts, formats, palette, states, tables, view
+from core.series import Annotation, Window
+from ui import access, charts, formats, history, palette, states, tables, view
 from ui.derived import Derived
 
 _COSTS = (Source.COSTS,)
 _UNASSIGNED = "unassigned"
 _MAX_STACKS = 8
+_DAY_S = 86_400
 
 
 def _chosen_costs() -> Sequence[CostRow] | None:
@@ -94,7 +96,8 @@ def days() -> None:
     """31 days as stacked bars."""
     snapshot = access.snapshot()
     fresh = states.freshness(snapshot.sources, _COSTS, access.now())
-    with states.panel("Billed per day, net of credits", fresh, key="panel_days"):
+    title = "Billed per day, net of credits"
+    with states.panel(title, fresh, "31 days", key="panel_days"):
         costs = _chosen_costs()
         if costs is None:
             states.show_missing(snapshot.sources, _COSTS, height=260)
@@ -112,7 +115,12 @@ def days() -> None:
         may_grow = open_days(costs)
         stacks = _stacks(totals_by, labels, may_grow, by_sku=by_sku)
         charts.stacked_bars(
-            labels, stacks, "USD", key=f"days_{by}", alt=f"Billed cost per day by {by}"
+            labels,
+            stacks,
+            "USD",
+            key=f"days_{by}",
+            alt=f"Billed cost per day by {by}",
+            annotations=_happened(labels[0]),
         )
         if may_grow:
             st.caption(
@@ -128,6 +136,12 @@ def days() -> None:
             ],
             f"cost-by-{by}", key="days_csv",
         )  # fmt: skip
+
+
+def _happened(first: date) -> Sequence[Annotation]:
+    """What was done to the shown tiers since that day."""
+    start = datetime.combine(first, time(), UTC)
+    return history.annotations(Window(start, access.now(), step_s=_DAY_S))
 
 
 def _stacks(

@@ -6,7 +6,7 @@ interval, and stops while a dialog is open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,10 +55,12 @@ def current() -> View:
     )
 
 
-def controls(tiers: Sequence[str]) -> None:
+def controls(tiers: Sequence[str], unused: Collection[str] = ()) -> None:
     """The row of shared choices; `tiers` are names.
 
-    The options are what stands in the URL: Streamlit binds what is shown, not what is meant.
+    `unused` ("range", "tier") change nothing on this page: disabled, since what is not drawn is
+    forgotten on the way to the next page. The options are what stands in the URL: Streamlit binds
+    what is shown, not what is meant.
     """
     with st.container(
         horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"
@@ -66,10 +68,12 @@ def controls(tiers: Sequence[str]) -> None:
         st.segmented_control(
             "Time range", tuple(RANGES), default="6h", required=True, key="range",
             label_visibility="collapsed", bind="query-params", width="content",
+            disabled="range" in unused,
         )  # fmt: skip
         st.selectbox(
             "Tier", (ALL_TIERS, *tiers), key="tier", label_visibility="collapsed",
             bind="query-params", width=132, icon=":material/filter_alt:",
+            disabled="tier" in unused,
         )  # fmt: skip
         st.selectbox(
             "Refresh every", tuple(REFRESH), index=2, key="refresh", bind="query-params", width=104,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.records import Problem, Source
+from core.series import Annotation
 from tests import make
 from tests.pages.conftest import Open, all_text
 from tests.pages.fake_console import FakeConsole
@@ -126,3 +129,39 @@ def test_what_no_bill_has_is_not_called_free(console: FakeConsole, open_page: Op
     console.planted = replace(console.planted, costs=rows)
     assert month_figures(open_page("cost", tier="small"))["Today so far"] == "no rows yet"
     assert month_figures(open_page("cost"))["Today so far"] == "no rows yet"
+
+
+def test_the_bill_shows_what_was_done(console: FakeConsole, open_page: Open) -> None:
+    """A mark with its words stands above the bar of the day, for the chosen tiers alone."""
+    at = datetime.now(UTC) - timedelta(days=2)
+    console.notes = (Annotation(at, "small", "Remove <b>1</b> host-slice", "heartwood"),)
+
+    def marks(page: AppTest) -> list[dict[str, Any]]:
+        (chart,) = page.get("plotly_chart")
+        data = json.loads(chart.proto.spec)["data"]
+        return [trace for trace in data if trace["name"] == "what happened"]
+
+    (found,) = marks(open_page("cost"))
+    assert found["x"] == [at.date().isoformat()]
+    assert "Remove &lt;b&gt;1&lt;/b&gt; host-slice (by Heartwood" in found["text"][0]
+    assert found["y"][0] > 0
+    assert marks(open_page("cost", tier="medium")) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "is_used"),
+    [
+        ("overview", {}, True),
+        ("fleet", {}, False),
+        ("fleet", {"details": "Events"}, True),
+        ("cost", {}, False),
+        ("connections", {}, False),
+    ],
+)
+def test_the_range_is_offered_where_it_counts(
+    page: str, query: dict[str, str], is_used: bool, open_page: Open
+) -> None:
+    """Where the time range changes nothing it is disabled, and its choice is kept."""
+    control = open_page(page, range="1h", **query).segmented_control(key="range")
+    assert control.proto.disabled is not is_used
+    assert control.value == "1h"
