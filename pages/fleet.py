@@ -9,8 +9,8 @@ from ui import action_menu, chrome, fleet_lists, fleet_view, plan_dialog, view
 chrome.through_app()
 
 ACTIONS = (
-    "scale_tier", "shift_traffic", "fail_over", "drain_tier", "restore_tier", "restart_slice",
-    "change_budget",
+    "scale_tier", "scale_replicas", "shift_traffic", "fail_over", "drain_tier", "restore_tier",
+    "restart_slice", "change_budget",
 )  # fmt: skip
 PANELS = {
     "Hosts": fleet_view.hosts,

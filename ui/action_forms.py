@@ -19,9 +19,12 @@ from core.actions.vertex_split import endpoints_of
 from core.fleet import assemble_fleet
 from core.forecast import find_budget
 from core.plans import Request
+from core.pricing import tier_rate
 from core.records import Endpoint, Snapshot
+from core.scale_target import slices_for_p95, slices_for_rate
 from core.specs import TierSpec
 from core.traffic_rules import Division, leading_to
+from ui import formats
 
 Draw = Callable[[Snapshot, TierSpec], Request | None]
 _ALL: Final = "all of them"
@@ -48,13 +51,59 @@ class Form:
         return self.title_of.format(tier=spec.title)
 
 
-def _scale(_snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     way = st.segmented_control(
-        "Change", ["Add", "Remove"], default="Add", required=True, key="plan_way"
+        "Change", ["Add", "Remove", "To $/h", "To p95"], default="Add", required=True,
+        key="plan_way",
+    )  # fmt: skip
+    if way in ("Add", "Remove"):
+        amount = st.number_input("Host-slices", 1, 64, 1, key="plan_amount", width=120)
+        delta = int(amount) * (1 if way == "Add" else -1)
+        return Request("scale_tier", spec.name, {"delta": delta})
+    tier = assemble_fleet(snapshot).tier(spec.name)
+    try:
+        if way == "To $/h":
+            now = tier_rate(tier, snapshot.prices).usd_per_hour or 0.0
+            usd = st.number_input(
+                "US dollars an hour, at most", 0.0, 1e9, now, step=48.0, key="plan_usd", width=200
+            )
+            found = slices_for_rate(snapshot, tier, usd)
+        else:
+            aim = spec.objectives.latency_p95_ms or 1000.0
+            p95_ms = st.number_input(
+                "p95 of latency in ms, at most", 1.0, 1e7, aim, step=100.0, key="plan_p95",
+                width=200,
+            )  # fmt: skip
+            found = slices_for_p95(snapshot, tier, p95_ms)
+    except ValueError as error:
+        st.markdown(f":small[{formats.plain(str(error))}]", width="stretch")
+        return None
+    st.code("\n".join(found.arithmetic), language=None, wrap_lines=True)
+    if found.delta == 0:
+        st.markdown(f":small[Nothing to change: {formats.plain(found.reached)}.]")
+        return None
+    return Request("scale_tier", spec.name, {"delta": found.delta})
+
+
+def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+    models = {
+        f"{m.display_name} on {e.display_name} ({m.id})": (e, m)
+        for e in endpoints_of(snapshot, spec)
+        for m in e.deployed
+    }
+    chosen = st.selectbox("Deployed model", list(models), key="plan_model", width=360)
+    if not chosen:
+        return None
+    endpoint, model = models[chosen]
+    replicas = st.number_input(
+        "Replicas, at least", 1, 256, max(1, model.replicas_min), key="plan_replicas", width=160
     )
-    amount = st.number_input("Host-slices", 1, 64, 1, key="plan_amount", width=120)
-    delta = int(amount) * (1 if way == "Add" else -1)
-    return Request("scale_tier", spec.name, {"delta": delta})
+    parameters: Mapping[str, str | int] = {
+        "endpoint": endpoint.id,
+        "model": model.id,
+        "replicas": int(replicas),
+    }
+    return Request("scale_replicas", spec.name, parameters)
 
 
 def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | None:
@@ -155,7 +204,12 @@ def _restart(snapshot: Snapshot, spec: TierSpec) -> Request | None:
 FORMS: Final = MappingProxyType[str, Form](
     {
         "scale_tier": Form(
-            "Scale", ":material/expand:", "Add or remove host-slices", "Scale {tier}", _scale
+            "Scale", ":material/expand:",
+            "Add or remove host-slices, or go to a rate or a latency", "Scale {tier}", _scale,
+        ),
+        "scale_replicas": Form(
+            "Scale on Vertex", ":material/dynamic_feed:", "Change a deployed model's replicas",
+            "Scale {tier} on Vertex", _replicas,
         ),
         "shift_traffic": Form(
             "Shift traffic", ":material/alt_route:", "Send a share of its requests elsewhere",

@@ -17,6 +17,7 @@ from core.actions.drain_tier import plan_drain_tier
 from core.actions.fail_over import plan_fail_over
 from core.actions.restart_slice import plan_restart_slice
 from core.actions.restore_tier import plan_restore_tier
+from core.actions.scale_replicas import plan_scale_replicas
 from core.actions.scale_tier import plan_scale_tier
 from core.actions.shift_traffic import plan_shift_traffic
 from core.errors import PlanError
@@ -28,6 +29,7 @@ Planner = Callable[[Snapshot, Request, datetime, PlanContext], Plan]
 PLANNERS: Final = MappingProxyType[str, Planner](
     {
         "scale_tier": plan_scale_tier,
+        "scale_replicas": plan_scale_replicas,
         "shift_traffic": plan_shift_traffic,
         "fail_over": plan_fail_over,
         "drain_tier": plan_drain_tier,

@@ -44,6 +44,16 @@ def _scale(snapshot: Snapshot, spec: TierSpec) -> str:
     return f"{spec.title} has no single-host slices in GKE"
 
 
+def _replicas(snapshot: Snapshot, spec: TierSpec) -> str:
+    if not any(p.kind is PartKind.VERTEX for p in spec.parts):
+        return f"{spec.title} has no part on Vertex"
+    if snapshot.endpoints is None:
+        return _UNREAD.format(what="Vertex")
+    if not any(e.deployed for e in endpoints_of(snapshot, spec)):
+        return f"No model of {spec.title} is deployed on Vertex"
+    return ""
+
+
 def _shift(snapshot: Snapshot, spec: TierSpec) -> str:
     if any(len(e.deployed) > 1 for e in endpoints_of(snapshot, spec)):
         return ""
@@ -101,6 +111,7 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> str:
 _CHECKS: Final = MappingProxyType[str, Callable[[Snapshot, TierSpec], str]](
     {
         "scale_tier": _scale,
+        "scale_replicas": _replicas,
         "shift_traffic": _shift,
         "fail_over": _fail_over,
         "drain_tier": _drain,

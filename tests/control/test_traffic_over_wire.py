@@ -232,6 +232,26 @@ def test_a_vertex_split_is_written_under_its_etag(side: Side, fault: Callable[..
         side.apply(back)
 
 
+def test_replicas_follow_their_operation(side: Side, fault: Callable[..., None]) -> None:
+    """Begun, followed, verified; once; a failed operation is told; another's change stays."""
+    (endpoint,) = side.snapshot().endpoints or ()
+    model = endpoint.deployed[0]
+    wanted = {"endpoint": endpoint.id, "model": model.id}
+    plan = side.plan("scale_replicas", **wanted, replicas=model.replicas_min - 2)
+    assert plan.chip_delta == -8
+    fault(preset="failed-operation", service="aiplatform", method="MutateDeployedModel", times=1)
+    with pytest.raises(Conflict, match="Vertex:"):
+        side.apply(plan)
+    (said,) = side.apply(plan)
+    assert f"has {model.replicas_min - 2} to {model.replicas_max - 2} replicas" in said
+    (step,) = plan.steps
+    assert side.appliers.applier(step.verb).start(step) == ""
+    side.apply(side.plan("scale_replicas", **wanted, replicas=model.replicas_min))
+    other = replace(step, after={"least": 1, "most": 1}, before={"least": 3, "most": 3})
+    with pytest.raises(Conflict, match="somebody changed it"):
+        side.do(other)
+
+
 def test_a_budget_is_changed_once(side: Side, fault: Callable[..., None]) -> None:
     """Amount and thresholds; a lost answer is found; another's change stays; outage is told."""
     plan = side.plan("change_budget", amount_usd=2_500_000.5, thresholds="40, 100")
