@@ -141,7 +141,7 @@ def days() -> None:
 def _happened(first: date) -> Sequence[Annotation]:
     """What was done to the shown tiers since that day."""
     start = datetime.combine(first, time(), UTC)
-    return history.annotations(Window(start, access.now(), step_s=_DAY_S))
+    return history.shown_annotations(Window(start, access.now(), step_s=_DAY_S))
 
 
 def _stacks(

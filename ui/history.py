@@ -69,7 +69,7 @@ def tier_chart(
             window,
             key=f"chart_{key}",
             alt=f"{title} by tier over the last {view.current().range}",
-            annotations=annotations(window),
+            annotations=shown_annotations(window),
             limit_line=limit_line,
             height=height,
         )
@@ -107,7 +107,7 @@ def _lines(readings: Sequence[Reading]) -> list[charts.Line]:
     return lines
 
 
-def annotations(window: Window) -> Sequence[Annotation]:
+def shown_annotations(window: Window) -> Sequence[Annotation]:
     """What happened to the shown tiers from the window's start until now.
 
     The window ends at a whole step, up to two hours ago: what was just done would be missing.
