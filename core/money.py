@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from core.inventory import Labels
 
+COMPUTE = "Compute Engine"
+VERTEX = "Vertex AI"
 MONTH = "MONTH"  # `Budget.period` of a calendar month
 
 
@@ -31,6 +33,7 @@ class Price:
     usage_type: str  # OnDemand, Preemptible, Commit1Yr …
     usd_per_chip_hour: float
     effective_at: datetime | None
+    product: str = COMPUTE  # whose catalogue: COMPUTE or VERTEX
 
 
 @dataclass(frozen=True, slots=True)

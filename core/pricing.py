@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from core.fleet import Fleet, FleetTier, Unassigned
-from core.parts import State, total
+from core.money import COMPUTE, VERTEX
+from core.parts import FleetPart, State, total
 from core.records import Price, PriceBasis, TierLoad
 from core.specs import PartKind, TierSpec
 
@@ -29,7 +30,7 @@ class Rate:
 
     Attributes:
         usd_per_hour: None: not priced, `source` says why.
-        basis: LIST or CONFIGURED.
+        basis: LIST, CONFIGURED, or ESTIMATED where a product's own price is not known.
         source: one sentence: which price × how many chips.
     """
 
@@ -67,13 +68,18 @@ def region_of(zone: str) -> str:
 
 
 def find_price(
-    prices: Iterable[Price] | None, generation: str, region: str, usage_type: str = ON_DEMAND
+    prices: Iterable[Price] | None,
+    generation: str,
+    region: str,
+    usage_type: str = ON_DEMAND,
+    product: str = COMPUTE,
 ) -> Price | None:
     """The latest catalogue price of a chip-hour there; None: not known."""
     fitting = [
         p
         for p in prices or ()
-        if (p.generation, p.region, p.usage_type) == (generation, region, usage_type)
+        if (p.generation, p.region, p.usage_type, p.product)
+        == (generation, region, usage_type, product)
     ]
     return max(fitting, key=lambda p: p.effective_at or _LONG_AGO, default=None)
 
@@ -84,15 +90,26 @@ def chips_rate(
     zone: str,
     chips: int,
     spot_chips: int = 0,
+    product: str = COMPUTE,
 ) -> Rate:
-    """Rate of `chips` chips, of which `spot_chips` are preemptible, in that zone."""
+    """Rate of `chips` chips, of which `spot_chips` are preemptible, in that zone.
+
+    A product without a price of its own is estimated at Compute's.
+    """
     region = region_of(zone)
     parts: list[str] = []
-    usd = 0.0
+    usd, basis = 0.0, PriceBasis.LIST
     for count, usage in ((chips - spot_chips, ON_DEMAND), (spot_chips, PREEMPTIBLE)):
         if count == 0 and (usage == PREEMPTIBLE or chips):
             continue
-        price = find_price(prices, generation, region, usage)
+        price = find_price(prices, generation, region, usage, product)
+        words = f"{usage}, " if product == COMPUTE else f"{product} {usage}, "
+        if price is None and product != COMPUTE:
+            price = find_price(prices, generation, region, usage)
+            basis, words = (
+                PriceBasis.ESTIMATED,
+                f"{words}as on Compute Engine: no price of its own, ",
+            )
         if price is None:
             why = (
                 "the catalogue has not been read yet" if prices is None else "not in the catalogue"
@@ -102,9 +119,9 @@ def chips_rate(
             )
         usd += count * price.usd_per_chip_hour
         parts.append(
-            f"{count:,} × ${price.usd_per_chip_hour:,.4g}/chip-hour ({usage}, SKU {price.sku_id})"
+            f"{count:,} × ${price.usd_per_chip_hour:,.4g}/chip-hour ({words}SKU {price.sku_id})"
         )
-    return Rate(usd, PriceBasis.LIST, " + ".join(parts))
+    return Rate(usd, basis, " + ".join(parts))
 
 
 def tier_rate(tier: FleetTier, prices: Sequence[Price] | None) -> Rate:
@@ -116,12 +133,31 @@ def tier_rate(tier: FleetTier, prices: Sequence[Price] | None) -> Rate:
         return Rate(None, PriceBasis.CONFIGURED, "not priced: no price is configured for it")
     if tier.chip_count.running is None:
         return Rate(None, PriceBasis.LIST, "not priced: how many chips run is not known yet")
+    rates = [
+        _part_rate(spec.generation, spec.zone, part, prices) for part in tier.parts if part.slices
+    ]
+    rate = _sum(rates) if rates else chips_rate(prices, spec.generation, spec.zone, 0)
+    return replace(rate, source=rate.source + _left_out(tier))
+
+
+def _part_rate(generation: str, zone: str, part: FleetPart, prices: Sequence[Price] | None) -> Rate:
     # A stopped TPU VM keeps its place in the tier, but its chips are not billed.
-    billed = [s for s in tier.slices if s.state is not State.STOPPED]
+    billed = [s for s in part.slices if s.state is not State.STOPPED]
     chips = sum(s.chips_there for s in billed)
     spot = sum(s.chips_there for s in billed if s.spot)
-    rate = chips_rate(prices, spec.generation, spec.zone, chips, spot)
-    return replace(rate, source=rate.source + _left_out(tier))
+    if part.spec.kind is PartKind.VERTEX:
+        return chips_rate(prices, generation, part.spec.location or zone, chips, spot, VERTEX)
+    return chips_rate(prices, generation, zone, chips, spot)
+
+
+def _sum(rates: Sequence[Rate]) -> Rate:
+    """The sum; None as soon as one is not known, estimated as soon as one is."""
+    unknown = next((r for r in rates if r.usd_per_hour is None), None)
+    if unknown is not None:
+        return unknown
+    basis = next((r.basis for r in rates if r.basis is PriceBasis.ESTIMATED), rates[0].basis)
+    known = [r.usd_per_hour for r in rates if r.usd_per_hour is not None]
+    return Rate(sum(known), basis, " + ".join(r.source for r in rates))
 
 
 def _left_out(tier: FleetTier) -> str:
@@ -146,7 +182,8 @@ def unassigned_rate(resource: Unassigned, prices: Sequence[Price] | None) -> Rat
     if resource.generation is None:
         return Rate(None, PriceBasis.LIST, "not priced: it holds no TPU that we know")
     spot = resource.chips if resource.spot else 0
-    return chips_rate(prices, resource.generation, resource.location, resource.chips, spot)
+    product = VERTEX if resource.kind == "Vertex endpoint" else COMPUTE
+    return chips_rate(prices, resource.generation, resource.location, resource.chips, spot, product)
 
 
 def fleet_rate(fleet: Fleet, prices: Sequence[Price] | None) -> Rate:
@@ -162,7 +199,8 @@ def fleet_rate(fleet: Fleet, prices: Sequence[Price] | None) -> Rate:
         source += f", without {', '.join(t.spec.title for t in missing)} (not priced)"
     if not known or any(t.spec.generation is not None for t in missing):
         return Rate(None, PriceBasis.LIST, f"not known: {source}")
-    return Rate(sum(known), PriceBasis.LIST, source)
+    estimated = any(r.basis is PriceBasis.ESTIMATED for r in rates.values())
+    return Rate(sum(known), PriceBasis.ESTIMATED if estimated else PriceBasis.LIST, source)
 
 
 def token_cost(tier: FleetTier, rate: Rate, load: TierLoad | None) -> TokenCost:

@@ -13,12 +13,16 @@ from typing import Any, Final, cast
 
 from core import tpu
 from core.errors import Invalid
+from core.money import COMPUTE, VERTEX
 from core.records import CostRow, Price
-from core.specs import TIER_LABEL, TierSpec
+from core.specs import TIER_LABEL, PartKind, TierSpec
 from services import calls
 from services.clients import Clients
 
-COMPUTE_SERVICE: Final = "services/6F81-5844-456A"
+_CATALOGUES: Final = {
+    COMPUTE: "services/6F81-5844-456A",
+    VERTEX: "services/C7E2-9256-1C43",
+}
 TPU_GROUP: Final = "TPU"
 # How a SKU's description names each generation.
 _GENERATION_WORDS: Final = {
@@ -81,17 +85,37 @@ class Billing:
         """Chip-hour prices of the tiers' generations in the tiers' regions.
 
         The catalogue's unit "h" does not say of what; we take it for one chip (public measurements
-        of bills agree). SKUs are told by resource group and by their description.
+        of bills agree). SKUs are told by resource group and by their description. Where a tier has
+        replicas on Vertex, prices of Vertex's own catalogue are among them.
 
         Raises:
             OpsError: the catalogue could not be read.
         """
         generations = {s.generation for s in specs if s.generation}
         regions = {s.zone.rsplit("-", 1)[0] for s in specs if s.zone}
+        vertex = {
+            p.location for s in specs if s.generation for p in s.parts if p.kind is PartKind.VERTEX
+        }
+        wanted = [(COMPUTE, regions), (VERTEX, vertex)] if vertex else [(COMPUTE, regions)]
+        found = calls.in_parallel(self._list_skus, [product for product, _ in wanted])
+        prices: list[Price] = []
+        for (product, places), skus in zip(wanted, found, strict=True):
+            with calls.converting(f"{_CATALOGUES[product]}/skus"):
+                prices += [p for s in skus for p in _prices(s, product, generations, places)]
+        return tuple(
+            sorted(prices, key=lambda p: (p.generation, p.region, p.usage_type, p.product))
+        )
+
+    def _list_skus(self, product: str) -> list[Any]:
+        """The product's SKUs that may be of TPU chips (protobuf messages)."""
 
         def read(timeout_s: float) -> list[Any]:
             pager = self._clients.catalogue().list_skus(
-                request={"parent": COMPUTE_SERVICE, "currency_code": "USD", "page_size": 5000},
+                request={
+                    "parent": _CATALOGUES[product],
+                    "currency_code": "USD",
+                    "page_size": 5000,
+                },
                 timeout=timeout_s,
                 retry=None,
             )
@@ -100,18 +124,15 @@ class Billing:
                 sku
                 for page in pager.pages
                 for sku in type(page).pb(page).skus
-                if sku.category.resource_group == TPU_GROUP
+                if _may_be_chips(product, sku)
             ]
 
-        skus = self._clients.call(
+        return self._clients.call(
             read,
-            resource=f"{COMPUTE_SERVICE}/skus",
+            resource=f"{_CATALOGUES[product]}/skus",
             timeout_s=_CATALOGUE_TIMEOUT_S,
             policy=_QUERY_POLICY,
         )
-        with calls.converting(f"{COMPUTE_SERVICE}/skus"):
-            prices = [p for sku in skus for p in _prices(sku, generations, regions)]
-        return tuple(sorted(prices, key=lambda p: (p.generation, p.region, p.usage_type)))
 
     def list_costs(self, today: date, days: int = 31) -> tuple[CostRow, ...]:
         """The last `days` days of the project up to and with `today` (UTC), by tier and SKU."""
@@ -211,7 +232,13 @@ def _end_of(day: date, like: datetime) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=like.tzinfo) + timedelta(days=1)
 
 
-def _prices(sku: Any, generations: set[str], regions: set[str]) -> list[Price]:
+def _may_be_chips(product: str, sku: Any) -> bool:
+    if product == COMPUTE:
+        return bool(sku.category.resource_group == TPU_GROUP)
+    return "prediction" in str(sku.description).lower()  # training has SKUs of its own
+
+
+def _prices(sku: Any, product: str, generations: set[str], regions: set[str]) -> list[Price]:
     """One price per wanted region of a chip-hour SKU (a protobuf message); [] of any other."""
     generation = generation_of_sku(sku.description)
     if generation not in generations or not sku.pricing_info:
@@ -235,6 +262,7 @@ def _prices(sku: Any, generations: set[str], regions: set[str]) -> list[Price]:
             usage_type=sku.category.usage_type,
             usd_per_chip_hour=rate.units + rate.nanos / 1e9,
             effective_at=effective,
+            product=product,
         )
         for region in sku.service_regions
         if region in regions

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core import tpu
+from core.money import VERTEX
 from core.records import (
     Backend,
     BackendService,
@@ -236,10 +237,13 @@ def make_load_balancer(unhealthy: int = 1) -> LoadBalancer:
 
 
 def make_prices() -> tuple[Price, ...]:
-    """List prices of the two generations in use."""
+    """List prices of the two generations in use, on Compute and on Vertex."""
+    vertex = Price("EE55-FF66", "Online Prediction TPU7x", "TPU7x", "us-central1", "OnDemand", 12.0,
+                   NOW, VERTEX)  # fmt: skip
     return (
         Price("AA11-BB22", "TPU7x chip hour", "TPU7x", "us-central1", "OnDemand", 12.0, NOW),
         Price("CC33-DD44", "TPU v6e chip hour", "v6e", "us-central1", "OnDemand", 2.7, NOW),
+        vertex,
     )
 
 

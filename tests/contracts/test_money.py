@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.errors import Invalid, NotFound
+from core.money import COMPUTE
 from core.records import CostRow
 from services.billing import Billing, generation_of_sku
 from services.budgets import Budgets
@@ -21,13 +22,18 @@ def test_prices_are_per_chip_hour_of_the_tiers_generations(cloud: Cloud) -> None
     prices = Billing(cloud.clients).list_prices(cloud.specs)
     wanted = {(s.generation, s.zone.rsplit("-", 1)[0]) for s in cloud.specs if s.generation}
     on_demand = {
-        (p.generation, p.region): p.usd_per_chip_hour for p in prices if p.usage_type == "OnDemand"
+        (p.generation, p.region): p.usd_per_chip_hour
+        for p in prices
+        if p.usage_type == "OnDemand" and p.product == COMPUTE
     }
     assert set(on_demand) == wanted
     assert all(p.usd_per_chip_hour > 0 for p in prices)
     if cloud.emulated:
         assert on_demand[("TPU7x", "us-central1")] == pytest.approx(12.0)
         assert on_demand[("v6e", "us-central1")] == pytest.approx(2.70)
+        billed = Billing(cloud.clients).list_costs(datetime.now(UTC).date(), 3)
+        chips = {r.sku_id for r in billed if "TPU" in r.sku}
+        assert chips <= {p.sku_id for p in prices}  # Vertex's too
 
 
 def test_cost_rows_cover_the_days_and_name_tiers(cloud: Cloud) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.fleet import assemble_fleet
+from core.money import VERTEX
 from core.pricing import (
     chips_rate,
     find_price,
@@ -37,7 +38,22 @@ def test_tiers_cost_what_runs_times_the_list_price() -> None:
     assert rates["large"].usd_per_hour == 0
     assert rates["dev"].usd_per_hour == pytest.approx(21.6)
     assert rates["small"].usd_per_month == 3072 * 730
-    assert "256 × $12/chip-hour" in rates["small"].source
+    assert "192 × $12/chip-hour (OnDemand, SKU AA11-BB22)" in rates["small"].source
+    assert "64 × $12/chip-hour (Vertex AI OnDemand, SKU EE55-FF66)" in rates["small"].source
+    assert rates["small"].basis is PriceBasis.LIST
+
+
+def test_vertex_has_its_own_price_or_an_estimate() -> None:
+    """Its replicas cost by its own SKU; without one they are estimated at Compute's."""
+    snapshot = make_snapshot()
+    small = assemble_fleet(snapshot).tier("small")
+    dear = [replace(p, usd_per_chip_hour=20.0) if p.product == VERTEX else p for p in make_prices()]
+    assert tier_rate(small, dear).usd_per_hour == 192 * 12 + 64 * 20
+    compute = [p for p in make_prices() if p.product != VERTEX]
+    rate = tier_rate(small, compute)
+    assert (rate.usd_per_hour, rate.basis) == (3072, PriceBasis.ESTIMATED)
+    assert "no price of its own" in rate.source
+    assert fleet_rate(assemble_fleet(snapshot), compute).basis is PriceBasis.ESTIMATED
 
 
 def test_the_full_fleet_shows_large() -> None:
@@ -121,7 +137,7 @@ def test_spot_chips_cost_their_own_price() -> None:
 
 def test_the_latest_price_counts() -> None:
     """Of two prices of one SKU the later one is in force."""
-    old, _ = make_prices()
+    old = make_prices()[0]
     assert old.effective_at is not None
     new = replace(old, usd_per_chip_hour=13.0, effective_at=old.effective_at.replace(year=2027))
     found = find_price((new, old), "TPU7x", "us-central1")

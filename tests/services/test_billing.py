@@ -24,6 +24,10 @@ _FIELDS = (
 )  # fmt: skip
 
 
+# What BigQuery tells of the export itself: one that is not partitioned.
+TABLE = Answer(body=b'{"tableReference": {"projectId": "p", "datasetId": "d", "tableId": "t"}}')
+
+
 def _answer(*rows: dict[str, Any]) -> Answer:
     """A jobs.query answer with those rows."""
     body = {
@@ -47,7 +51,7 @@ def _row(day: str, newest: datetime, **changes: Any) -> dict[str, Any]:
 def test_a_day_is_complete_a_day_after_its_end(clients: Clients, http: PlantedHttp) -> None:
     """Judged by when the newest row was exported, not by the clock of this machine."""
     newest = datetime(2026, 11, 20, 1, tzinfo=UTC)
-    http.answers = [_answer(_row("2026-11-18", newest), _row("2026-11-19", newest))]
+    http.answers = [TABLE, _answer(_row("2026-11-18", newest), _row("2026-11-19", newest))]
     costs = Billing(clients).read_costs(date(2026, 11, 20))
     assert [r.complete for r in costs.rows] == [True, False]
     assert costs.newest_at == newest
@@ -59,7 +63,7 @@ def test_rows_without_usage_or_label_are_kept(clients: Clients, http: PlantedHtt
     """Taxes and adjustments have no usage; unlabelled cost is unassigned, not lost."""
     newest = datetime(2026, 11, 20, tzinfo=UTC)
     row = _row("2026-11-18", newest, tier="", usage_amount=None, usage_unit=None, credits=None)
-    http.answers = [_answer(row)]
+    http.answers = [TABLE, _answer(row)]
     (found,) = Billing(clients).list_costs(date(2026, 11, 20))
     assert (found.tier, found.usage, found.credits_usd) == ("", 0.0, 0.0)
 
@@ -68,14 +72,17 @@ def test_another_currency_is_refused_and_never_shown_as_dollars(
     clients: Clients, http: PlantedHttp
 ) -> None:
     """Money of another kind would be wrong by its rate."""
-    http.answers = [_answer(_row("2026-11-18", datetime(2026, 11, 20, tzinfo=UTC), currency="JPY"))]
+    http.answers = [
+        TABLE,
+        _answer(_row("2026-11-18", datetime(2026, 11, 20, tzinfo=UTC), currency="JPY")),
+    ]
     with pytest.raises(Invalid, match="JPY"):
         Billing(clients).list_costs(date(2026, 11, 20))
 
 
 def test_no_rows_are_no_costs(clients: Clients, http: PlantedHttp) -> None:
     """A new export is empty, which is no failure."""
-    http.answers = [_answer()]
+    http.answers = [TABLE, _answer()]
     costs = Billing(clients).read_costs(date(2026, 11, 20))
     assert costs.rows == ()
     assert costs.newest_at is None
@@ -98,7 +105,7 @@ def _sku(description: str, unit: str = "h", usd: int = 12, group: str = "TPU") -
 
 
 def test_prices_are_kept_by_group_generation_region_and_unit() -> None:
-    """Only chip-hours of the tiers' generations where the tiers are."""
+    """Only chip-hours of the tiers' generations where the tiers are; Vertex's from its own list."""
     skus = [
         _sku("TPU7x in Iowa"),
         _sku("TPU v6e in Iowa", usd=3),
@@ -107,11 +114,22 @@ def test_prices_are_kept_by_group_generation_region_and_unit() -> None:
         _sku("TPU7x licence", group="License"),
         _sku("TPU7x unpublished", usd=0),
     ]
-    answer = catalogue.ListSkusResponse.serialize(catalogue.ListSkusResponse(skus=skus))
+    vertex = [
+        _sku("Online Prediction TPU7x in Iowa", usd=15, group="Prediction"),
+        _sku("Training TPU7x in Iowa", usd=14, group="Training"),
+    ]
+    answers = {
+        "services/6F81-5844-456A": catalogue.ListSkusResponse(skus=skus),
+        "services/C7E2-9256-1C43": catalogue.ListSkusResponse(skus=vertex),
+    }
+
+    def answer(request: bytes, _context: object) -> bytes:
+        parent = catalogue.ListSkusRequest.deserialize(request).parent
+        return catalogue.ListSkusResponse.serialize(answers[parent])
 
     class Everything(grpc.GenericRpcHandler):
         def service(self, handler_call_details: Any) -> Any:
-            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: answer)
+            return grpc.unary_unary_rpc_method_handler(answer)
 
     server = grpc.server(ThreadPoolExecutor(2), handlers=[Everything()])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -121,8 +139,9 @@ def test_prices_are_kept_by_group_generation_region_and_unit() -> None:
         prices = Billing(clients).list_prices(make_specs())
     finally:
         server.stop(None).wait(2)
-    assert [(p.sku_id, p.generation, p.region, p.usd_per_chip_hour) for p in prices] == [
-        ("TPU7x in Iowa", "TPU7x", "us-central1", 12.0),
-        ("TPU v6e in Iowa", "v6e", "us-central1", 3.0),
+    assert [(p.sku_id, p.generation, p.product, p.region, p.usd_per_chip_hour) for p in prices] == [
+        ("TPU7x in Iowa", "TPU7x", "Compute Engine", "us-central1", 12.0),
+        ("Online Prediction TPU7x in Iowa", "TPU7x", "Vertex AI", "us-central1", 15.0),
+        ("TPU v6e in Iowa", "v6e", "Compute Engine", "us-central1", 3.0),
     ]
     assert prices[0].effective_at == datetime(2026, 6, 1, tzinfo=UTC)
