@@ -31,6 +31,8 @@ OVERRIDES: Final = {
     "iamcredentials": "/iamcredentials/",
     "logging": "/logging/",
     "monitoring": "/monitoring/",
+    # Nothing of it is served: without this, gcloud would ask the real one.
+    "servicenetworking": "/servicenetworking/",
     "serviceusage": "/serviceusage/",
     "storage": "/storage/v1/",
     "tpu": "/tpu/",

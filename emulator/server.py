@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import pkgutil
 import platform
 import signal
@@ -29,7 +30,9 @@ from emulator.wire.grpc_wire import build_server
 from emulator.wire.lean import skip_package_imports
 from emulator.wire.mount import Asgi, Mount, RouterMount
 from emulator.wire.rest import RestApp, json_response
+from emulator.wire.visitors import OwnProgramsOnly, is_loopback
 
+_LOG = logging.getLogger("emulator")
 VERSION = "0.1.0"
 _GRACE_S = 2.0
 
@@ -74,16 +77,18 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     if folder is not None:
         served = [m for m in mounts if isinstance(m, Mount)]
         health.kept = go_on(cloud, folder, served, app.changing)
-    recorded: Asgi = app
+    recorded: Asgi = OwnProgramsOnly(app, settings.host)
     if settings.record is not None:
         cloud.exchanges = Exchanges(settings.record)
-        recorded = Recorded(app, cloud.exchanges)
+        recorded = Recorded(recorded, cloud.exchanges)
     if cloud.gate is not None:
         cloud.gate.begin(settings.faults)
     grpc_server.start()
     if settings.tls_port is not None:
         _open_tls(cloud, settings, settings.tls_port)
     cloud.started()
+    if not is_loopback(settings.host):
+        _LOG.warning("listens at %s: whoever reaches it owns the emulated project", settings.host)
     try:
         asyncio.run(_serve_rest(cloud, recorded, app.load, listener, announce))
     finally:

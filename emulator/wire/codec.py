@@ -27,6 +27,7 @@ NEWER_PARAMETERS: Final = frozenset({"returnPartialSuccess"})
 # Fields that gcloud sends under v1beta1 and v1 lacks; they change nothing here either.
 BETA_FIELDS: Final = frozenset({"enableContainerLogging"})
 
+_NO_FIELD: Final = re.compile(r'has no field named "(?P<name>[^"]*)"(?: at "(?P<path>[^"]*)")?')
 _TRUE_FALSE: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -71,8 +72,18 @@ def decode_request(
     try:
         json_format.ParseDict(tree, target)
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise _payload_error(str(error)) from error
+        raise _payload_error(_in_googles_words(str(error))) from error
     return instance
+
+
+def _in_googles_words(said: str) -> str:
+    """protobuf's sentence about an unknown field as Google's front end has it."""
+    found = _NO_FIELD.search(said)
+    if found is None:
+        return said
+    inside = found["path"].partition(".")[2]
+    place = re.sub(r"(?<=[a-z0-9])([A-Z])", lambda m: f"_{m[1].lower()}", inside)
+    return f'Unknown name "{found["name"]}"{f" at {place!r}" if place else ""}: Cannot find field.'
 
 
 def encode_response(response: Any, query: dict[str, str]) -> bytes:

@@ -129,6 +129,22 @@ def test_malformed_requests_are_invalid_arguments(
     json.dumps(to_envelope(refused.value))
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"clustr": {}}', 'Unknown name "clustr": Cannot find field.'),
+        ('{"cluster": {"nodePools": [{"nam": 1}]}}',
+         "Unknown name \"nam\" at 'cluster.node_pools[0]': Cannot find field."),
+    ],
+)  # fmt: skip
+def test_unknown_fields_are_told_in_googles_words(body: str, words: str) -> None:
+    """With the place where they stand, and nothing of the library's own sentence."""
+    match = _match(GKE, "POST", "/v1/projects/p/locations/l/clusters")
+    with pytest.raises(ApiError) as refused:
+        decode_request(match, [], body.encode())
+    assert refused.value.message == f"Invalid JSON payload received. {words}"
+
+
 def test_answers_encode_in_googles_style() -> None:
     """camelCase, int64 as text, enums by name, or by number where the client asks."""
     node = cloud_tpu.Node(name="n", id=2**40, state=cloud_tpu.Node.State.READY)
