@@ -11,7 +11,8 @@ Shares = tuple[tuple[str, int], ...]  # backend service → weight, as the API k
 class Backend:
     """One group behind a backend service with the health of its members.
 
-    `healthy` and `unhealthy` count endpoints; both None when health could not be read.
+    `healthy` and `unhealthy` count endpoints; both None when health could not be read. `other` are
+    neither: draining, or not probed yet.
     """
 
     group: str
@@ -19,6 +20,7 @@ class Backend:
     capacity_ratio: float | None
     healthy: int | None
     unhealthy: int | None
+    other: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,41 @@ class PathRule:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteMatch:
+    """What a request's path must be, as "exact", "prefix", "regex" or "template".
+
+    `conditions`: what else is asked, of headers and the query, in words.
+    """
+
+    kind: str
+    value: str
+    ignore_case: bool = False
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """A rule that one of `matches` selects; the lowest `priority` is tried first."""
+
+    priority: int
+    matches: tuple[RouteMatch, ...]
+    service: str
+    shares: Shares = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PathMatcher:
-    """A URL map's path matcher with the hosts that select it; shares as in `PathRule`."""
+    """A URL map's path matcher with the hosts that select it; shares as in `PathRule`.
+
+    It has path rules or route rules, not both.
+    """
 
     name: str
     hosts: tuple[str, ...]
     default_service: str
     rules: tuple[PathRule, ...]
     default_shares: Shares = ()
+    route_rules: tuple[RouteRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ from core.load_balancer import (
     LoadBalancer,
     PathMatcher,
     PathRule,
+    RouteMatch,
+    RouteRule,
     UrlMap,
 )
 from core.money import Budget, CostRow, Price, PriceBasis
@@ -61,6 +63,8 @@ __all__ = [
     "PriceBasis",
     "Problem",
     "Quantiles",
+    "RouteMatch",
+    "RouteRule",
     "ServerStatus",
     "Snapshot",
     "Source",

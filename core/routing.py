@@ -2,15 +2,18 @@
 
 Rules (Google's URL map documentation): an exact host beats a wildcard, the longest wildcard suffix
 beats a shorter one, "*" comes last; within the matcher an exact path beats a prefix ("/a/*"), the
-longest prefix beats a shorter one, else the matcher's default service. Host names compare without
+longest prefix beats a shorter one, else the matcher's default service. Route rules, which a matcher
+has instead of path rules, are tried by priority, the lowest number first; what they ask of headers
+and the query is not known here, and said. Host names compare without
 case, paths with it; the query is no part of the path; "/a/*" does not match "/a".
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from core.records import PathMatcher, UrlMap
+from core.records import PathMatcher, RouteMatch, UrlMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ def where_does(path: str, host: str, url_map: UrlMap) -> Route:
         )
     pattern, matcher = chosen
     first = f"host {clean_host} fits the rule {pattern} → path matcher {matcher.name}"
+    if matcher.route_rules:
+        return _by_route_rules(clean_path, matcher, first)
     best = _choose_rule(clean_path, matcher)
     if best is None:
         return Route(
@@ -67,6 +72,43 @@ def where_does(path: str, host: str, url_map: UrlMap) -> Route:
     return Route(
         service, matcher.name, rule, (first, f"path {clean_path} fits {rule} {how} → {service}")
     )
+
+
+def _by_route_rules(path: str, matcher: PathMatcher, first: str) -> Route:
+    said = [first]
+    for rule in sorted(matcher.route_rules, key=lambda r: r.priority):
+        for match in rule.matches:
+            fits = route_fits(match, path)
+            pattern = f"{match.kind} {match.value}"
+            if fits and not match.conditions:
+                said.append(
+                    f"path {path} fits route rule {rule.priority} ({pattern}) → {rule.service}"
+                )
+                return Route(rule.service, matcher.name, pattern, tuple(said))
+            if fits is not False:
+                asked = ", ".join(match.conditions) or f"a {match.kind} that is not evaluated here"
+                said.append(
+                    f"unless route rule {rule.priority} ({pattern}) takes it to {rule.service},"
+                    f" by {asked}"
+                )
+    said.append(f"no other route rule fits {path}" if len(said) > 1 else f"no rule fits {path}")
+    said.append(f"so its default service {matcher.default_service} answers")
+    return Route(matcher.default_service, matcher.name, "", tuple(said))
+
+
+def route_fits(match: RouteMatch, path: str) -> bool | None:
+    """Whether the path fits a route rule's match; None: that kind cannot be told here."""
+    value = match.value
+    if match.kind == "regex":
+        try:
+            return re.fullmatch(value, path) is not None
+        except re.error:  # Google's RE2 knows forms that Python does not
+            return None
+    if match.kind == "template":
+        return None
+    if match.ignore_case:
+        value, path = value.lower(), path.lower()
+    return path == value if match.kind == "exact" else path.startswith(value)
 
 
 def _clean_path(path: str) -> str:

@@ -18,12 +18,17 @@ from core.records import (
     LoadBalancer,
     PathMatcher,
     PathRule,
+    RouteMatch,
+    RouteRule,
     UrlMap,
 )
 from services import calls
 from services.clients import Clients
 
 _TIMEOUT_S: Final = 15.0
+_FAILS_PROBES: Final = ("UNHEALTHY", "TIMEOUT")  # unlike DRAINING and UNKNOWN
+
+_Health = tuple[int, int, int]  # endpoints that are healthy, unhealthy, neither
 
 
 class LoadBalancers:
@@ -66,13 +71,13 @@ class LoadBalancers:
 
         return self._clients.call(read, resource=resource, timeout_s=_TIMEOUT_S)
 
-    def _read_health(self, services: list[Any]) -> dict[tuple[str, str], tuple[int, int]]:
-        """(service, group) → (healthy, unhealthy) endpoints, of the groups that answer."""
+    def _read_health(self, services: list[Any]) -> dict[tuple[str, str], _Health]:
+        """(service, group) → health of its endpoints, of the groups that answer."""
         pairs = [(str(s.name), str(b.group)) for s in services for b in s.backends if b.group]
         answers = calls.in_parallel(self._get_health, pairs)
         return {p: a for p, a in zip(pairs, answers, strict=True) if a is not None}
 
-    def _get_health(self, pair: tuple[str, str]) -> tuple[int, int] | None:
+    def _get_health(self, pair: tuple[str, str]) -> _Health | None:
         service, group = pair
         resource = f"projects/{self._clients.project}/global/backendServices/{service}"
 
@@ -92,7 +97,9 @@ class LoadBalancers:
         except (Invalid, NotFound, Conflict):
             return None  # this kind of group has no health to tell
         states = [str(s.health_state) for s in answer.health_status]
-        return states.count("HEALTHY"), len(states) - states.count("HEALTHY")
+        healthy = states.count("HEALTHY")
+        unhealthy = sum(s in _FAILS_PROBES for s in states)
+        return healthy, unhealthy, len(states) - healthy - unhealthy
 
 
 def _last(url: str) -> str:
@@ -117,7 +124,7 @@ def _ports(text: str) -> str:
 
 
 def convert_url_map(found: Any) -> UrlMap:
-    """A URL map by its path rules; route rules (header matches) are not shown."""
+    """A URL map by its path rules and route rules."""
     hosts: dict[str, tuple[str, ...]] = {}
     for rule in found.host_rules:
         name = str(rule.path_matcher)
@@ -138,6 +145,7 @@ def convert_url_map(found: Any) -> UrlMap:
                 for r in m.path_rules
             ),
             default_shares=_shares(m.default_route_action),
+            route_rules=tuple(_route_rule(r) for r in m.route_rules),
         )
         for m in found.path_matchers
     )
@@ -151,6 +159,29 @@ def convert_url_map(found: Any) -> UrlMap:
         default_shares=_shares(found.default_route_action),
         fingerprint=str(found.fingerprint),
     )
+
+
+def _route_rule(found: Any) -> RouteRule:
+    return RouteRule(
+        priority=int(found.priority),
+        matches=tuple(_route_match(m) for m in found.match_rules),
+        service=_goes_to(found.service, found.url_redirect, found.route_action),
+        shares=_shares(found.route_action),
+    )
+
+
+def _route_match(found: Any) -> RouteMatch:
+    paths = {
+        "exact": found.full_path_match,
+        "regex": found.regex_match,
+        "template": found.path_template_match,
+    }
+    kind = next((k for k, value in paths.items() if value), "prefix")
+    asked = [f"header {h.header_name}" for h in found.header_matches]
+    asked += [f"query parameter {q.name}" for q in found.query_parameter_matches]
+    asked += ["metadata of the proxy"] if found.metadata_filters else []
+    value = paths.get(kind) or found.prefix_match or "/"
+    return RouteMatch(kind, str(value), bool(found.ignore_case), tuple(asked))
 
 
 def _shares(action: Any) -> Shares:
@@ -174,7 +205,7 @@ def _goes_to(service: Any, redirect: Any, action: Any) -> str:
     return f"redirect to {target}" if target else "no service"
 
 
-def _service(found: Any, health: dict[tuple[str, str], tuple[int, int]]) -> BackendService:
+def _service(found: Any, health: dict[tuple[str, str], _Health]) -> BackendService:
     name = str(found.name)
     return BackendService(
         name=name,
@@ -192,7 +223,7 @@ def group_of(found: Any) -> str:
     return str(found.group).split("/projects/", 1)[-1].split("/", 1)[-1]
 
 
-def _backend(found: Any, health: tuple[int, int] | None) -> Backend:
+def _backend(found: Any, health: _Health | None) -> Backend:
     scaler = found._pb  # proto-plus hides whether an optional scalar is set
     return Backend(
         group=group_of(found),
@@ -200,4 +231,5 @@ def _backend(found: Any, health: tuple[int, int] | None) -> Backend:
         capacity_ratio=float(found.capacity_scaler) if scaler.HasField("capacity_scaler") else None,
         healthy=None if health is None else health[0],
         unhealthy=None if health is None else health[1],
+        other=0 if health is None else health[2],
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.records import PathMatcher, PathRule, UrlMap
+from core.records import PathMatcher, PathRule, RouteMatch, RouteRule, UrlMap
 from core.routing import host_fits, path_fits, where_does
 
 URL_MAP = UrlMap(
@@ -50,6 +50,57 @@ URL_MAP = UrlMap(
 def test_the_most_specific_rule_wins(host: str, path: str, service: str) -> None:
     """Exact host over longest wildcard over "*"; exact path over longest prefix over default."""
     assert where_does(path, host, URL_MAP).service == service
+
+
+BY_RULES = UrlMap(
+    "hw-map",
+    "default",
+    (
+        PathMatcher(
+            "rules",
+            ("*",),
+            "rest",
+            (),
+            route_rules=(
+                RouteRule(30, (RouteMatch("prefix", "/"),), "all"),
+                RouteRule(1, (RouteMatch("prefix", "/v1", conditions=("header x-beta",)),), "beta"),
+                RouteRule(2, (RouteMatch("exact", "/V1/models", ignore_case=True),), "models"),
+                RouteRule(
+                    3, (RouteMatch("regex", "/v[12]/chat"), RouteMatch("prefix", "/c")), "chat"
+                ),
+            ),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "service", "unless"),
+    [
+        ("/v1/models", "models", True),
+        ("/v2/models", "all", False),
+        ("/v2/chat", "chat", False),
+        ("/v2/chat/x", "all", False),
+        ("/chat", "chat", False),
+        ("/v1/x", "all", True),
+    ],
+)
+def test_route_rules_are_tried_by_priority(path: str, service: str, unless: bool) -> None:
+    """The lowest number that fits wins; one that asks for a header is told as a reservation."""
+    route = where_does(path, "any.org", BY_RULES)
+    assert route.service == service
+    assert any(
+        "unless route rule 1" in line and "x-beta" in line for line in route.explanation
+    ) == (unless)
+
+
+def test_no_route_rule_means_the_matchers_default() -> None:
+    """A template cannot be evaluated here: the answer says so."""
+    rules = (RouteRule(1, (RouteMatch("template", "/a/{x=*}"),), "a"),)
+    matcher = PathMatcher("m", ("*",), "rest", (), route_rules=rules)
+    route = where_does("/b", "any.org", UrlMap("u", "default", (matcher,)))
+    assert route.service == "rest"
+    assert any("not evaluated" in line for line in route.explanation)
 
 
 def test_no_host_rule_means_the_maps_default() -> None:

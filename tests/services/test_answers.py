@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from google.cloud import compute_v1 as compute
 
 from core.errors import Invalid, RateLimited
-from core.records import Cluster
+from core.records import Cluster, RouteMatch, RouteRule
 from services.clients import Clients
 from services.kube import Kube
 from services.load_balancer import LoadBalancers, convert_url_map
@@ -48,6 +50,37 @@ def test_health_that_comes_too_fast_is_not_a_group_without_health(
         LoadBalancers(clients)._get_health(("hw-small", "neg-1"))
     http.answers = [Answer(400, b'{"error": {"code": 400, "message": "serverless"}}')]
     assert LoadBalancers(clients)._get_health(("hw-small", "neg-1")) is None
+
+
+def test_health_is_three_counts(clients: Clients, http: PlantedHttp) -> None:
+    """What drains or was not probed yet is neither healthy nor unhealthy."""
+    states = ("HEALTHY", "HEALTHY", "UNHEALTHY", "TIMEOUT", "DRAINING", "UNKNOWN", "")
+    body = {"healthStatus": [{"healthState": state} for state in states]}
+    http.answers = [Answer(body=json.dumps(body).encode())]
+    assert LoadBalancers(clients)._get_health(("hw-small", "neg-1")) == (2, 2, 3)
+
+
+def test_route_rules_come_with_their_conditions() -> None:
+    """Their matches by kind; headers and query parameters as conditions."""
+    match = compute.HttpRouteRuleMatch(
+        full_path_match="/v1",
+        header_matches=[compute.HttpHeaderMatch(header_name="x-beta", present_match=True)],
+    )
+    rules = [
+        compute.HttpRouteRule(priority=2, service="x/y/a", match_rules=[match]),
+        compute.HttpRouteRule(
+            priority=1,
+            service="x/y/b",
+            match_rules=[compute.HttpRouteRuleMatch(prefix_match="/", ignore_case=True)],
+        ),
+    ]
+    found = compute.UrlMap(
+        name="m", path_matchers=[compute.PathMatcher(name="p", route_rules=rules)]
+    )
+    assert convert_url_map(found).matchers[0].route_rules == (
+        RouteRule(2, (RouteMatch("exact", "/v1", conditions=("header x-beta",)),), "a"),
+        RouteRule(1, (RouteMatch("prefix", "/", ignore_case=True),), "b"),
+    )
 
 
 def test_a_url_map_without_services_says_where_it_goes() -> None:
