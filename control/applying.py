@@ -131,7 +131,10 @@ class Applying:
         if differs:
             raise Stale("; ".join(differs), resource=plan.title, hint="Plan it again")
         verdicts = self._planning.judge(plan, snapshot, leave_out=intent)
-        guards.check(verdicts, self._audit.consents_of(intent))
+        approved, overridden = self._audit.lifted_of(intent)
+        guards.check(
+            verdicts, self._audit.consents_of(intent), approved=approved, overridden=overridden
+        )
 
     def _await_all(self, intent: str) -> tuple[str, int, str]:
         """State, steps begun and the sentence with which the intent ends."""

@@ -6,8 +6,10 @@ One intent, one record; its states are events that are only ever added. The tabl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -18,6 +20,7 @@ from control.audit_rows import (
     FINAL_STATES,
     NAMES,
     PLAN,
+    REASONS,
     VERDICTS,
     entry_of,
     event_row,
@@ -41,6 +44,11 @@ class Audit:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
+    @property
+    def engine(self) -> sa.Engine:
+        """The database, for what stands beside the record in it."""
+        return self._engine
+
     # --- writing ---------------------------------------------------------------------------------
 
     def record_intent(
@@ -53,8 +61,15 @@ class Audit:
         actor: str,
         origin: str,
         reason: str,
+        approvals: Collection[str] = (),
+        overrides: Mapping[str, str] = MappingProxyType({}),
+        also: Callable[[sa.Connection], None] | None = None,
     ) -> bool:
-        """Add the intent as confirmed; False: it is there already (a second click)."""
+        """Add the intent as confirmed; False: it is there already (a second click).
+
+        `approvals`: who else approved; `overrides`: guard → reason; `also` is done in the same
+        transaction.
+        """
         now = utc_now()
         row = {
             "id": intent,
@@ -69,11 +84,15 @@ class Audit:
             "plan": PLAN.dump_json(plan).decode(),
             "verdicts": VERDICTS.dump_json(tuple(verdicts)).decode(),
             "consents": NAMES.dump_json(tuple(sorted(consents))).decode(),
+            "approvals": NAMES.dump_json(tuple(approvals)).decode() if approvals else None,
+            "overrides": REASONS.dump_json(dict(overrides)).decode() if overrides else None,
         }
         try:
             with self._engine.begin() as db:
                 add(db, intents, row)
                 add(db, events, event_row(intent, "confirmed", 0, f"confirmed by {actor}", at=now))
+                if also is not None:
+                    also(db)
         except IntegrityError:
             return False
         return True
@@ -160,28 +179,14 @@ class Audit:
             if changed:
                 word = {"failed": "FAILED: ", "cancelled": "STOPPED: "}.get(state, "")
                 text = word + row["title"]
-                db.execute(
-                    annotation_rows.insert().values(
-                        at=now,
-                        tier=row["tier"],
-                        text=text,
-                        source="heartwood",
-                        link=f"audit?intent={intent}",
-                    )
-                )
+                link = f"audit?intent={intent}"
+                mark = Annotation(now, row["tier"], text, "heartwood", link)
+                db.execute(annotation_rows.insert().values(asdict(mark)))
 
     def annotate(self, annotation: Annotation) -> None:
         """Add something that happened, for the charts."""
         with self._engine.begin() as db:
-            db.execute(
-                annotation_rows.insert().values(
-                    at=annotation.at,
-                    tier=annotation.tier,
-                    text=annotation.text,
-                    source=annotation.source,
-                    link=annotation.link,
-                )
-            )
+            db.execute(annotation_rows.insert().values(asdict(annotation)))
 
     def save_plan(self, plan: Plan, actor: str) -> str:
         """Keep a plan under its digest, which is returned."""
@@ -209,6 +214,11 @@ class Audit:
     def consents_of(self, intent: str) -> tuple[str, ...]:
         """What was agreed to; KeyError when there is no such intent."""
         return NAMES.validate_json(self._one(intent)["consents"])
+
+    def lifted_of(self, intent: str) -> tuple[bool, tuple[str, ...]]:
+        """Whether somebody else approved, and the guards overridden; KeyError: no such intent."""
+        row = self._one(intent)
+        return bool(row["approvals"]), tuple(REASONS.validate_json(row["overrides"] or "{}"))
 
     def saved_plan(self, digest: str) -> Plan | None:
         """The plan last saved under that digest."""

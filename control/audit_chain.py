@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from control.store import chain, events, intents
+from control.store import approval_events, chain, events, intents
 
-CHAINED: Final = (intents, events)  # rows of these are only ever added, by `add`
+CHAINED: Final = (intents, events, approval_events)  # rows of these are only ever added, by `add`
 FIRST: Final = "0" * 64  # what stands before the first record
 _LOCK: Final = 0x48656172  # PostgreSQL: one writer of the chain at a time
 _PAGE: Final = 500

@@ -21,6 +21,7 @@ TAG_STATES: Final = {"succeeded": "applied"}
 PLAN: Final = TypeAdapter(Plan)
 VERDICTS: Final = TypeAdapter(tuple[Verdict, ...])
 NAMES: Final = TypeAdapter(tuple[str, ...])
+REASONS: Final = TypeAdapter(dict[str, str])
 
 
 def utc_now() -> datetime:
@@ -58,6 +59,9 @@ def entry_of(row: Any, happened: Sequence[Any]) -> AuditEntry:
         finished_at=last["at"] if final else None,
         calls=tuple(e["call"] for e in happened if e["call"]),
         tags=tuple(tag(row["action"], state) for state in states),
+        consents=NAMES.validate_json(row["consents"]),
+        approvals=NAMES.validate_json(row["approvals"] or "[]"),
+        overrides=REASONS.validate_json(row["overrides"] or "{}"),
     )
 
 

@@ -10,21 +10,23 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from control.access import Actor, require
+from control.access import Actor, Role, require
 from control.appliers import Appliers, Interrupted
 from control.applying import Applying, step_id
+from control.approvals import Approvals
 from control.audit import FINAL_STATES, Audit, utc_now
 from control.planning import Planning
 from control.single_executor import DirectoryLock
 from core import guards
-from core.errors import Conflict, Expired, Unavailable
-from core.plans import Plan, Progress, Verdict
+from core.errors import Conflict, Expired, Unavailable, Unconfirmed
+from core.plans import Outcome, Plan, Progress, Verdict
 from core.records import Snapshot
 
 _log: Final = structlog.get_logger("executor")
@@ -52,10 +54,12 @@ class Executor:
         database_url: str,
         lock: DirectoryLock,
         *,
+        approvals: Approvals | None = None,
         retry_first_s: float = _RETRY_FIRST_S,
         retry_max_s: float = _RETRY_MAX_S,
     ) -> None:
         self._audit = audit
+        self._approvals = approvals or Approvals(audit.engine)
         self._database_url, self._lock = database_url, lock
         self._retry_first_s, self._retry_max_s = retry_first_s, retry_max_s
         self._stop = threading.Event()
@@ -176,6 +180,7 @@ class Executor:
         *,
         reason: str = "",
         intent: str = "",
+        overrides: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         """Have the plan applied; the intent's id. The same intent submitted again does nothing.
 
@@ -186,9 +191,10 @@ class Executor:
             actor: who clicked.
             reason: why, for the audit.
             intent: made by the page when it shows the plan, so that two clicks are one.
+            overrides: guard whose block does not count → the reason; needs the role admin.
 
         Raises:
-            Denied: the actor may only look.
+            Denied: the actor may only look, or overrides without the role for it.
             Conflict: this console does not apply plans.
             Expired: the plan is too old.
             Blocked, Unconfirmed: a guard blocks, or a consent is missing.
@@ -202,7 +208,11 @@ class Executor:
             return intent
         if utc_now() > plan.expires_at:
             raise Expired("The plan has expired.", resource=plan.title, hint="Plan it again")
-        guards.check(verdicts, consents)
+        _check_overrides(overrides, actor)
+        approval = self._approvals.given_for(plan.digest, actor)
+        guards.check(verdicts, consents, approved=approval is not None, overridden=overrides)
+        if not any(v.outcome is Outcome.APPROVAL for v in verdicts):
+            approval = None  # kept for when it is needed
         new = self._audit.record_intent(
             intent,
             plan,
@@ -211,7 +221,14 @@ class Executor:
             actor=actor.name,
             origin=actor.origin,
             reason=reason,
+            approvals=() if approval is None else (approval.decided_by,),
+            overrides=overrides,
+            also=None
+            if approval is None
+            else lambda db: self._approvals.use(db, approval, intent, actor),
         )
+        if not new and self._audit.progress(intent) is None:
+            raise Conflict("The approval was used by another action.", hint="Ask for a new one")
         if new:
             self._launch_new(intent, plan)
         return intent
@@ -285,6 +302,15 @@ class Executor:
             return
         detail = f"its workflow ended as {status.status} without a record; look at the resource"
         self._audit.finish(intent, "failed", 0, detail)
+
+
+def _check_overrides(overrides: Mapping[str, str], actor: Actor) -> None:
+    if not overrides:
+        return
+    require(actor, Role.ADMIN)
+    silent = [guard for guard, reason in overrides.items() if not reason.strip()]
+    if silent:
+        raise Unconfirmed(f"No reason is given for overriding {', '.join(silent)}.")
 
 
 def new_intent() -> str:

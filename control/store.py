@@ -58,6 +58,8 @@ intents: Final = sa.Table(
     sa.Column("plan", sa.Text, nullable=False),
     sa.Column("verdicts", sa.Text, nullable=False),
     sa.Column("consents", sa.Text, nullable=False),
+    sa.Column("approvals", sa.Text, nullable=True),  # names of who approved; empty: nobody
+    sa.Column("overrides", sa.Text, nullable=True),  # guard → reason; empty: none
 )
 
 events: Final = sa.Table(
@@ -70,6 +72,26 @@ events: Final = sa.Table(
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("call", sa.Text, nullable=False),  # the call that was made; "" when none
+)
+
+# What was asked of a second person, what they decided, which intent used it: each once.
+approval_events: Final = sa.Table(
+    "approval_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("request", sa.String(64), nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),  # asked, decided, used
+    sa.Column("digest", sa.String(64), nullable=False, index=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("origin", sa.String(256), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("answer", sa.String(16), nullable=True),  # of "decided": approved, declined
+    sa.Column("expires_at", UtcTime, nullable=True),  # of "asked", as the two below
+    sa.Column("intent", sa.String(64), nullable=True),  # of "used"
+    sa.Column("plan", sa.Text, nullable=True),
+    sa.Column("verdicts", sa.Text, nullable=True),
+    sa.UniqueConstraint("request", "kind", name="approval_once"),
 )
 
 # One row per row of the record, each with a hash over it and the hash before.

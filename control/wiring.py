@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 from control import logs
 from control.access import Actor
 from control.appliers import make_appliers
+from control.approvals import Approval, Approvals
 from control.audit import Audit
 from control.executor import Executor
 from control.history import History, Reading
@@ -23,7 +25,7 @@ from control.refresh import Refresher
 from control.settings import Settings, load_settings
 from control.single_executor import DirectoryLock
 from control.store import open_store
-from core.plans import Progress, Request
+from core.plans import Plan, Progress, Request
 from core.records import Snapshot, Source
 from core.series import Annotation, Series, Signal, Window
 from services.clients import Clients, CloudTarget
@@ -55,6 +57,7 @@ class Console:
         refresher: current state.
         past: the cache of series.
         audit: the record.
+        approvals: what a second person was asked, and said.
         people: tells who is in front of a page.
         planning: plans and verdicts.
         executor: applies them.
@@ -76,6 +79,7 @@ class Console:
         self.planning = Planning(
             settings, self.refresher.snapshot, self.past, self.audit, self.burn_series
         )
+        self.approvals = Approvals(self.audit.engine, settings.guards.approval_expires_after_s)
         access = settings.access
         iap = Iap(access.iap_audience, access.iap_keys_url) if access.login == "iap" else None
         self.people = People(settings, iap)
@@ -87,6 +91,7 @@ class Console:
             self.refresher.refresh_now,
             settings.data.workflow_database_url,
             DirectoryLock(settings.data.dir),
+            approvals=self.approvals,
         )
         self._lock = threading.Lock()
         self._started = False
@@ -165,6 +170,7 @@ class Console:
         reason: str = "",
         intent: str = "",
         actor: Actor | None = None,
+        overrides: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         """Have the plan applied, as `Executor.submit`; the intent's id."""
         return self.executor.submit(
@@ -174,7 +180,20 @@ class Console:
             actor or self.actor(),
             reason=reason,
             intent=intent,
+            overrides=overrides,
         )
+
+    def ask_approval(self, judged: Judged, reason: str = "") -> Approval:
+        """Ask a second person to approve a plan, as `Approvals.ask`."""
+        return self.approvals.ask(judged.plan, judged.verdicts, self.actor(), reason)
+
+    def decide_approval(self, request: str, *, approve: bool, reason: str = "") -> Approval:
+        """Approve or decline what somebody else asked for, as `Approvals.decide`."""
+        return self.approvals.decide(request, self.actor(), approve=approve, reason=reason)
+
+    def judge(self, plan: Plan) -> Judged:
+        """A plan that was made earlier, with every guard's verdict as of now."""
+        return Judged(plan, self.planning.judge(plan, self.snapshot()))
 
     def progress(self, intent: str) -> Progress | None:
         """Where an intent stands; None: there is no such one."""

@@ -67,7 +67,30 @@ GUARDS: Final[tuple[Guard, ...]] = (
     alone_in_production.judge,
 )
 
-__all__ = ["GUARDS", "Guard", "GuardContext", "Running", "check", "consents_needed", "judge"]
+# What these block could not work, or would break another action: nobody decides against it.
+FACTS_OF_LIFE: Final = frozenset(
+    {
+        "action_in_progress",
+        "dependent_resources",
+        "legal_size",
+        "machine_type_unavailable",
+        "permission_missing",
+        "quota_exceeded",
+        "reservation_short",
+    }
+)
+
+__all__ = [
+    "FACTS_OF_LIFE",
+    "GUARDS",
+    "Guard",
+    "GuardContext",
+    "Running",
+    "check",
+    "consents_needed",
+    "judge",
+    "may_be_overridden",
+]
 
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> tuple[Verdict, ...]:
@@ -80,8 +103,25 @@ def consents_needed(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     return tuple(v.guard for v in verdicts if v.outcome is Outcome.CONSENT)
 
 
-def check(verdicts: Iterable[Verdict], consents: Collection[str]) -> None:
-    """Pass verdicts that allow to apply, given these consents (names of guards).
+def may_be_overridden(verdict: Verdict) -> bool:
+    """Whether somebody may decide against that block: not where the change could not work."""
+    return verdict.outcome is Outcome.BLOCK and verdict.guard not in FACTS_OF_LIFE
+
+
+def check(
+    verdicts: Iterable[Verdict],
+    consents: Collection[str],
+    *,
+    approved: bool = False,
+    overridden: Collection[str] = (),
+) -> None:
+    """Pass verdicts that allow to apply.
+
+    Args:
+        verdicts: of all guards.
+        consents: names of the guards that were agreed to.
+        approved: whether a second person approved the plan.
+        overridden: names of the guards whose block somebody with the role for it decided against.
 
     Raises:
         Blocked: a guard blocks, or a second person is needed.
@@ -89,6 +129,10 @@ def check(verdicts: Iterable[Verdict], consents: Collection[str]) -> None:
     """
     found = tuple(verdicts)
     for verdict in found:
+        if verdict.guard in overridden and may_be_overridden(verdict):
+            continue
+        if verdict.outcome is Outcome.APPROVAL and approved:
+            continue
         if verdict.outcome in (Outcome.BLOCK, Outcome.APPROVAL):
             raise Blocked(
                 f"{verdict.guard}: {verdict.reason}", resource=verdict.guard, hint=verdict.lift
