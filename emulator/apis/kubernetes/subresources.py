@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.apis.kubernetes import deletes, garbage
 from emulator.apis.kubernetes.asks import Ask, Outcome
+from emulator.apis.kubernetes.controllers import disruption
 from emulator.apis.kubernetes.resources import PODS
 from emulator.apis.kubernetes.status import (
+    StatusError,
     bad_request,
     conflict,
     method_not_allowed,
@@ -43,11 +45,37 @@ def _evict(state: ClusterState, ask: Ask, pod: Item) -> Outcome:
     options = body.get("deleteOptions") or {}
     if not isinstance(options, dict):
         raise bad_request("json: cannot unmarshal deleteOptions of Eviction")
+    _check_budgets(state, pod)
     if not (ask.dry or options.get("dryRun")):
         grace = options.get("gracePeriodSeconds")
         valid = isinstance(grace, int) and not isinstance(grace, bool) and grace >= 0
         deletes.remove(state, pod, {"gracePeriodSeconds": grace if valid else None})
     return Outcome(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+
+
+def _check_budgets(state: ClusterState, pod: Item) -> None:
+    """Pass a pod that its disruption budget can spare.
+
+    A pod that is not ready yet, or has ended, disturbs nobody when it goes.
+    """
+    if not disruption.healthy(dict(pod.body)):
+        return
+    for budget in state.list("PodDisruptionBudget", pod.namespace):
+        if not disruption.covers(budget, dict(pod.body)):
+            continue
+        room = disruption.room_of(budget, state.list)
+        if room.allowed <= 0:
+            name = budget["metadata"]["name"]
+            text = (
+                f"The disruption budget {name} needs {room.desired} healthy pods and has "
+                f"{room.healthy} currently"
+            )
+            cause = {"reason": "DisruptionBudget", "message": text}
+            raise StatusError(
+                429, "TooManyRequests",
+                "Cannot evict pod as it would violate the pod's disruption budget.",
+                causes=[cause],
+            )  # fmt: skip
 
 
 def _bind(state: ClusterState, ask: Ask, pod: Item) -> Outcome:

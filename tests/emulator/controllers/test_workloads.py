@@ -200,6 +200,30 @@ def test_jobs_complete_or_give_up(state: MemoryState) -> None:
     assert state.get("Job", "default", "bad")
 
 
+@pytest.mark.parametrize(
+    ("budget", "desired", "allowed"),
+    [
+        ({"minAvailable": 2}, 2, 2),
+        ({"minAvailable": "60%"}, 3, 1),
+        ({"maxUnavailable": 1}, 3, 1),
+        ({"maxUnavailable": "0%"}, 4, 0),
+    ],
+)
+def test_disruption_budget_counts_what_may_go(
+    state: MemoryState, budget: Obj, desired: int, allowed: int
+) -> None:
+    """Healthy pods less those that must stay; a share is of what the owner keeps, rounded up."""
+    _deployment(state, 4)
+    state.add("PodDisruptionBudget", "b", {**budget, "selector": _SELECTOR}, "policy/v1")
+    state.run(1)
+    assert _status(state, "PodDisruptionBudget", "b")["disruptionsAllowed"] == 0
+    state.run(120)
+    told = _status(state, "PodDisruptionBudget", "b")
+    figures = (told["expectedPods"], told["currentHealthy"], told["desiredHealthy"])
+    assert (*figures, told["disruptionsAllowed"]) == (4, 4, desired, allowed)
+    assert _condition(told, "DisruptionAllowed")["status"] == str(allowed > 0)
+
+
 def test_crashing_container_backs_off(state: MemoryState) -> None:
     """A container that ends is started again with growing waits, and says so."""
     crashing = template()

@@ -126,6 +126,38 @@ def test_a_deployment_runs_and_its_pods_go_with_it(
     assert {name for kind, name in told if kind == "DELETED"} == added
 
 
+def test_evictions_heed_disruption_budgets(cluster: httpx.Client, namespace: str) -> None:
+    """The second of two pods that a budget keeps is not evicted; without the budget it is."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    made = cluster.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", json=deployment())
+    assert made.status_code == 201
+
+    def ready() -> list[str]:
+        items = cluster.get(pods).json()["items"]
+        return [item["metadata"]["name"] for item in items if is_ready(item)]
+
+    wait(lambda: len(ready()) == 2)
+    budgets = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+    spec = {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}
+    body = {"metadata": {"name": "keep"}, "spec": spec}
+    assert cluster.post(budgets, json=body).status_code == 201
+    name = ready()[0]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    refused = cluster.post(f"{pods}/{name}/eviction", json=eviction)
+    assert refused.status_code == 429
+    assert refused.json()["details"]["causes"][0]["message"] == (
+        "The disruption budget keep needs 2 healthy pods and has 2 currently"
+    )
+    cluster.delete(f"{budgets}/keep")
+    assert cluster.post(f"{pods}/{name}/eviction", json=eviction).status_code == 201
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Whether its Ready condition is True."""
+    conditions = pod["status"].get("conditions", ())
+    return any((c["type"], c["status"]) == ("Ready", "True") for c in conditions)
+
+
 def test_dependents_are_orphaned_or_collected(cluster: httpx.Client, namespace: str) -> None:
     """With Orphan they stay, without their owner; otherwise they go, in the background."""
     path = f"/api/v1/namespaces/{namespace}/configmaps"

@@ -12,6 +12,7 @@ from typing import Final
 from emulator.apis.kubernetes.controllers import (
     autoscalers,
     deployments,
+    disruption,
     endpoints,
     groups,
     jobs,
@@ -30,12 +31,14 @@ _LOG = logging.getLogger("emulator")
 CONTROLLERS: Final[tuple[Controller, ...]] = (
     autoscalers.run, deployments.run, replica_sets.run, stateful_sets.run, jobs.run, groups.run,
     volumes.run, scheduler.run, kubelet.run, endpoints.run, negs.run,
+    disruption.run,
 )  # fmt: skip
 _ROUNDS: Final = 24
 # What the controllers have nothing to do without.
 _KINDS: Final = (
     "Deployment", "ReplicaSet", "StatefulSet", "Job", "LeaderWorkerSet", "Pod", "Service",
     "PersistentVolumeClaim", "PersistentVolume", "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
 )  # fmt: skip
 
 
