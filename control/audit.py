@@ -241,12 +241,14 @@ class Audit:
         since: datetime | None = None,
         limit: int = 200,
     ) -> tuple[AuditEntry, ...]:
-        """Records that fit all given filters, newest first."""
+        """Records that fit all given filters, newest first; `actor`: a part, in any case."""
         query = sa.select(intents).order_by(intents.c.at.desc(), intents.c.id)
-        pairs = ((intents.c.tier, tier), (intents.c.action, action), (intents.c.actor, actor))
+        pairs = ((intents.c.tier, tier), (intents.c.action, action))
         for column, value in pairs:
             if value is not None:
                 query = query.where(column == value)
+        if actor is not None:
+            query = query.where(intents.c.actor.icontains(actor, autoescape=True))
         if since is not None:
             query = query.where(intents.c.at >= since)
         if state is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Final
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -72,8 +73,8 @@ def filters() -> None:
             format_func=lambda s: "Any state" if s == _ANY else s,
         )  # fmt: skip
         st.text_input(
-            "Person", key="audit_actor", bind="query-params", placeholder="Anybody", width=200,
-            label_visibility="collapsed", icon=":material/person:",
+            "Person", key="audit_actor", bind="query-params", placeholder="Part of a name",
+            label_visibility="collapsed", icon=":material/person:", width=200,
         )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def _row(entry: AuditEntry) -> tables.Row:
         "$/h change": formats.money_change(cost),
         "Reason": entry.reason,
         "Plan": entry.digest[:12],
-        "Open": f"/audit?intent={entry.intent}",
+        "Open": "/audit?" + urlencode({**view.shared_parameters(), "intent": entry.intent}),
     }
 
 

@@ -5,7 +5,7 @@ Which resource belongs to which tier is `core/fleet.py`; the picture itself `ui/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -19,6 +19,7 @@ INVENTORY = (Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX)
 CHIPS = (*INVENTORY, Source.CHIPS)
 PRICED = (*INVENTORY, Source.PRICES)
 _PARTS = (*INVENTORY, Source.LOAD, Source.INFERENCE, Source.PRICES)  # LOAD: Vertex's replicas
+_NO_TPU = "no TPU"
 STATE_COLOURS = {state.value: look[0] for state, look in words.STATES.items()}
 
 
@@ -65,7 +66,7 @@ def _part_row(tier: FleetTier, part: FleetPart, derived: Derived) -> tables.Row:
         "Chips ready": chips.ready,
         "Topology": tier.spec.topology or "–",
         "Generation": tier.spec.generation or "–",
-        "Where": tier.spec.zone or "this machine",
+        "Where": part.spec.location or tier.spec.zone or "this machine",
         "$/h now": _price(
             rate.usd_per_hour if alone else share, rate.basis.value, derived.price_word(tier.spec)
         ),
@@ -129,7 +130,7 @@ def slices() -> None:
         _slice_detail(tier, piece)
         return
     tables.table(
-        [_slice_row(t, s) for t, s in pieces.values()],
+        _without_tpu([_slice_row(t, s) for t, s in pieces.values()], pieces.values()),
         key="fleet-slices",
         alt="Slices with state and load",
         empty="No slice",
@@ -162,6 +163,20 @@ def _load(hosts: Iterable[FleetHost]) -> dict[str, float | None]:
     }
 
 
+def _without_tpu(
+    rows: Sequence[tables.Row], shown: Iterable[tuple[FleetTier, *tuple[object, ...]]]
+) -> Sequence[tables.Row]:
+    """The rows; words for the figures of chips where none of them has one."""
+    if any(tier.spec.generation for tier, *_ in shown):
+        return rows
+    return [{**row, **{metric.value: _NO_TPU for metric in heatmap.Metric}} for row in rows]
+
+
+def _why(tier: FleetTier, reason: str) -> str:
+    """The reason; beside TPUs, whose column holds figures alone, also why there are none."""
+    return reason if tier.spec.generation else "; ".join(filter(None, (_NO_TPU, reason)))
+
+
 def _slice_row(tier: FleetTier, piece: FleetSlice) -> tables.Row:
     return {
         "Tier": tier.spec.title,
@@ -172,7 +187,7 @@ def _slice_row(tier: FleetTier, piece: FleetSlice) -> tables.Row:
         **_load(piece.hosts),
         "Pool or endpoint": piece.resource,
         "Spot": piece.spot,
-        "Why": piece.reason,
+        "Why": _why(tier, piece.reason),
     }
 
 
@@ -235,7 +250,7 @@ def hosts() -> None:
         and ("no readings" not in only or not h.readings)
     ]
     tables.table(
-        [_host_row(t, s, h) for t, s, h in chosen],
+        _without_tpu([_host_row(t, s, h) for t, s, h in chosen], chosen),
         key="fleet-hosts",
         alt="Hosts with state and load",
         empty="No host" if not every else "No host fits these filters",
@@ -258,5 +273,5 @@ def _host_row(tier: FleetTier, piece: FleetSlice, host: FleetHost) -> tables.Row
         **_load((host,)),
         "Zone": host.zone,
         "Pool": piece.resource,
-        "Why": host.reason,
+        "Why": _why(tier, host.reason),
     }

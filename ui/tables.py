@@ -105,7 +105,7 @@ def table(
 
 def with_unknowns(config: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     """The columns, with bars as figures where a value is unknown: the grid draws no bar for None,
-    nor any word, while a column of figures says "unknown".
+    nor any word, while a column of figures says "unknown". Where words stand, it is one of words.
     """
     changed = dict(config)
     for name, column in config.items():
@@ -113,6 +113,8 @@ def with_unknowns(config: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, A
         if kind.get("type") == "progress" and any(row.get(name) is None for row in rows):
             label, told = column.get("label"), column.get("help")
             changed[name] = st.column_config.NumberColumn(label, format="percent", help=told)
+        elif kind.get("type") == "progress" and any(isinstance(row.get(name), str) for row in rows):
+            changed[name] = st.column_config.TextColumn(column.get("label"))
     return changed
 
 

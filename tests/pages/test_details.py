@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -215,3 +216,33 @@ def test_connections_tell_error_and_next_step(console: FakeConsole, open_page: O
     text = all_text(open_page("connections"))
     assert "no connection to" in text
     assert "make run" in text
+
+
+def test_audit_finds_people_by_a_part_of_their_name(console: FakeConsole, open_page: Open) -> None:
+    """In any case; the link to the details takes range and tier along."""
+    judged = console.plan(Request("scale_tier", "small", {"delta": -1}))
+    console.submit(judged, judged.consents_needed, intent="abc")
+    query = {"range": "24h", "tier": "small"}
+    (shown,) = open_page("audit", **query, audit_actor="AD").dataframe
+    address, _, told = str(shown.value["Open"][0]).partition("?")
+    assert address == "/audit"
+    assert parse_qs(told) == {"intent": ["abc"], "range": ["24h"], "tier": ["small"]}
+    for nobody in ("%", "a_a", "bob"):
+        assert not open_page("audit", **query, audit_actor=nobody).dataframe
+
+
+def test_a_part_stands_where_it_runs(open_page: Open) -> None:
+    """Vertex is regional: its part shows the region, and not the zone of the tier's nodes."""
+    at = open_page("fleet")
+    parts = at.dataframe[0].value.set_index(["Tier", "Part"])["Where"]
+    small = dict(parts["Small"])
+    assert set(small.values()) == {"us-central1-c", "us-central1"}
+    assert parts["Local"].tolist() == ["this machine"]
+
+
+def test_a_machine_without_a_tpu_is_not_unknown(open_page: Open) -> None:
+    """Its chips' figures are not missing, there are none; beside TPUs the reason says so."""
+    alone = open_page("fleet", tier="local").dataframe[-1].value
+    assert set(alone["TensorCore"]) == {"no TPU"}
+    every = open_page("fleet").dataframe[-1].value.set_index("Tier")
+    assert "no TPU" in every.loc["Local", "Why"]
