@@ -17,6 +17,7 @@ from core.records import Snapshot, SourceState
 from core.slo import Standing, TierSlo
 
 _STALE_INTERVALS: Final = 5
+_SMALL_SHARE: Final = 0.5  # of the slices that a tier is meant to have
 
 
 class Severity(IntEnum):
@@ -48,16 +49,22 @@ def what_is_wrong(
     slos: Mapping[str, TierSlo],
     forecasts: Mapping[str, Forecast] | None = None,
 ) -> tuple[Finding, ...]:
-    """Findings, worst first, then in the order of the tiers; empty: nothing known to be wrong."""
+    """Findings, worst first, production before other tiers; empty: nothing known to be wrong."""
     findings: list[Finding] = []
     for tier in fleet.tiers:
-        findings += _tier_state(tier)
         findings += _objectives(tier, slos.get(tier.name))
+        findings += _tier_state(tier)
     findings += _backends(snapshot)
     findings += _sources(snapshot)
     findings += _budgets((forecasts or {}).values())
     findings += _unassigned(fleet)
-    return tuple(sorted(findings, key=lambda f: f.severity))
+    production = {s.name: s.production for s in snapshot.specs}
+    return tuple(sorted(findings, key=lambda f: (f.severity, _rank(f.tier, production))))
+
+
+def _rank(tier: str, production: Mapping[str, bool]) -> int:
+    """Within a severity: what users of production feel, then other tiers, then all else."""
+    return 2 if not tier else 0 if production.get(tier) else 1
 
 
 def _tier_state(tier: FleetTier) -> Iterable[Finding]:
@@ -80,6 +87,23 @@ def _tier_state(tier: FleetTier) -> Iterable[Finding]:
         yield Finding(
             Severity.NOTE, tier.name, f"{tier.spec.title} is starting: {reasons}", None, "fleet"
         )
+    elif tier.state is State.RUNNING:
+        yield from _smaller_than_meant(tier)
+
+
+def _smaller_than_meant(tier: FleetTier) -> Iterable[Finding]:
+    """All that is there runs, yet it is less than the settings say."""
+    there, wanted = tier.slice_count.running, tier.slice_count.wanted
+    if there is None or there >= wanted:
+        return
+    much = tier.spec.production and there <= wanted * _SMALL_SHARE
+    yield Finding(
+        Severity.WARNING if much else Severity.NOTE,
+        tier.name,
+        f"{tier.spec.title} runs with {there} of the {wanted} slices that it is meant to have",
+        None,
+        "fleet",
+    )
 
 
 def _objectives(tier: FleetTier, slo: TierSlo | None) -> Iterable[Finding]:
@@ -88,8 +112,9 @@ def _objectives(tier: FleetTier, slo: TierSlo | None) -> Iterable[Finding]:
             continue
         missed = objective.standing is Standing.MISSED
         severe = missed and tier.spec.production
+        serious = missed or objective.alarming
         yield Finding(
-            Severity.CRITICAL if severe else Severity.WARNING if missed else Severity.NOTE,
+            Severity.CRITICAL if severe else Severity.WARNING if serious else Severity.NOTE,
             tier.name,
             f"{tier.spec.title}: {objective.name} objective {objective.standing}:"
             f" {objective.sentence}",

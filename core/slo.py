@@ -18,6 +18,7 @@ from core.series import Series
 from core.specs import TierSpec
 
 MINIMUM_EVENTS: Final = 100
+MINIMUM_TIMED: Final = 20  # of fewer requests the slowest one is the 95th percentile
 AT_RISK_SHARE: Final = 0.9  # of a latency threshold
 FAST: Final = (14.4, 3600, 300)
 SLOW: Final = (6.0, 21600, 1800)
@@ -56,7 +57,10 @@ class Burn:
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveState:
-    """One objective: `target` and `now` in `unit`; `now` None: no data."""
+    """One objective: `target` and `now` in `unit`; `now` None: no data.
+
+    `alarming`: the last minutes alone are as bad as what raises an alarm when it lasts.
+    """
 
     name: str  # "availability", "TTFT p95", "latency p95"
     target: float
@@ -64,6 +68,7 @@ class ObjectiveState:
     unit: str  # "ratio" or "ms"
     standing: Standing
     sentence: str
+    alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,11 @@ def tier_slo(
             burns = burn_rates(aims.availability_ratio, requests, errors)
         found.append(_availability(aims.availability_ratio, load, burns))
     if aims.ttft_p95_ms is not None:
-        found.append(_latency("TTFT p95", aims.ttft_p95_ms, load.ttft.p95_ms if load else None))
+        now = load.ttft.p95_ms if load else None
+        found.append(_latency("TTFT p95", aims.ttft_p95_ms, now, _events(load)))
     if aims.latency_p95_ms is not None:
         now = load.latency.p95_ms if load else None
-        found.append(_latency("latency p95", aims.latency_p95_ms, now))
+        found.append(_latency("latency p95", aims.latency_p95_ms, now, _events(load)))
     return TierSlo(spec.name, worst(o.standing for o in found), tuple(found), burns)
 
 
@@ -151,7 +157,8 @@ def _availability(target: float, load: TierLoad | None, burns: tuple[Burn, ...])
     now = None if ratio is None else 1 - ratio
 
     def state(standing: Standing, sentence: str) -> ObjectiveState:
-        return ObjectiveState("availability", target, now, "ratio", standing, sentence)
+        alarming = standing is Standing.AT_RISK and _burns_fast(target, load, burns)
+        return ObjectiveState("availability", target, now, "ratio", standing, sentence, alarming)
 
     for limit, long, short in _pairs(burns):
         if long.rate is None or short.rate is None:
@@ -163,6 +170,11 @@ def _availability(target: float, load: TierLoad | None, burns: tuple[Burn, ...])
                 f" {short.rate:.1f}× over {_span(short.window_s)} (alarm at {limit:g}×)",
             )
     rates = [b for b in burns if b.rate is not None]
+    newest = max(
+        (b for b in rates if b.window_s <= SLOW[2]), key=lambda b: b.rate or 0.0, default=None
+    )
+    if newest is not None and newest.rate is not None and newest.rate > 1:
+        rates = [newest]  # what burns now is said, not what burned hours ago
     fastest = max(rates, key=lambda b: b.rate or 0.0, default=None)
     if fastest is not None and fastest.rate is not None and fastest.rate > 1:
         return state(
@@ -171,15 +183,37 @@ def _availability(target: float, load: TierLoad | None, burns: tuple[Burn, ...])
         )
     if fastest is not None:
         return state(Standing.MET, f"error budget burns at {fastest.rate or 0.0:.2f}× at most")
-    return _availability_now(target, now, state)
+    return _availability_now(target, now, _events(load), state)
+
+
+def _events(load: TierLoad | None) -> float | None:
+    """Requests of the load's window; None: not known."""
+    if load is None or load.requests_per_s is None:
+        return None
+    return load.requests_per_s * load.window_s
+
+
+def _burns_fast(target: float, load: TierLoad | None, burns: tuple[Burn, ...]) -> bool:
+    """Whether the newest minutes burn at the fast alarm's rate, over enough requests."""
+    limit, _, short_s = FAST
+    if any(b.window_s == short_s and b.rate is not None and b.rate >= limit for b in burns):
+        return True
+    events = _events(load)
+    if load is None or load.error_ratio is None or (events or 0.0) < MINIMUM_EVENTS:
+        return False
+    return load.error_ratio / (1 - target) >= limit
 
 
 _Build = Callable[[Standing, str], ObjectiveState]
 
 
-def _availability_now(target: float, now: float | None, state: _Build) -> ObjectiveState:
+def _availability_now(
+    target: float, now: float | None, events: float | None, state: _Build
+) -> ObjectiveState:
     if now is None:
         return state(Standing.UNKNOWN, "no requests in the window, so no error ratio")
+    if now < target and events is not None and events < MINIMUM_EVENTS:
+        return state(Standing.UNKNOWN, f"{events:.0f} requests in the window: too few to judge")
     if now < target:
         return state(Standing.AT_RISK, f"{now:.3%} now, objective {target:.3%}")
     return state(Standing.MET, f"{now:.3%} now, objective {target:.3%}")
@@ -191,9 +225,14 @@ def _pairs(burns: tuple[Burn, ...]) -> tuple[tuple[float, Burn, Burn], ...]:
     return ((FAST[0], burns[0], burns[1]), (SLOW[0], burns[2], burns[3]))
 
 
-def _latency(name: str, target_ms: float, now_ms: float | None) -> ObjectiveState:
+def _latency(
+    name: str, target_ms: float, now_ms: float | None, events: float | None
+) -> ObjectiveState:
     if now_ms is None:
         standing, sentence = Standing.UNKNOWN, "no requests in the window"
+    elif events is not None and events < MINIMUM_TIMED:
+        standing = Standing.UNKNOWN
+        sentence = f"{events:.0f} requests in the window: too few for a 95th percentile"
     else:
         sentence = f"{now_ms:,.0f} ms now, objective {target_ms:,.0f} ms"
         standing = Standing.MET

@@ -90,6 +90,41 @@ def test_a_missed_objective_of_production_is_critical() -> None:
     assert [f[:2] for f in found] == [("CRITICAL", "small"), ("WARNING", "dev")]
 
 
+def test_many_errors_in_production_are_no_note() -> None:
+    """23% errors for some minutes: a warning at once, before what else is a warning."""
+    snapshot = make_failure(quiet(), Source.COSTS)
+    loads = dict(snapshot.loads or {})
+    loads["medium"] = replace(loads["medium"], error_ratio=0.23)
+    loads["dev"] = replace(loads["dev"], error_ratio=0.9)
+    found = findings(replace(snapshot, loads=loads), 0.0)
+    assert [f[:2] for f in found] == [("WARNING", "medium"), ("WARNING", "dev"), ("WARNING", "")]
+    loads["medium"] = replace(loads["medium"], error_ratio=0.004)
+    found = findings(replace(quiet(), loads={"medium": loads["medium"]}), 0.0)
+    assert [f[:2] for f in found] == [("NOTE", "medium")]
+
+
+def test_a_tier_smaller_than_meant_is_told() -> None:
+    """Green and running, but 12 of 48: a warning in production, a note when few are missing."""
+    snapshot = quiet()
+    pools = tuple(
+        replace(p, node_count=n) for p, n in zip(
+            [p for p in snapshot.node_pools or () if p.name.startswith("hw-small")],
+            (12, 0, 0), strict=False,
+        )
+    )  # fmt: skip
+    names = {p.name for p in pools}
+    hosts = [h for h in snapshot.hosts or () if h.pool in names]
+    few = {h.name for p in pools for h in [h for h in hosts if h.pool == p.name][: p.node_count]}
+    shrunk = replace(
+        snapshot,
+        node_pools=(*pools, *(p for p in snapshot.node_pools or () if p.name not in names)),
+        hosts=tuple(h for h in snapshot.hosts or () if h.pool not in names or h.name in few),
+    )
+    (found,) = findings(shrunk, 0.0)
+    assert found == ("WARNING", "small", found[2])
+    assert "28 of the 64 slices" in found[2]
+
+
 def test_a_budget_that_will_not_last_is_told() -> None:
     """$1,000,000/h spends small's budget on the very day."""
     found = findings(quiet(), 1e6)

@@ -68,6 +68,26 @@ def test_latency_against_its_threshold() -> None:
         assert found.objectives[1].standing.value == standing
 
 
+def test_one_slow_request_is_no_missed_objective() -> None:
+    """Of fewer than twenty requests the 95th percentile is the slowest: nothing is judged."""
+    load = replace(make_loads()["small"], ttft=Quantiles(p95_ms=9000))
+    few = tier_slo(SMALL, replace(load, requests_per_s=5 / 300, error_ratio=0.2))
+    assert [o.standing for o in few.objectives[:2]] == [Standing.UNKNOWN] * 2
+    assert "5 requests" in few.objectives[1].sentence
+    many = tier_slo(SMALL, replace(load, requests_per_s=20 / 300))
+    assert many.objectives[1].standing is Standing.MISSED
+
+
+def test_five_bad_minutes_alarm_before_the_hour_does() -> None:
+    """14.4× over five minutes alone is at risk and alarming; a burn that has ended is not."""
+    requests = flat(Signal.REQUESTS, 10.0)
+    new = tier_slo(SMALL, None, requests, flat(Signal.ERRORS, 0.0, last_s=300, then=0.02))
+    assert (new.objectives[0].standing, new.objectives[0].alarming) == (Standing.AT_RISK, True)
+    assert "5 min" in new.objectives[0].sentence
+    over = tier_slo(SMALL, None, requests, flat(Signal.ERRORS, 0.02, last_s=2400))
+    assert (over.objectives[0].standing, over.objectives[0].alarming) == (Standing.AT_RISK, False)
+
+
 def test_no_objective_is_none() -> None:
     """A tier without objectives has no standing at all."""
     free = replace(SMALL, objectives=type(SMALL.objectives)())
