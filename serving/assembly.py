@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from serving.model import Config, Layer, Linear, Precision, Weights, make_rope
-from serving.sharding import Axes, Layout
+from serving.sharding import Axes, Devices
 
 Progress = Callable[[int, int], None]  # how many done, of how many
 
@@ -56,9 +56,9 @@ def make_linear(
 class Assembler:
     """Makes the weights of one model."""
 
-    def __init__(self, config: Config, precision: Precision, layout: Layout) -> None:
-        """For one precision, placed as `layout` says."""
-        self._config, self._precision, self._put = config, precision, layout.put
+    def __init__(self, config: Config, precision: Precision, devices: Devices) -> None:
+        """For one precision, placed as `devices` says."""
+        self._config, self._precision, self._put = config, precision, devices.put
 
     def _linear(
         self, matrix: np.ndarray, axes: Axes, axis: int = 0, bias: np.ndarray | None = None

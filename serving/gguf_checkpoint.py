@@ -18,7 +18,7 @@ from gguf.quants import dequantize
 
 from serving.assembly import Assembler
 from serving.model import Config, Precision, Weights
-from serving.sharding import Layout
+from serving.sharding import Devices
 from serving.tokenizer import Tokenizer
 from serving.vocabulary import CheckpointError, Vocabulary
 
@@ -147,11 +147,11 @@ class GgufCheckpoint:
         precision: Precision,
         positions: int,
         progress: Callable[[int, int], None],
-        layout: Layout | None = None,
+        devices: Devices | None = None,
     ) -> Weights:
         """All weights on the device in `precision`; `progress(done, total)` after each layer."""
         c = self.config
-        assembler = Assembler(c, precision, layout or Layout(c))
+        assembler = Assembler(c, precision, devices or Devices(c))
         embedding = self.read_tensor("token_embd.weight", (c.vocabulary, c.width))
         head = None
         if "output.weight" in self._tensors:

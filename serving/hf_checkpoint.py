@@ -17,7 +17,7 @@ from serving.hf_config import read_config
 from serving.hf_tokenizer import read_tokenizer
 from serving.model import Precision, Weights
 from serving.safetensors_folder import SafetensorsFolder, read_object
-from serving.sharding import Layout
+from serving.sharding import Devices
 from serving.tokenizer import Tokenizer
 from serving.vocabulary import CheckpointError
 
@@ -109,11 +109,11 @@ class HfCheckpoint:
         precision: Precision,
         positions: int,
         progress: Callable[[int, int], None],
-        layout: Layout | None = None,
+        devices: Devices | None = None,
     ) -> Weights:
         """All weights on the device in `precision`; `progress(done, total)` after each layer."""
         c, tensors = self.config, self._tensors
-        assembler = Assembler(c, precision, layout or Layout(c))
+        assembler = Assembler(c, precision, devices or Devices(c))
         table = (c.vocabulary, c.width)
         embedding = tensors.read("model.embed_tokens.weight", table)
         head = None if self._family.tied else tensors.read("lm_head.weight", table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import hashlib
+import logging
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +21,16 @@ from serving.bucket import fetch, is_bucket_url
 from serving.gguf_checkpoint import GgufCheckpoint
 from serving.hf_checkpoint import HfCheckpoint
 from serving.memory import trim_memory
-from serving.model import Precision
+from serving.model import Config, Precision
 from serving.prefix_cache import BLOCK
 from serving.runner import Runner
 from serving.settings import Settings
+from serving.sharding import Devices, make_mesh
 from serving.step import Limits, make_layouts
 from serving.tokenizer import Tokenizer
 from serving.vocabulary import CheckpointError
+
+log = logging.getLogger("serving")
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many done, of how many
 
@@ -76,6 +80,18 @@ def open_checkpoint(path: Path) -> GgufCheckpoint | HfCheckpoint:
     return HfCheckpoint(path) if path.is_dir() else GgufCheckpoint(path)
 
 
+def share_out(config: Config, count: int) -> Devices:
+    """The devices that share the model; CheckpointError when there are fewer."""
+    try:
+        devices = Devices(config, make_mesh(count))
+    except ValueError as error:
+        raise CheckpointError(f"--devices {count}: {error}") from error
+    if devices.mesh is not None:
+        whole = f"; whole on each: {', '.join(devices.whole_axes)}" if devices.whole_axes else ""
+        log.info("the model is shared by %d devices%s", devices.mesh.size, whole)
+    return devices
+
+
 def make_limits(settings: Settings) -> Limits:
     """What steps are planned under; the budget is raised where a step would not fit it."""
     slots, context = settings.slots, settings.max_tokens_context
@@ -109,17 +125,19 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
         )
     tokenizer = checkpoint.read_tokenizer()
     config = checkpoint.config
+    devices = share_out(config, settings.devices)
     weights = checkpoint.read_weights(
-        precision, context, lambda done, total: report("loading weights", done, total)
+        precision, context, lambda done, total: report("loading weights", done, total), devices
     )
     parameters, revision = checkpoint.parameters, checkpoint.revision()
     # The reader holds an array per vocabulary entry: a quarter of a gigabyte.
     del checkpoint
     gc.collect()
     trim_memory()
-    runner = Runner(config, weights, make_limits(settings), settings.prefix_cache_tokens // BLOCK)
+    places = settings.prefix_cache_tokens // BLOCK
+    runner = Runner(config, weights, make_limits(settings), places, devices)
     runner.compile(lambda done, total: report("compiling programs", done, total))
     gc.collect()
     trim_memory()
-    devices = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
-    return Loaded(runner, tokenizer, precision, revision, parameters, backend, devices)
+    names = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
+    return Loaded(runner, tokenizer, precision, revision, parameters, backend, names)

@@ -195,7 +195,14 @@ def cache_specs(config: Config, layers: int, slots: int, length: int, dtype: jnp
 
 def make_cache(specs: KVCache) -> KVCache:
     """An empty cache; every leaf is a buffer of its own, since each is donated."""
-    return jax.tree.map(lambda spec: jnp.asarray(np.zeros(spec.shape, spec.dtype)), specs)
+
+    def zeros(spec: jax.ShapeDtypeStruct) -> jax.Array:
+        if spec.sharding is None:
+            return jnp.asarray(np.zeros(spec.shape, spec.dtype))
+        part = np.zeros(spec.sharding.shard_shape(spec.shape), spec.dtype)
+        return jax.make_array_from_callback(spec.shape, spec.sharding, lambda _: part)
+
+    return jax.tree.map(zeros, specs)
 
 
 def resize(leaf: jax.Array, length: int) -> jax.Array:

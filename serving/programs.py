@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from serving import cache_copies, model
 from serving.model import Config, KVCache, Layer, Linear, Rope, Weights
 from serving.sampling import SamplingRows, adjust, rank, sample, sampling_specs
+from serving.sharding import CACHE_AXES, Devices
 from serving.step import Layout
 
 LARGEST_GROUP = 6
@@ -43,8 +44,8 @@ def group_size(layers: int) -> int:
     return max(size for size in range(1, LARGEST_GROUP + 1) if layers % size == 0)
 
 
-def _embed(embedding: Linear, tokens: jax.Array) -> jax.Array:
-    return model.embed(embedding, tokens)
+def _embed(config: Config, embedding: Linear, tokens: jax.Array) -> jax.Array:
+    return model.embed(embedding, tokens, config.embedding_scale)
 
 
 def _layers(
@@ -69,25 +70,25 @@ def _flatten(x: jax.Array) -> jax.Array:
     return x.reshape(-1, x.shape[-1])
 
 
-def _logits(config: Config, embedding: Linear, norm: jax.Array, x: jax.Array) -> jax.Array:
+def _logits(config: Config, matrix: Linear, norm: jax.Array, x: jax.Array) -> jax.Array:
     """Logits [N V] of x [N D]."""
-    return model.head(config, embedding, norm, x[:, None], jnp.zeros(x.shape[0], jnp.int32))
+    return model.head(config, matrix, norm, x[:, None], jnp.zeros(x.shape[0], jnp.int32))
 
 
 def _head(
     config: Config,
-    embedding: Linear,
+    matrix: Linear,  # V D
     norm: jax.Array,
     x: jax.Array,  # N D
     place: jax.Array,  # N: where the next token will stand
     sampling: SamplingRows,
 ) -> jax.Array:
-    return sample(_logits(config, embedding, norm, x), sampling, place)
+    return sample(_logits(config, matrix, norm, x), sampling, place)
 
 
 def _ranked_head(
     config: Config,
-    embedding: Linear,
+    matrix: Linear,  # V D
     norm: jax.Array,
     x: jax.Array,  # N D
     place: jax.Array,  # N
@@ -95,34 +96,40 @@ def _ranked_head(
     repeat: jax.Array,  # N V
     bias: jax.Array,  # N V
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
-    logits = _logits(config, embedding, norm, x)
+    logits = _logits(config, matrix, norm, x)
     token = sample(adjust(logits, repeat, bias), sampling, place)
     return token, rank(logits, token)
 
 
 def _scores(
     config: Config,
-    embedding: Linear,
+    matrix: Linear,  # V D
     norm: jax.Array,
     x: jax.Array,  # 1 T D
     following: jax.Array,  # T: the token after each
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return rank(_logits(config, embedding, norm, x[0]), following)
+    return rank(_logits(config, matrix, norm, x[0]), following)
 
 
 class Programs:
     """The compiled programs of one model, with its weights."""
 
-    def __init__(self, config: Config, weights: Weights, shapes: Shapes) -> None:
-        """Nothing is compiled yet."""
+    def __init__(
+        self, config: Config, weights: Weights, shapes: Shapes, devices: Devices | None = None
+    ) -> None:
+        """Nothing is compiled yet; `devices` is where the weights lie."""
         self._config, self._weights = config, weights
+        devices = devices or Devices(config)
+        # Of caches, and of all that is not cut: what comes in and what goes between programs.
+        self._cut, self._whole = devices.sharding(CACHE_AXES), devices.sharding(())
         self._shapes = shapes
         self.group = group_size(config.layers)
         starts = range(0, config.layers, self.group)
         self.groups = tuple(weights.layers[start : start + self.group] for start in starts)
         # On CPU keys and values in bf16 would only be converted back for every product.
+        exact = weights.embedding.values.dtype == jnp.float32
         self._cache_dtype = jnp.dtype(
-            jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+            jnp.float32 if exact or jax.default_backend() == "cpu" else jnp.bfloat16
         )
         self._compiled: dict[tuple, Callable] = {}
 
@@ -156,80 +163,108 @@ class Programs:
     def pool_specs(self) -> list[KVCache]:
         """The shapes of an empty prefix cache, group by group."""
         cache = self._cache_spec(next(iter(self._shapes.calls)))
-        return [cache_copies.pool_specs(cache, self._shapes.places)] * len(self.groups)
+        specs = cache_copies.pool_specs(cache, self._shapes.places)
+        return [jax.tree.map(lambda leaf: self._placed(leaf, self._cut), specs)] * len(self.groups)
 
     def _cache_spec(self, layout: Layout) -> KVCache:
-        return model.cache_specs(
+        specs = model.cache_specs(
             self._config, self.group, layout.slots, layout.length, self._cache_dtype
         )
+        return jax.tree.map(lambda leaf: self._placed(leaf, self._cut), specs)
+
+    def _input(self, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
+        """Something that every device gets whole."""
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=self._whole)
+
+    def _sampling(self, rows: int) -> SamplingRows:
+        return jax.tree.map(lambda leaf: self._placed(leaf, self._whole), sampling_specs(rows))
+
+    @staticmethod
+    def _placed(leaf: jax.ShapeDtypeStruct, where: jax.sharding.Sharding | None) -> object:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
 
     def _specs(self, tree: object) -> object:
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=leaf.sharding if self._whole else None
+            ),
+            tree,
+        )
 
     def _end_specs(self, *shape: int) -> tuple:
         weights = self._weights
-        x = jax.ShapeDtypeStruct((*shape, self._config.width), jnp.float32)
-        return self._specs(weights.embedding), self._specs(weights.final_norm), x
+        shape = (*shape, self._config.width)
+        x = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._whole)
+        return self._specs(weights.head), self._specs(weights.final_norm), x
 
     # --- compiling --------------------------------------------------------------------------
 
     def _compile_ends(self, rows: int, tokens: int) -> None:
-        spec = jax.ShapeDtypeStruct
-        embedding, _, x = self._end_specs(rows, tokens)
-        lowered = jax.jit(_embed).lower(embedding, spec((rows, tokens), jnp.int32))
+        spec = self._input
+        _, _, x = self._end_specs(rows, tokens)
+        program = jax.jit(functools.partial(_embed, self._config), out_shardings=self._whole)
+        embedding = self._specs(self._weights.embedding)
+        lowered = program.lower(embedding, spec((rows, tokens), jnp.int32))
         self._compiled["embed", rows, tokens] = lowered.compile()
-        lowered = jax.jit(_pick).lower(x, spec((rows,), jnp.int32))
+        pick = jax.jit(_pick, out_shardings=self._whole)
+        lowered = pick.lower(x, spec((rows,), jnp.int32))
         self._compiled["pick", rows, tokens] = lowered.compile()
-        self._compiled["flatten", rows, tokens] = jax.jit(_flatten).lower(x).compile()
+        flatten = jax.jit(_flatten, out_shardings=self._whole)
+        self._compiled["flatten", rows, tokens] = flatten.lower(x).compile()
 
     def _compile_layers(self, layout: Layout, rows: int, tokens: int) -> None:
-        spec = jax.ShapeDtypeStruct
+        spec = self._input
         # The cache and x are updated in place; nothing else is donated.
-        program = jax.jit(functools.partial(_layers, self._config), donate_argnums=(2, 3))
+        program = jax.jit(
+            functools.partial(_layers, self._config),
+            donate_argnums=(2, 3),
+            out_shardings=(self._whole, self._cut),
+        )
         lowered = program.lower(
             self._specs(self.groups[0]),
             self._specs(self._weights.rope),
             self._cache_spec(layout),
-            spec((rows, tokens, self._config.width), jnp.float32),
+            self._end_specs(rows, tokens)[-1],
             spec((rows,), jnp.int32),
             spec((rows,), jnp.int32),
         )
         self._compiled["layers", layout, rows, tokens] = lowered.compile()
 
     def _compile_head(self, rows: int) -> None:
-        program = jax.jit(functools.partial(_head, self._config))
-        place = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        lowered = program.lower(*self._end_specs(rows), place, sampling_specs(rows))
+        program = jax.jit(functools.partial(_head, self._config), out_shardings=self._whole)
+        place = self._input((rows,), jnp.int32)
+        lowered = program.lower(*self._end_specs(rows), place, self._sampling(rows))
         self._compiled["head", rows] = lowered.compile()
 
     def _compile_ranked(self, rows: int) -> None:
-        program = jax.jit(functools.partial(_ranked_head, self._config))
-        place = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        wide = jax.ShapeDtypeStruct((rows, self.vocabulary), jnp.float32)
-        specs = (*self._end_specs(rows), place, sampling_specs(rows), wide, wide)
+        program = jax.jit(functools.partial(_ranked_head, self._config), out_shardings=self._whole)
+        place = self._input((rows,), jnp.int32)
+        wide = self._input((rows, self.vocabulary), jnp.float32)
+        specs = (*self._end_specs(rows), place, self._sampling(rows), wide, wide)
         self._compiled["ranked", rows] = program.lower(*specs).compile()
 
     def _compile_scores(self, tokens: int) -> None:
-        program = jax.jit(functools.partial(_scores, self._config))
-        following = jax.ShapeDtypeStruct((tokens,), jnp.int32)
+        program = jax.jit(functools.partial(_scores, self._config), out_shardings=self._whole)
+        following = self._input((tokens,), jnp.int32)
         self._compiled["scores", tokens] = program.lower(
             *self._end_specs(1, tokens), following
         ).compile()
 
     def _compile_copies(self, layout: Layout) -> None:
-        number = jax.ShapeDtypeStruct((), jnp.int32)
-        places = jax.ShapeDtypeStruct((cache_copies.WINDOW,), jnp.int32)
+        number = self._input((), jnp.int32)
+        places = self._input((cache_copies.WINDOW,), jnp.int32)
         cache = self._cache_spec(layout)
         if self._shapes.places:
             specs = (cache, self.pool_specs()[0], number, number, places)
-            save = jax.jit(cache_copies.save, donate_argnums=1)
+            save = jax.jit(cache_copies.save, donate_argnums=1, out_shardings=self._cut)
             self._compiled["save", layout] = save.lower(*specs).compile()
-            load = jax.jit(cache_copies.load, donate_argnums=0)
+            load = jax.jit(cache_copies.load, donate_argnums=0, out_shardings=self._cut)
             self._compiled["load", layout] = load.lower(*specs).compile()
         for target in self._shapes.calls:
             if target != layout:
-                source = jax.ShapeDtypeStruct((target.slots,), jnp.int32)
-                program = jax.jit(functools.partial(cache_copies.arrange, length=target.length))
+                source = self._input((target.slots,), jnp.int32)
+                arrange = functools.partial(cache_copies.arrange, length=target.length)
+                program = jax.jit(arrange, out_shardings=self._cut)
                 lowered = program.lower(cache.keys[0], source)
                 self._compiled["arrange", layout, target] = lowered.compile()
 
@@ -275,16 +310,16 @@ class Programs:
         """The next token of each row of x [N D]."""
         weights = self._weights
         head = self._compiled["head", x.shape[0]]
-        return head(weights.embedding, weights.final_norm, x, place, sampling)
+        return head(weights.head, weights.final_norm, x, place, sampling)
 
     def ranked_head(self, x: jax.Array, place: object, sampling: SamplingRows, *wide: object):
         """The next token of adjusted rows, and (log-probability, best values, best ids)."""
         weights = self._weights
         head = self._compiled["ranked", x.shape[0]]
-        return head(weights.embedding, weights.final_norm, x, place, sampling, *wide)
+        return head(weights.head, weights.final_norm, x, place, sampling, *wide)
 
     def scores(self, x: jax.Array, following: object):
         """Log-probabilities of the tokens of a chunk: (of `following`, best values, best ids)."""
         weights = self._weights
         score = self._compiled["scores", x.shape[1]]
-        return score(weights.embedding, weights.final_norm, x, following)
+        return score(weights.head, weights.final_norm, x, following)

@@ -19,6 +19,7 @@ from serving.programs import Programs, Shapes
 from serving.request import Job, Output, SamplingParams, Scored
 from serving.sampling import stack_params
 from serving.sequence import Sequence
+from serving.sharding import Devices
 from serving.step import Chunk, Layout, Limits, Step, pick_size
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -63,10 +64,17 @@ def _drafted(limits: Limits, layout: Layout) -> tuple[int, ...]:
 class Runner:
     """One model, its compiled programs and its cache. One thread at a time."""
 
-    def __init__(self, config: Config, weights: Weights, limits: Limits, places: int) -> None:
-        """`places` blocks of prefix cache; nothing is compiled yet."""
+    def __init__(
+        self,
+        config: Config,
+        weights: Weights,
+        limits: Limits,
+        places: int,
+        devices: Devices | None = None,
+    ) -> None:
+        """`places` blocks of prefix cache; `devices` hold the weights; nothing is compiled yet."""
         self.limits, self.places = limits, places
-        self._programs = Programs(config, weights, make_shapes(limits, places))
+        self._programs = Programs(config, weights, make_shapes(limits, places), devices)
         self.layout = limits.layouts[0]
         self._cache: list[KVCache] = []
         self._pool: list[KVCache] = []

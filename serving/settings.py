@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "f32", "bf16", "w8a8"] = Field(
         "auto", description="of the weights; auto is the fastest that is exact enough here"
     )
+    devices: int = Field(0, ge=0, description="devices that share the model; 0 is all there are")
     queue_limit: int = Field(64, ge=0, description="requests that may wait for a slot")
     cache_tokens: int | None = Field(
         None, ge=1, description="KV cache positions held at most; by default all slots' contexts"

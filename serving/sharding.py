@@ -28,7 +28,7 @@ RULES: Mapping[str, str] = MappingProxyType(
 CACHE_AXES: Axes = (None, "heads", None, None)  # S K L E
 
 
-class Layout:
+class Devices:
     """Where the arrays of one model go: one device, or a mesh by the rules.
 
     An axis whose size the mesh does not divide stays whole on every device: the answer is the
