@@ -7,28 +7,11 @@ changed token by token; `sampling.adjust` applies them on the device.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 import numpy as np
 
+from serving.grammar import Matcher
 from serving.request import SamplingParams
-
-
-class Grammar(Protocol):
-    """Which tokens may come next; see `grammar.Matcher`."""
-
-    def allowed(self) -> np.ndarray:
-        """Mask [V] of the tokens that may come next."""
-        ...
-
-    def push(self, token: int) -> None:
-        """Take the token that came."""
-        ...
-
-    @property
-    def stopped(self) -> bool:
-        """Nothing may follow."""
-        ...
 
 
 class Adjustment:
@@ -39,7 +22,7 @@ class Adjustment:
         params: SamplingParams,
         vocabulary: int,
         prompt: Iterable[int],
-        grammar: Grammar | None = None,
+        grammar: Matcher | None = None,
     ) -> None:
         """The repetition penalty looks at the prompt too, the other two at the answer only."""
         self._params, self.grammar = params, grammar
@@ -58,9 +41,11 @@ class Adjustment:
         return np.where(self.grammar.allowed(), self._bias, np.float32(-np.inf))
 
     @property
-    def complete(self) -> bool:
-        """The grammar allows nothing more."""
-        return self.grammar is not None and self.grammar.stopped
+    def finish_reason(self) -> str | None:
+        """Why the answer ends here: the grammar allows nothing more, or has failed."""
+        if self.grammar is None or not self.grammar.stopped:
+            return None
+        return "error" if self.grammar.failed else "stop"
 
     def push(self, token: int) -> None:
         """Take note of a generated token."""

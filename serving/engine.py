@@ -20,6 +20,7 @@ from collections.abc import Sequence as Many
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.grammar import Grammars
 from serving.metrics import Metrics
 from serving.request import Delta, Job, Output
 from serving.scheduler import QueueFull, Scheduler
@@ -63,6 +64,7 @@ class Engine:
         self._closing = False
         self._draining = False
         self.loaded: Loaded | None = None
+        self.grammars: Grammars | None = None
         self.state = State("starting", "starting")
         self.started_s = time.monotonic()
         self.ready_after_s: float | None = None
@@ -111,6 +113,13 @@ class Engine:
         return self.loaded is not None and self.loaded.runner.limits.draft_width > 1
 
     @property
+    def vocabulary(self) -> int:
+        """Width of the logits; NotReady before the model is loaded."""
+        if self.loaded is None:
+            raise NotReady(self.state.message)
+        return self.loaded.runner.vocabulary
+
+    @property
     def unfinished(self) -> int:
         """Requests that are queued or running."""
         return len(self._jobs)
@@ -145,6 +154,7 @@ class Engine:
         loaded = loading.load(self._path, self.settings, self._report)
         with self._wake:
             self.loaded = loaded
+            self.grammars = Grammars(loaded.tokenizer, loaded.runner.vocabulary)
             self._scheduler = Scheduler(loaded.runner.limits, loaded.runner.places)
             if not self._draining:
                 self.state = State("ready", "ready")
@@ -244,10 +254,10 @@ class Engine:
                 job.adjustment.push(token)
             if job.text.stopped:
                 break
-        complete = job.adjustment is not None and job.adjustment.complete
-        if job.text.stopped or complete:
-            self._scheduler.finish(sequence, "stop")
-            sequence.finish_reason = "stop"
+        ended = "stop" if job.text.stopped else job.adjustment and job.adjustment.finish_reason
+        if ended:
+            self._scheduler.finish(sequence, ended)
+            sequence.finish_reason = ended
         reason = sequence.finish_reason
         if reason is not None:
             text += "" if job.text.stopped else job.text.finish()
@@ -255,7 +265,7 @@ class Engine:
             self.metrics.observe_end(job, reason)
         scored = (output.scored,) if output.scored else ()
         prompt = tuple(job.prompt_scored) if first else ()
-        return Delta(text, job.told, reason, scored, prompt, sequence.cached)
+        return Delta(text, job.told, reason, scored, prompt)
 
     def _end(self, jobs: Many[Job], reason: str) -> None:
         """End jobs for `reason` and tell them so; the caller holds the lock."""

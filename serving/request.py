@@ -68,8 +68,7 @@ class Delta:
     tokens: int  # of the answer so far
     finish_reason: str | None = None
     scored: tuple[Scored, ...] = ()
-    prompt: tuple[Scored, ...] = ()
-    cached: int = 0  # prompt tokens that came from the prefix cache
+    prompt: tuple[Scored, ...] = ()  # of the prompt's tokens but the first, with the first delta
 
 
 @dataclasses.dataclass(eq=False, slots=True)

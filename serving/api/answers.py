@@ -14,10 +14,12 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.requests import Request
 
+from serving.adjustment import Adjustment
 from serving.api.errors import ApiError
 from serving.drafting import Lookup
 from serving.engine import Engine, NotReady
-from serving.request import Delta, Job, SamplingParams
+from serving.grammar import Matcher
+from serving.request import Delta, Job, SamplingParams, Scored
 from serving.sequence import Sequence
 from serving.tokenizer import AnswerText, Tokenizer
 
@@ -31,13 +33,13 @@ class Ask:
 
     prompt: tuple[int, ...]
     max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
+    params: SamplingParams
     seed: int | None = None
     stops: tuple[str, ...] = ()
+    stop_tokens: frozenset[int] = frozenset()
     ignore_eos: bool = False
     timeout_s: float | None = None
+    grammar: Matcher | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -46,8 +48,9 @@ class Answer:
 
     text: str = ""
     tokens: int = 0
-    cached: int = 0  # prompt tokens that came from the prefix cache
     finish_reason: str | None = None
+    scored: list[Scored] = dataclasses.field(default_factory=list)
+    prompt: tuple[Scored, ...] = ()
 
 
 def need_tokenizer(engine: Engine) -> Tokenizer:
@@ -94,18 +97,27 @@ class Running:
         engine.submit(self.jobs)
 
     def _make_job(self, index: int, ask: Ask, tokenizer: Tokenizer, now: float) -> Job:
-        stop_tokens = frozenset() if ask.ignore_eos else tokenizer.eos_tokens
-        seed = secrets.randbits(63) if ask.seed is None else ask.seed
         limit_s = self._engine.settings.request_limit_s
-        lookup = Lookup(list(ask.prompt)) if self._engine.guesses else None
-        return Job(
-            sequence=Sequence(ask.prompt, ask.max_tokens, stop_tokens, lookup=lookup),
-            params=SamplingParams(ask.temperature, max(ask.top_k, 0), ask.top_p, seed),
+        ends = frozenset() if ask.ignore_eos and not ask.grammar else tokenizer.eos_tokens
+        seed = secrets.randbits(63) if ask.seed is None else ask.seed
+        params = dataclasses.replace(ask.params, seed=seed)
+        adjustment = None
+        if params.adjusts or ask.grammar is not None:
+            vocabulary = self._engine.vocabulary
+            adjustment = Adjustment(params, vocabulary, ask.prompt, ask.grammar)
+        job = Job(
+            sequence=Sequence(ask.prompt, ask.max_tokens, ends | ask.stop_tokens),
+            params=params,
             text=AnswerText(tokenizer, ask.stops),
             sink=lambda delta: self._queue.put_nowait((index, delta)),
             arrived_s=now,
             deadline_s=now + min(ask.timeout_s or limit_s, limit_s),
+            adjustment=adjustment,
         )
+        job.sequence.use_prefix = params.prompt_logprobs is None
+        if self._engine.guesses and not job.ranked:
+            job.sequence.lookup = Lookup(list(ask.prompt))
+        return job
 
     def cancel(self) -> None:
         """End whatever still runs."""
@@ -139,8 +151,9 @@ class Running:
                 index, delta = item
                 answers[index].text += delta.text
                 answers[index].tokens = delta.tokens
-                answers[index].cached = delta.cached
                 answers[index].finish_reason = delta.finish_reason
+                answers[index].scored += delta.scored
+                answers[index].prompt = answers[index].prompt or delta.prompt
         for answer in answers:
             if answer.finish_reason == "timeout":
                 raise ApiError(504, TIMED_OUT, "timeout_s", "deadline_exceeded")

@@ -6,16 +6,28 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from serving.api.answers import TIMED_OUT, UNFINISHED, Ask, Running, limit_tokens, need_tokenizer
+from serving.api.answers import (
+    TIMED_OUT,
+    UNFINISHED,
+    Answer,
+    Ask,
+    Running,
+    limit_tokens,
+    need_tokenizer,
+)
+from serving.api.asking import compile_format, make_ask, prompt_tokens
 from serving.api.errors import ApiError
+from serving.api.logprobs import chat_logprobs, prompt_logprobs, text_logprobs
 from serving.api.schema import ChatRequest, CompletionRequest, Sampling
 from serving.engine import Engine
+from serving.grammar import Matcher
+from serving.request import Scored
 from serving.tokenizer import TemplateRefused, Tokenizer
 
 QUIET_S = 15.0  # proxies drop streams that are silent for longer, typically after 30 or 60 s
@@ -23,7 +35,10 @@ DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API; a chat answer may fill the
 
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
-Choice = Callable[[int, str, str | None], dict[str, Any]]  # index, text, finish reason
+Shown = Sequence[Scored] | None  # None: log-probabilities were not asked for
+WholeChoice = Callable[[int, Answer], dict[str, Any]]
+# From index, text, finish reason and log-probabilities to a choice of a stream.
+Choice = Callable[[int, str, str | None, Shown], dict[str, Any]]
 
 
 def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
@@ -43,24 +58,23 @@ def check_model(wanted: str | None, served: str, root: str) -> None:
         raise ApiError(404, message, "model", "model_not_found")
 
 
-def _asks(body: Sampling, prompts: list[tuple[int, ...]], limits: list[int]) -> list[Ask]:
+def _asks(
+    body: Sampling,
+    tokenizer: Tokenizer,
+    prompts: list[tuple[int, ...]],
+    limits: list[int],
+    grammar: Matcher | None,
+) -> list[Ask]:
     """One ask per prompt and choice; each further choice of a seed draws from the next seed."""
-
-    def ask(prompt: tuple[int, ...], limit: int, choice: int) -> Ask:
-        return Ask(
-            prompt=prompt,
-            max_tokens=limit,
-            temperature=1.0 if body.temperature is None else body.temperature,
-            top_p=1.0 if body.top_p is None else body.top_p,
-            top_k=body.top_k or 0,
-            seed=None if body.seed is None else body.seed + choice,
-            stops=body.stops,
-            ignore_eos=body.ignore_eos,
-            timeout_s=body.timeout_s,
-        )
-
-    pairs = zip(prompts, limits, strict=True)
-    return [ask(p, limit, choice) for p, limit in pairs for choice in range(body.n or 1)]
+    warmth = 1.0 if body.temperature is None else body.temperature
+    asks = []
+    for prompt, limit in zip(prompts, limits, strict=True):
+        ask = make_ask(body, tokenizer, prompt, limit, warmth)
+        for choice in range(body.n or 1):
+            seed = None if body.seed is None else body.seed + choice
+            own = grammar.copy() if grammar is not None else None
+            asks.append(dataclasses.replace(ask, seed=seed, grammar=own))
+    return asks
 
 
 def _event(payload: dict[str, Any]) -> str:
@@ -71,15 +85,22 @@ class _Reply:
     """One request's answer in OpenAI's shape, whole or as a stream of chunks."""
 
     def __init__(
-        self, body: Sampling, running: Running, head: dict[str, Any], prompt_tokens: int
+        self, engine: Engine, body: Sampling, running: Running, head: dict[str, Any]
     ) -> None:
-        self.body, self.running, self.head = body, running, head
-        self.prompt_tokens = prompt_tokens
+        self.engine, self.body, self.running, self.head = engine, body, running, head
+        per_prompt = body.n or 1
+        self.prompt_tokens = sum(len(job.sequence.prompt) for job in running.jobs) // per_prompt
 
-    async def whole(self, request: Request, kind: str, choice: Choice) -> dict[str, Any]:
+    async def whole(self, request: Request, kind: str, choice: WholeChoice) -> dict[str, Any]:
         """The JSON answer."""
         answers = await self.running.collect(request)
-        choices = [choice(i, a.text, a.finish_reason) for i, a in enumerate(answers)]
+        choices = []
+        for index, answer in enumerate(answers):
+            made = choice(index, answer)
+            if self.body.prompt_logprobs is not None:
+                tokenizer = need_tokenizer(self.engine)
+                made["prompt_logprobs"] = prompt_logprobs(tokenizer, answer.prompt)
+            choices.append(made)
         usage = usage_of(self.prompt_tokens, sum(answer.tokens for answer in answers))
         return {**self.head, "object": kind, "choices": choices, "usage": usage}
 
@@ -117,10 +138,11 @@ class _Reply:
                     message = TIMED_OUT if delta.finish_reason == "timeout" else UNFINISHED
                     yield _event({"error": {"message": message, "type": "server_error"}})
                     return
-                if delta.text:
-                    yield chunk([choice(index, delta.text, None)])
+                scored = delta.scored if self.body.alternatives is not None else None
+                if delta.text or scored:
+                    yield chunk([choice(index, delta.text, None, scored)])
                 if delta.finish_reason:
-                    yield chunk([choice(index, "", delta.finish_reason)])
+                    yield chunk([choice(index, "", delta.finish_reason, None)])
             if options and options.include_usage:
                 usage = usage_of(self.prompt_tokens, sum(counts))
                 yield _event({**head, "choices": [], "usage": usage})
@@ -131,14 +153,23 @@ class _Reply:
             await deltas.aclose()
 
 
-def _chat_choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text, "refusal": None}
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+def _chat_choices(tokenizer: Tokenizer, logprobs: bool) -> tuple[WholeChoice, Choice]:
+    """How a chat's choices look: whole ones, and those of a stream."""
 
+    def told(shown: Shown) -> dict[str, Any] | None:
+        return None if shown is None else chat_logprobs(tokenizer, shown)
 
-def _chat_delta(index: int, text: str, reason: str | None) -> dict[str, Any]:
-    delta = {"content": text} if text else {}
-    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def whole(index: int, answer: Answer) -> dict[str, Any]:
+        message = {"role": "assistant", "content": answer.text, "refusal": None}
+        known = told(answer.scored if logprobs else None)
+        reason = answer.finish_reason
+        return {"index": index, "message": message, "logprobs": known, "finish_reason": reason}
+
+    def delta(index: int, text: str, reason: str | None, shown: Shown) -> dict[str, Any]:
+        part = {"content": text} if text else {}
+        return {"index": index, "delta": part, "logprobs": told(shown), "finish_reason": reason}
+
+    return whole, delta
 
 
 def _chat_opening(index: int) -> dict[str, Any]:
@@ -146,8 +177,10 @@ def _chat_opening(index: int) -> dict[str, Any]:
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
 
 
-def _text_choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+def _text_choice(
+    index: int, text: str, reason: str | None, logprobs: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,14 +193,16 @@ class _Served:
     context: int
     created: int
 
-    def start(
+    async def start(
         self, body: Sampling, prefix: str, prompts: list[tuple[int, ...]], limits: list[int]
     ) -> _Reply:
         """Submit all prompts; raises before any answer has begun."""
-        running = Running(self.engine, _asks(body, prompts, limits))
+        grammar = await compile_format(self.engine, body.response_format)
+        asks = _asks(body, need_tokenizer(self.engine), prompts, limits, grammar)
+        running = Running(self.engine, asks)
         now = int(time.time())
         head = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": now, "model": self.name}
-        return _Reply(body, running, head, sum(map(len, prompts)))
+        return _Reply(self.engine, body, running, head)
 
     def card(self) -> dict[str, Any]:
         """The model's entry in the list of models."""
@@ -195,11 +230,12 @@ async def _chat(served: _Served, body: ChatRequest, request: Request) -> dict[st
         raise ApiError(400, f"The chat template refused: {error}", "messages") from error
     wanted = body.max_completion_tokens or body.max_tokens
     limit = limit_tokens(prompt, wanted, served.context, "messages")
-    reply = served.start(body, "chatcmpl", [prompt], [limit])
+    reply = await served.start(body, "chatcmpl", [prompt], [limit])
+    whole, delta = _chat_choices(tokenizer, bool(body.logprobs))
     if not body.stream:
-        return await reply.whole(request, "chat.completion", _chat_choice)
+        return await reply.whole(request, "chat.completion", whole)
     opening = [_chat_opening(index) for index in range(body.n or 1)]
-    return reply.stream("chat.completion.chunk", opening, _chat_delta)
+    return reply.stream("chat.completion.chunk", opening, delta)
 
 
 async def _complete(
@@ -207,22 +243,35 @@ async def _complete(
 ) -> dict[str, Any] | Response:
     check_model(body.model, served.name, served.root)
     tokenizer, context = need_tokenizer(served.engine), served.context
-    prompts = [_prompt_tokens(prompt, tokenizer) for prompt in body.prompts]
+    prompts = [prompt_tokens(prompt, tokenizer) for prompt in body.prompts]
     if not prompts:
         raise ApiError(400, "prompt is empty; send at least one.", "prompt")
     wanted = body.max_tokens or DEFAULT_COMPLETION_TOKENS
     if body.max_tokens is None:
         wanted = min([wanted, *(context - len(p) for p in prompts if len(p) < context)])
     limits = [limit_tokens(prompt, wanted, context, "prompt") for prompt in prompts]
-    echoes = [tokenizer.decode(p) if body.echo else "" for p in prompts]
-    echoes = [echo for echo in echoes for _ in range(body.n or 1)]
-    reply = served.start(body, "cmpl", prompts, limits)
-    if body.stream:
-        opening = [_text_choice(i, echo, None) for i, echo in enumerate(echoes) if echo]
-        return reply.stream("text_completion", opening, _text_choice)
+    reply = await served.start(body, "cmpl", prompts, limits)
+    each = [prompt for prompt in prompts for _ in range(body.n or 1)]
+    echoes = [tokenizer.decode(prompt) if body.echo else "" for prompt in each]
+    ends = [0] * len(each)  # of the text that a stream has told
 
-    def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
-        return _text_choice(index, echoes[index] + text, reason)
+    def delta(index: int, text: str, reason: str | None, shown: Shown) -> dict[str, Any]:
+        start, ends[index] = ends[index], ends[index] + len(text)
+        told = None if shown is None else text_logprobs(tokenizer, None, shown, start)
+        return _text_choice(index, text, reason, told)
+
+    if body.stream:
+        opening = [_text_choice(i, echo, None, None) for i, echo in enumerate(echoes) if echo]
+        return reply.stream("text_completion", opening, delta)
+
+    def choice(index: int, answer: Answer) -> dict[str, Any]:
+        if body.logprobs is None:
+            told = None
+        elif body.echo:
+            told = text_logprobs(tokenizer, each[index][0], (*answer.prompt, *answer.scored))
+        else:
+            told = text_logprobs(tokenizer, None, answer.scored)
+        return _text_choice(index, echoes[index] + answer.text, answer.finish_reason, told)
 
     return await reply.whole(request, "text_completion", choice)
 
@@ -250,13 +299,3 @@ def openai_routes(engine: Engine, model_name: str, root: str, context: int) -> A
         return served.card()
 
     return router
-
-
-def _prompt_tokens(prompt: str | list[int], tokenizer: Tokenizer) -> tuple[int, ...]:
-    if isinstance(prompt, str):
-        return tuple(tokenizer.encode(prompt))
-    unknown = [token for token in prompt if token >= tokenizer.size]
-    if unknown:
-        message = f"prompt has the token {unknown[0]}; the vocabulary ends at {tokenizer.size - 1}."
-        raise ApiError(400, message, "prompt")
-    return tuple(prompt)

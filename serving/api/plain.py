@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from serving.api.answers import Ask, Running, limit_tokens, need_tokenizer
+from serving.api.asking import make_ask
 from serving.api.errors import ApiError
 from serving.api.openai import usage_of
 from serving.api.schema import (
@@ -16,6 +17,7 @@ from serving.api.schema import (
     TokenizeRequest,
 )
 from serving.engine import Engine
+from serving.request import SamplingParams
 from serving.tokenizer import TemplateRefused
 
 
@@ -30,7 +32,8 @@ async def _predict(
         limit = limit_tokens(prompt, wanted, context, f"instances.{index}.text")
         own = instance.temperature
         warmth = body.parameters.temperature if own is None else own
-        asks.append(Ask(prompt=prompt, max_tokens=limit, temperature=warmth))
+        params = SamplingParams(temperature=warmth)
+        asks.append(Ask(prompt=prompt, max_tokens=limit, params=params))
     answers = await Running(engine, asks).collect(request)
     return [
         {
@@ -48,16 +51,10 @@ def plain_routes(engine: Engine, model_name: str, context: int) -> APIRouter:
 
     @router.post("/generate")
     async def generate(body: GenerateRequest, request: Request) -> dict[str, Any]:
-        prompt = tuple(need_tokenizer(engine).encode(body.prompt))
-        ask = Ask(
-            prompt=prompt,
-            max_tokens=limit_tokens(prompt, body.max_tokens, context, "prompt"),
-            temperature=body.temperature,
-            top_p=body.top_p,
-            top_k=body.top_k,
-            seed=body.seed,
-            stops=tuple(body.stop),
-        )
+        tokenizer = need_tokenizer(engine)
+        prompt = tuple(tokenizer.encode(body.prompt))
+        limit = limit_tokens(prompt, body.max_tokens, context, "prompt")
+        ask = make_ask(body, tokenizer, prompt, limit, body.temperature)
         (answer,) = await Running(engine, [ask]).collect(request)
         return {
             "text": answer.text,

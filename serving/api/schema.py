@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 MAX_CHOICES = 16
 MAX_STOPS = 16
 MAX_SEED = 2**63 - 1
+MAX_BIASES = 1024
+MAX_ALTERNATIVES = 20
 
 
 def _check_writable(text: str) -> str:
@@ -26,23 +28,16 @@ def _check_writable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_check_writable)]
 Token = Annotated[int, Field(ge=0, strict=True)]
+Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+BiasToken = Annotated[int, Field(ge=0)]
 StopText = Annotated[Text, Field(min_length=1, max_length=1000)]
 
 # What each unsupported field may be without asking for anything.
 _HARMLESS: dict[str, tuple[Any, ...]] = {
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
-    "prompt_logprobs": (None,),
-    "logit_bias": (None, {}),
-    "frequency_penalty": (None, 0),
-    "presence_penalty": (None, 0),
-    "repetition_penalty": (None, 1),
-    "min_p": (None, 0),
     "tools": (None, []),
     "tool_choice": (None, "none", "auto"),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
-    "response_format": (None, {"type": "text"}),
     "suffix": (None, ""),
     "audio": (None,),
     "modalities": (None, ["text"]),
@@ -62,21 +57,80 @@ class StreamOptions(Schema):
     continuous_usage_stats: bool = False
 
 
-class Sampling(Schema):
+class Choosing(Schema):
+    """How tokens are chosen, and when an answer ends, on every route that generates."""
+
+    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    top_k: int | None = Field(None, ge=-1, le=2**31 - 1)
+    min_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    repetition_penalty: float | None = Field(None, gt=0, le=10, allow_inf_nan=False)
+    presence_penalty: float | None = Field(None, ge=-2, le=2, allow_inf_nan=False)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2, allow_inf_nan=False)
+    logit_bias: dict[BiasToken, Bias] | None = Field(None, max_length=MAX_BIASES)
+    seed: int | None = Field(None, ge=-(2**63), le=MAX_SEED)
+    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
+    stop_token_ids: list[Token] | None = Field(None, max_length=MAX_STOPS)
+    ignore_eos: bool = False
+    timeout_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Stop strings, whichever way they were given."""
+        if isinstance(self.stop, str):
+            return (self.stop,)
+        return tuple(self.stop or ())
+
+
+class JsonSchema(Schema):
+    """The schema of a `json_schema` response format; `name` and `strict` change nothing here."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=(), populate_by_name=True)
+
+    schema_: dict[str, Any] | bool = Field(alias="schema")
+
+
+class ResponseFormat(Schema):
+    """What an answer must be: any text, a JSON object, or JSON that follows a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _with_schema(self) -> Self:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema must hold the schema")
+        return self
+
+    @property
+    def wanted(self) -> dict[str, Any] | bool | None:
+        """The JSON schema of the answer; None for free text."""
+        if self.type == "json_schema" and self.json_schema is not None:
+            return self.json_schema.schema_
+        return {"type": "object"} if self.type == "json_object" else None
+
+
+class Sampling(Choosing):
     """The fields that chat and text completions share."""
 
     model: str | None = None
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=-1, le=2**31 - 1)
-    seed: int | None = Field(None, ge=-(2**63), le=MAX_SEED)
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
-    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
-    ignore_eos: bool = False
-    timeout_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+    prompt_logprobs: int | None = Field(None, ge=0, le=MAX_ALTERNATIVES)
+    response_format: ResponseFormat | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives are told for each token; None for no log-probabilities."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _whole_prompt(self) -> Self:
+        if self.stream and self.prompt_logprobs is not None:
+            raise ValueError("prompt_logprobs is not told in a stream; leave out stream")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -86,13 +140,6 @@ class Sampling(Schema):
                 if name in body and body[name] not in harmless:
                     raise UnsupportedField(name)
         return body
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """Stop strings, whichever way they were given."""
-        if isinstance(self.stop, str):
-            return (self.stop,)
-        return tuple(self.stop or ())
 
 
 class UnsupportedField(Exception):
@@ -130,6 +177,13 @@ class ChatRequest(Sampling):
 
     messages: list[Message] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_ALTERNATIVES)
+
+    @property
+    def alternatives(self) -> int | None:
+        """As `top_logprobs` says, where `logprobs` is asked for."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
 
 class CompletionRequest(Sampling):
@@ -138,6 +192,18 @@ class CompletionRequest(Sampling):
     prompt: Text | list[Token] | list[Text] | list[list[Token]]
     echo: bool = False
     best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    logprobs: int | None = Field(None, ge=0, le=MAX_ALTERNATIVES)
+
+    @property
+    def alternatives(self) -> int | None:
+        """As `logprobs` says."""
+        return self.logprobs
+
+    @model_validator(mode="after")
+    def _whole_echo(self) -> Self:
+        if self.stream and self.echo and self.logprobs is not None:
+            raise ValueError("echo with logprobs is not told in a stream; leave out stream")
+        return self
 
     @model_validator(mode="after")
     def _plain_best_of(self) -> Self:
@@ -156,16 +222,12 @@ class CompletionRequest(Sampling):
         return prompt  # type: ignore[return-value]
 
 
-class GenerateRequest(Schema):
+class GenerateRequest(Choosing):
     """POST /generate."""
 
     prompt: Text
     max_tokens: int = Field(128, ge=1)
     temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False)
-    top_p: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
-    top_k: int = Field(0, ge=-1, le=2**31 - 1)
-    seed: int | None = Field(None, ge=-(2**63), le=MAX_SEED)
-    stop: list[StopText] = Field(default_factory=list, max_length=MAX_STOPS)
 
 
 class Instance(Schema):

@@ -311,7 +311,12 @@ def test_token_counters_count(http: httpx.Client) -> None:
 def test_nothing_compiles_after_ready(http: httpx.Client) -> None:
     """Whatever shapes come, no program is compiled once the server is ready."""
     for size in (1, 33, 290, 500):
-        for sampling in ({"temperature": 0}, {"temperature": 1, "top_k": 5, "top_p": 0.5}):
+        for sampling in (
+            {"temperature": 0},
+            {"temperature": 1, "top_k": 5, "top_p": 0.5, "min_p": 0.1},
+            {"repetition_penalty": 1.1, "logit_bias": {"5": 1}, "logprobs": 3},
+            {"prompt_logprobs": 2, "response_format": {"type": "json_object"}, "n": 4},
+        ):
             body = {"prompt": [50] * size, "max_tokens": 2, "n": 2, **sampling}
             assert http.post("/v1/completions", json=body).status_code == 200
     assert read_metric(http, "heartwood_compilations_after_ready_total") == 0

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from serving.adjustment import Adjustment
 from serving.request import SamplingParams
-from serving.sampling import restrict, sample, stack_params
+from serving.sampling import BEST, adjust, rank, restrict, sample, stack_params
 
 ROWS, VOCABULARY = 4, 300
 ONES, ZEROS = np.ones(ROWS, np.float32), np.zeros(ROWS, np.float32)
@@ -47,6 +48,49 @@ def test_top_p_keeps_the_nucleus(logits: np.ndarray, top_p: float) -> None:
         order = np.argsort(-exact[row])
         count = int(np.searchsorted(np.cumsum(exact[row][order]), top_p)) + 1
         assert set(np.flatnonzero(kept[row])) == set(order[:count])
+
+
+@pytest.mark.parametrize("min_p", [1e-4, 0.05, 0.5, 1.0])
+def test_min_p_keeps_what_is_likely_enough(logits: np.ndarray, min_p: float) -> None:
+    """Tokens with at least that share of the most likely one's probability stay."""
+    everything = (ZEROS.astype(np.int32), ONES, ONES * np.float32(min_p))
+    kept = np.isfinite(restrict(jnp.asarray(logits), *everything))
+    exact = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    assert (kept == (exact >= min_p)).all()
+
+
+def test_penalties_follow_their_formulas(logits: np.ndarray) -> None:
+    """Repetition divides or multiplies what prompt and answer have; the others count the answer."""
+    params = SamplingParams(
+        repetition_penalty=1.3,
+        presence_penalty=0.5,
+        frequency_penalty=0.25,
+        logit_bias=((7, -4.0), (9, 2.0)),
+    )
+    adjustment = Adjustment(params, VOCABULARY, prompt=(1, 2, 2, 7))
+    for token in (5, 5, 2):
+        adjustment.push(token)
+    expected = logits[0].copy()
+    for token in (1, 2, 5, 7):
+        expected[token] *= 1.3 if expected[token] < 0 else 1 / 1.3
+    expected[5] -= 0.5 + 2 * 0.25
+    expected[2] -= 0.5 + 0.25
+    expected[7] -= 4
+    expected[9] += 2
+    found = adjust(jnp.asarray(logits[:1]), adjustment.repeat[None], adjustment.bias[None])
+    np.testing.assert_allclose(np.asarray(found)[0], expected, rtol=1e-6)
+
+
+def test_ranks_are_log_probabilities(logits: np.ndarray) -> None:
+    """The chosen token's and the best ones' logarithms of the softmax, best first."""
+    own, values, ids = (np.asarray(a) for a in rank(jnp.asarray(logits), np.arange(ROWS)))
+    exact = logits.astype(np.float64)
+    exact -= np.log(np.exp(exact).sum(-1, keepdims=True))
+    for row in range(ROWS):
+        order = np.argsort(-exact[row])[:BEST]
+        assert ids[row].tolist() == order.tolist()
+        np.testing.assert_allclose(values[row], exact[row][order], atol=1e-5)
+        np.testing.assert_allclose(own[row], exact[row][row], atol=1e-5)
 
 
 def test_cold_rows_are_greedy_beside_warm_ones(logits: np.ndarray) -> None:
