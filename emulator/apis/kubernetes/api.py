@@ -1,7 +1,6 @@
 """The HTTP side of every cluster's API: discovery, get, list, watch; JSON and Tables.
 
-Which objects there are is model.py's, a watch's stream is watch.py's; what a write asks for and
-does is asks.py's and writes.py's.
+Objects are model.py's, a watch's stream is watch.py's, writes are asks.py's and writes.py's.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ from emulator.apis.kubernetes.status import (
     method_not_allowed,
     no_such_object,
     no_such_path,
+    too_new,
 )
 from emulator.apis.kubernetes.store import Item
 from emulator.apis.kubernetes.tables import table_columns, table_rows
@@ -290,6 +290,8 @@ class KubernetesApi:
         if found is None:
             raise expired()
         version, listing = found
+        if (options.version or 0) > version and not options.token:
+            raise too_new(options.version or 0, version)
         items = [i for key, i in listing.items() if key > after and options.matches(i)]
         meta: dict[str, Any] = {"resourceVersion": str(version)}
         if options.limit and len(items) > options.limit:

@@ -101,3 +101,10 @@ def method_not_allowed(method: str) -> StatusError:
 def expired() -> StatusError:
     """410: a version that is no longer kept; clients list anew."""
     return StatusError(410, "Expired", "The provided resource version is too old.")
+
+
+def too_new(asked: int, current: int) -> StatusError:
+    """504: a version that this server has not come to; clients ask again, or without one."""
+    text = f"Too large resource version: {asked}, current: {current}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return StatusError(504, "Timeout", text, causes=[cause], retryAfterSeconds=1)

@@ -207,6 +207,13 @@ def test_refusals_come_as_status_objects(
     assert words in body["message"]
 
 
+def test_a_version_that_is_yet_to_come_is_refused(http: httpx.Client) -> None:
+    """As by an API server that has lost its store; clients then list without a version."""
+    answer = http.get("/api/v1/pods", params={"resourceVersion": str(10**18)})
+    assert answer.status_code == 504
+    assert answer.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
 def test_nodes_are_googles_to_make(api: client.ApiClient) -> None:
     """Such a write is refused with 405, and the client raises its own exception."""
     with pytest.raises(ApiException) as caught:
