@@ -5,7 +5,7 @@ When they are read is `control/refresh.py`'s; what a call does is the adapters' 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -56,6 +56,8 @@ def make_readers(
         Source.COSTS: lambda _: {"costs": billing.list_costs(_now().date())},
         Source.BUDGETS: lambda _: {"budgets": budgets.list_budgets()},
     }
+    for source in not_set_up(settings):
+        reads.pop(source, None)
     if inference is not None:
         reads[Source.INFERENCE] = lambda _: {"server": inference.read_status()}
     identity = _identity(clients)
@@ -70,6 +72,18 @@ def make_readers(
         )
         for source, read in reads.items()
     )
+
+
+def not_set_up(settings: Settings) -> Mapping[Source, str]:
+    """Sources that these settings leave out, each with the setting that would name it."""
+    found: dict[Source, str] = {}
+    if not settings.project.billing_export:
+        found[Source.COSTS] = "No billing export is named: set project.billing_export."
+    if not settings.project.billing_account:
+        found[Source.BUDGETS] = "No billing account is named: set project.billing_account."
+    if not any(t.is_local and t.endpoint_url for t in settings.tiers):
+        found[Source.INFERENCE] = "No tier has a part of kind local with an endpoint_url."
+    return found
 
 
 def read_loads(

@@ -80,7 +80,9 @@ class Refresher:
         backoff_first_s: float = BACKOFF_FIRST_S,
         backoff_max_s: float = BACKOFF_MAX_S,
         on_demand_gap_s: float = ON_DEMAND_GAP_S,
+        not_set_up: Mapping[Source, str] | None = None,
     ) -> None:
+        """`not_set_up`: sources without a reader, and why they have none."""
         self._jobs = {r.source: _Job(r) for r in readers}
         self._backoff_first_s, self._backoff_max_s = backoff_first_s, backoff_max_s
         self._gap_s = on_demand_gap_s
@@ -94,6 +96,8 @@ class Refresher:
             r.source: SourceState(r.source, r.interval_s, endpoint=r.endpoint)
             for r in (job.reader for job in self._jobs.values())
         }
+        for source, why in (not_set_up or {}).items():
+            sources[source] = SourceState(source, 0.0, not_set_up=why)
         self._snapshot = Snapshot(datetime.now(UTC), tuple(specs), sources)
 
     # --- life ------------------------------------------------------------------------------------

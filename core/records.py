@@ -116,6 +116,7 @@ class SourceState:
         latency_ms: of the last successful read.
         identity: as whom we call; "anonymous" on the emulator.
         endpoint: what we call.
+        not_set_up: why it is never read, naming the setting; "": it is read.
     """
 
     source: Source
@@ -127,6 +128,7 @@ class SourceState:
     latency_ms: float | None = None
     identity: str = ""
     endpoint: str = ""
+    not_set_up: str = ""
 
     @property
     def is_partial(self) -> bool:

@@ -17,6 +17,7 @@ _WORDS = {
     Level.FAILING: ("failing", "red"),
     Level.FAILED: ("unreachable", "red"),
     Level.LOADING: ("being read", "gray"),
+    Level.NOT_SET_UP: ("not set up", "gray"),
 }
 _COLOURS = dict(_WORDS.values())
 
@@ -53,13 +54,13 @@ def _row(state: SourceState, now: datetime) -> tables.Row:
         "Source": states.SOURCE_TITLES[state.source],
         "State": [_WORDS[states.level_of(state, now)][0]],
         "Age": formats.since(state.read_at, now, "never read"),
-        "Every": formats.duration(state.interval_s),
+        "Every": formats.UNKNOWN if state.not_set_up else formats.duration(state.interval_s),
         "Latency": formats.milliseconds(state.latency_ms),
         "Identity": state.identity or formats.UNKNOWN,
         "Endpoint": state.endpoint or formats.UNKNOWN,
         "Last try (UTC)": formats.clock(state.tried_at, "not yet"),
         "Last error": state.problem.message if state.problem else "",
-        "Next step": state.problem.hint if state.problem else "",
+        "Next step": state.problem.hint if state.problem else state.not_set_up,
     }
 
 

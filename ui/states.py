@@ -43,12 +43,14 @@ class Level(Enum):
     FAILING = "failing"  # the last good data is kept
     LOADING = "loading"  # never tried to the end
     FAILED = "failed"  # tried, never read
+    NOT_SET_UP = "not set up"  # the settings name no such source
 
 
 _SLOW_S = 300.0
 _NAMED = 3
 _WORST_FIRST = (
-    Level.FAILED, Level.FAILING, Level.PARTIAL, Level.LOADING, Level.STALE, Level.FRESH,
+    Level.FAILED, Level.FAILING, Level.PARTIAL, Level.LOADING, Level.STALE, Level.NOT_SET_UP,
+    Level.FRESH,
 )  # fmt: skip
 
 
@@ -65,6 +67,8 @@ def level_of(state: SourceState | None, now: datetime) -> Level:
     """How one source stands."""
     if state is None:
         return Level.LOADING
+    if state.not_set_up:
+        return Level.NOT_SET_UP
     if state.read_at is None:
         return Level.LOADING if state.problem is None else Level.FAILED
     if state.problem is not None:
@@ -107,6 +111,8 @@ def _aged(group: Sequence[tuple[Source, SourceState | None]], now: datetime) -> 
 
 def _sentence(source: Source, state: SourceState | None, now: datetime) -> str:
     title = f"**{SOURCE_TITLES[source]}**"
+    if state is not None and state.not_set_up:
+        return f"{title}: {state.not_set_up}"
     if state is None or (state.read_at is None and state.problem is None):
         return f"{title}: being read for the first time"
     parts = [f"{title}: read {formats.since(state.read_at, now, 'never')}"]
@@ -129,6 +135,7 @@ MARKS = {
     Level.FAILING: " :red-badge[:material/sync_problem: not refreshing]",
     Level.LOADING: " :gray-badge[:material/hourglass_empty: loading]",
     Level.FAILED: " :red-badge[:material/error: cannot be read]",
+    Level.NOT_SET_UP: " :gray-badge[:material/link_off: not set up]",
 }
 
 
@@ -156,6 +163,11 @@ def show_missing(
     sources: Mapping[Source, SourceState], wanted: tuple[Source, ...], height: int = 120
 ) -> None:
     """What stands in a panel whose data was never read: a skeleton, or the reason."""
+    absent = [s for source in wanted if (s := sources.get(source)) and s.not_set_up]
+    for state in absent:
+        show_empty(f"{SOURCE_TITLES[state.source]} is not set up", state.not_set_up)
+    if absent:
+        return
     failed = [
         state
         for source in wanted

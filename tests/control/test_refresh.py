@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from control.readers import make_readers, not_set_up
 from control.refresh import Fields, Partial, Refresher, SourceReader
+from control.settings import load_settings
+from control.settings_sections import ProjectSettings
+from control.wiring import cloud_target
 from core.errors import HeartwoodError, Unavailable
 from core.records import Snapshot, Source
+from services.clients import Clients
 from tests.make import make_prices, make_specs
 
 
@@ -42,6 +47,23 @@ class FakeSource:
         finally:
             with self._lock:
                 self._now -= 1
+
+
+def test_what_is_not_set_up_is_not_failing() -> None:
+    """No billing export, no account, no local server: no reader, and the setting is named."""
+    project = ProjectSettings(id="my-project")
+    settings = load_settings(environ={}).model_copy(update={"project": project})
+    why = not_set_up(settings)
+    assert set(why) == {Source.COSTS, Source.BUDGETS}
+    clients = Clients(cloud_target(settings))
+    readers = make_readers(settings, clients, None)
+    refresher = Refresher(settings.tiers, readers, not_set_up=why)
+    states = refresher.snapshot().sources
+    assert {r.source for r in readers} == set(Source) - set(why) - {Source.INFERENCE}
+    assert states[Source.COSTS].not_set_up.endswith("set project.billing_export.")
+    assert states[Source.COSTS].problem is None
+    assert not_set_up(load_settings(environ={})) == {}
+    clients.close()
 
 
 Start = Callable[..., Refresher]

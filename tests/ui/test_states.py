@@ -34,6 +34,15 @@ def test_a_panel_is_as_bad_as_its_worst_source() -> None:
     assert freshness({**states, Source.GKE: FAILING}, wanted, NOW).level is Level.FAILING
 
 
+def test_what_is_not_set_up_is_neither_loading_nor_failing() -> None:
+    """It has its own word, and the setting stands in the details."""
+    absent = SourceState(Source.COSTS, 0.0, not_set_up="set project.billing_export")
+    assert level_of(absent, NOW) is Level.NOT_SET_UP
+    told = freshness({Source.COSTS: absent, Source.LOAD: GOOD}, (Source.COSTS, Source.LOAD), NOW)
+    assert told.level is Level.NOT_SET_UP
+    assert "set project.billing_export" in told.details
+
+
 def test_prices_of_the_hour_do_not_age_a_panel() -> None:
     """What is read every hour is told beside what is read every few seconds, not mixed with it."""
     prices = SourceState(Source.PRICES, 3600.0, read_at=NOW - timedelta(minutes=41))
