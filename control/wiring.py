@@ -20,7 +20,7 @@ from control.executor import Executor
 from control.history import History, Reading
 from control.people import People
 from control.planning import Judged, Planning
-from control.readers import make_readers
+from control.readers import make_readers, not_set_up
 from control.refresh import Refresher
 from control.settings import Settings, load_settings
 from control.single_executor import DirectoryLock
@@ -69,7 +69,7 @@ class Console:
         local = next((t.endpoint_url for t in settings.tiers if t.is_local and t.endpoint_url), "")
         self.local_inference = Inference(local) if local else None
         readers = make_readers(settings, self.clients, self.local_inference)
-        self.refresher = Refresher(settings.tiers, readers)
+        self.refresher = Refresher(settings.tiers, readers, not_set_up=not_set_up(settings))
         self.past = History(
             Monitoring(self.clients),
             settings.tiers,
