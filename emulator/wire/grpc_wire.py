@@ -17,12 +17,13 @@ from emulator.wire.codec import plain
 from emulator.wire.errors import ApiError, invalid, to_status
 from emulator.wire.library import Method
 from emulator.wire.mount import Mount
+from emulator.wire.waiting import GRPC_WAITS, GrpcWaits, Waiting
 
 if TYPE_CHECKING:
     from emulator.context import Cloud
 
 _LOG = logging.getLogger("emulator")
-_THREADS = 32
+_THREADS = 32 + GRPC_WAITS
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -44,10 +45,11 @@ def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
             known = by_path.get(method.grpc_path)
             if known is None or not hasattr(known[0], method.name):
                 by_path[method.grpc_path] = (mount.handler, method)
+    waits = GrpcWaits()
     by_service: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
     for path, (handler, method) in by_path.items():
         service, rpc = path.strip("/").split("/")
-        by_service.setdefault(service, {})[rpc] = _rpc_handler(cloud, handler, method)
+        by_service.setdefault(service, {})[rpc] = _rpc_handler(cloud, handler, method, waits)
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"), options=list(_OPTIONS)
     )
@@ -57,7 +59,9 @@ def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
     return server
 
 
-def _rpc_handler(cloud: Cloud, handler: object, method: Method) -> grpc.RpcMethodHandler:
+def _rpc_handler(
+    cloud: Cloud, handler: object, method: Method, waits: GrpcWaits
+) -> grpc.RpcMethodHandler:
     read = _reader(method.request)
 
     def serve(request: bytes, context: grpc.ServicerContext) -> Any:
@@ -67,6 +71,8 @@ def _rpc_handler(cloud: Cloud, handler: object, method: Method) -> grpc.RpcMetho
             asked = _parse(read, request)
             try:
                 answer = invoke(cloud, handler, asked, call)
+                if isinstance(answer, Waiting):
+                    answer = waits.wait(answer, context)
             finally:
                 _wait(call.fate.wait_s, context)
             if call.fate.cut:

@@ -6,7 +6,6 @@ messages (the response: what the resource is once done, or a function that makes
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,6 +18,7 @@ from emulator.wire.call import Call
 from emulator.wire.codec import plain
 from emulator.wire.errors import ApiError, not_found
 from emulator.wire.paging import page
+from emulator.wire.waiting import Waiting
 
 if TYPE_CHECKING:
     from emulator.context import Cloud
@@ -66,17 +66,11 @@ class LongRunning:
         self._cloud.operations.forget(job.name)
         return empty_pb2.Empty()
 
-    def wait_operation(
-        self, request: operations_pb2.WaitOperationRequest, call: Call
-    ) -> operations_pb2.Operation:
+    def wait_operation(self, request: operations_pb2.WaitOperationRequest, call: Call) -> Waiting:
         """The operation once done, or as it is after the timeout (a minute at most)."""
         job = self._job(request.name)
         timeout_s = request.timeout.ToTimedelta().total_seconds() or _MAX_WAIT_S
-        until = time.monotonic() + min(timeout_s, _MAX_WAIT_S)
-        while not job.done and time.monotonic() < until:
-            time.sleep(0.05)
-            self._cloud.operations.settle()
-        return operation_message(job)
+        return Waiting(job, min(timeout_s, _MAX_WAIT_S), lambda: operation_message(job))
 
     def _job(self, name: str) -> Job:
         job = self._cloud.operations.get(name)

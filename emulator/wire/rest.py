@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,14 @@ from emulator.wire.codec import decode_request, encode_response
 from emulator.wire.errors import ApiError, to_envelope
 from emulator.wire.http_rules import Match, Router
 from emulator.wire.mount import Asgi, Mount, RouterMount
+from emulator.wire.waiting import Waiting, wait_rest
 
 if TYPE_CHECKING:
     from emulator.context import Cloud
 
 _LOG = logging.getLogger("emulator")
-# Handlers may wait (operations.wait), so there are more threads than processors.
 _THREADS = 32
+Payload = tuple[bytes, str]  # a body and its type
 _JSON = "application/json; charset=UTF-8"
 
 
@@ -62,8 +64,11 @@ class RestService:
         request = Request(scope, receive)
         body = await request.body()
         fate = Fate()
-        work = partial(self._answer, request, body, fate)
-        response = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        within = partial(asyncio.get_running_loop().run_in_executor, self._threads, self._answer)
+        response = await within(partial(self._payload, request, body, fate))
+        if isinstance(response, Waiting):
+            await wait_rest(response, request)
+            response = await within(response.answer)
         if fate.wait_s:
             await asyncio.sleep(fate.wait_s)
         if fate.cut == "reset":
@@ -71,18 +76,18 @@ class RestService:
             return
         await response(scope, receive, Truncating(scope, receive, send) if fate.cut else send)
 
-    def _answer(self, request: Request, body: bytes, fate: Fate) -> Response:
+    def _answer(self, make: Callable[[], Payload | Waiting]) -> Response | Waiting:
         try:
-            payload, kind = self._payload(request, body, fate)
+            made = make()
         except ApiError as error:
             return json_response(to_envelope(error, legacy=self._legacy), error.http_status)
         except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
-            _LOG.exception("%s %s failed", request.method, request.url.path)
+            _LOG.exception("an answer over REST failed")
             error = ApiError("INTERNAL", "Internal error encountered.")
             return json_response(to_envelope(error, legacy=self._legacy), error.http_status)
-        return Response(payload, media_type=kind)
+        return made if isinstance(made, Waiting) else Response(made[0], media_type=made[1])
 
-    def _payload(self, request: Request, body: bytes, fate: Fate) -> tuple[bytes, str]:
+    def _payload(self, request: Request, body: bytes, fate: Fate) -> Payload | Waiting:
         query = request.query_params.multi_items()
         match = self._find(request)
         mount = self._owner[id(match.route.method)]
@@ -92,9 +97,10 @@ class RestService:
         path = _path(request)
         call = Call("rest", match.route.method, headers, base, tuple(query), body, fate, path)
         answer = invoke(self._cloud, mount.handler, message, call)
-        if isinstance(answer, httpbody_pb2.HttpBody):
-            return answer.data, answer.content_type
-        return encode_response(answer, dict(query)), _JSON
+        if isinstance(answer, Waiting):
+            later = answer.answer
+            return replace(answer, answer=lambda: _encoded(later(), dict(query)))
+        return _encoded(answer, dict(query))
 
     def _find(self, request: Request) -> Match:
         path = _path(request)
@@ -108,6 +114,12 @@ class RestService:
                 "NOT_FOUND", f"The requested URL {verb} {path} was not found on this server.{hint}"
             )
         return match
+
+
+def _encoded(answer: Any, query: dict[str, str]) -> Payload:
+    if isinstance(answer, httpbody_pb2.HttpBody):
+        return answer.data, answer.content_type
+    return encode_response(answer, query), _JSON
 
 
 def _overridden(scope: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from typing import Any, Final
 
 from emulator.apis.compute.api import Resources, reply
@@ -12,6 +10,7 @@ from emulator.apis.compute.refusals import missing, not_ready
 from emulator.context import Cloud
 from emulator.operations import Job
 from emulator.wire.call import Call
+from emulator.wire.waiting import Waiting
 
 _MAX_WAIT_S: Final = 60.0
 _CODES: Final = {"CANCELLED": 499, "INTERNAL": 500, "RESOURCE_EXHAUSTED": 503}
@@ -57,11 +56,9 @@ class Operations(Resources):
     def wait(self, request: Any, call: Call) -> Any:
         """The operation once done, or as it is after a minute."""
         job = self._job(request)
-        until = time.monotonic() + _MAX_WAIT_S
-        while not job.done and time.monotonic() < until:
-            time.sleep(0.02)
-            self._cloud.operations.settle()
-        return reply(call, operation_body(self._cloud, job))
+        return Waiting(
+            job, _MAX_WAIT_S, lambda: reply(call, operation_body(self._cloud, job))
+        )  # fmt: skip
 
     def delete(self, request: Any, call: Call) -> Any:
         """Forget an operation that is done."""
@@ -82,8 +79,7 @@ class Operations(Resources):
 
 def operation_name(cloud: Cloud, scope: str) -> str:
     """A new operation's name in the store; ids as Google's, from the seed."""
-    count = len(cloud.operations.of("compute"))
-    text = hashlib.blake2s(f"{cloud.seed}/compute/{count}".encode(), digest_size=14).hexdigest()
+    text = cloud.new_id("compute.operation", 14)
     millis = int(cloud.clock.now() * 1000)
     return f"compute/{scope}/operation-{millis}-{text[:12]}-{text[12:20]}-{text[20:]}"
 
