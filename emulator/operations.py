@@ -37,17 +37,37 @@ class Disturbance:
     error: tuple[str, str] | None = None
 
 
-_DISTURBANCE: ContextVar[Disturbance | None] = ContextVar("disturbance", default=None)
+@dataclass(slots=True)
+class Wanted:
+    """What a rule wants of the operations that one call begins.
+
+    Attributes:
+        claim: counts the call, and tells whether the rule is for it; asked once, when the first of
+            them begins.
+    """
+
+    disturbance: Disturbance
+    claim: Callable[[], bool]
+    _claimed: bool | None = None
+
+    def claimed(self) -> bool:
+        """Whether the call's operations go wrong."""
+        if self._claimed is None:
+            self._claimed = self.claim()
+        return self._claimed
+
+
+_WANTED: ContextVar[Wanted | None] = ContextVar("wanted", default=None)
 
 
 @contextmanager
-def disturbed(disturbance: Disturbance | None) -> Generator[None]:
-    """Have the operations that begin meanwhile, in this thread, go wrong."""
-    token = _DISTURBANCE.set(disturbance)
+def disturbed(wanted: Wanted | None) -> Generator[None]:
+    """Have the operations that begin meanwhile, in this thread, go wrong; none for None."""
+    token = _WANTED.set(wanted)
     try:
         yield
     finally:
-        _DISTURBANCE.reset(token)
+        _WANTED.reset(token)
 
 
 @dataclass(slots=True)
@@ -62,7 +82,8 @@ class Job:
         pending_s: wall seconds at the beginning during which it waits.
         data: what the API keeps with it.
         error: (code, message) once it failed or was cancelled.
-        undo: takes back what was begun when it fails; may give the words for the failure.
+        undo: takes back what was begun when it fails or is cancelled; may give the words for the
+            failure.
         disturbance: what is to go wrong with it.
     """
 
@@ -105,6 +126,9 @@ class Operations:
     Effects run under the same lock as every other change of state (`Cloud.lock`): with a lock of
     its own, a handler that starts an operation and an effect that comes due could wait for each
     other for ever.
+
+    Attributes:
+        struck: is told the rule of each call that is made again and whose operations went wrong.
     """
 
     def __init__(self, clock: Clock, lock: threading.RLock, turns: Turns) -> None:
@@ -118,6 +142,8 @@ class Operations:
         self._lock = lock
         self._changed = threading.Condition(lock)
         self._stopping = False
+        self._struck_at = 0.0
+        self.struck: Callable[[str], None] = lambda _rule: None
         self._thread: threading.Thread | None = None
 
     def start(
@@ -135,7 +161,7 @@ class Operations:
 
         `effect` runs once, when it is due; `steps` are (fraction of the duration, effect) on the
         way there. The first tenth of the time it is PENDING. `undo` runs instead of the effect
-        when a fault rule makes it fail.
+        when a fault rule makes it fail, and when it is cancelled.
         """
         now = self._clock.now()
         wall = self._clock.wall_s(duration_s)
@@ -151,13 +177,16 @@ class Operations:
 
     def _disturbance(self) -> Disturbance | None:
         """What is to go wrong with an operation that begins now; the same when it begins again."""
-        wanted = _DISTURBANCE.get()
+        wanted = _WANTED.get()
         if wanted is None and not self._turns.replaying:
             return None
-        kept = self._turns.decided(
-            "disturbance", lambda: [wanted.rule, *(wanted.error or ())] if wanted else None
-        )
-        return Disturbance(kept[0], tuple(kept[1:]) or None) if kept else None
+        kept = self._turns.decided("disturbance", lambda: _said(wanted) if wanted else None)
+        if not kept:
+            return None
+        if self._turns.replaying and self._struck_at != self._clock.now():
+            self._struck_at = self._clock.now()  # once a call, as it was counted then
+            self.struck(kept[0])
+        return Disturbance(kept[0], tuple(kept[1:]) or None)
 
     def _push(self, at: float, action: Callable[[], None]) -> None:
         self._sequence += 1
@@ -173,7 +202,8 @@ class Operations:
             self._turns.try_settle(wait=wait)
 
     def _settle(self, now: float) -> None:
-        with self._lock:
+        # Whoever's thread it is: what effects begin is not what its call begins.
+        with self._lock, disturbed(None):
             while self._due and self._due[0][0] <= now:
                 at, _, action = heapq.heappop(self._due)
                 self._next_due = self._due[0][0] if self._due else math.inf
@@ -198,13 +228,18 @@ class Operations:
         """An unfinished operation on the resource."""
         return next((j for j in self.of(service) if j.target == target and not j.done), None)
 
-    def cancel(self, job: Job) -> bool:
-        """End it without its effect; False when it had ended already."""
+    def cancel(self, job: Job, *, undo: bool = True) -> bool:
+        """End it without its effect, and take back what it began; False when it had ended already.
+
+        `undo`: False where the caller takes it back in a way of its own.
+        """
         with self._lock:
             if job.done:
                 return False
             job.ended_at = self._clock.now()
             job.error = ("CANCELLED", "Operation was cancelled.")
+            if undo and job.undo is not None:
+                job.undo()
             return True
 
     def at(self, when: float, action: Callable[[], None]) -> None:
@@ -253,6 +288,11 @@ class Operations:
                     self._changed.wait(None if wait == math.inf else wait)
                     continue
             self.settle(wait=True)
+
+
+def _said(wanted: Wanted) -> list[str] | None:
+    told = wanted.disturbance
+    return [told.rule, *(told.error or ())] if wanted.claimed() else None
 
 
 def _step(job: Job, effect: Callable[[], None]) -> Callable[[], None]:

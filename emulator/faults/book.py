@@ -8,7 +8,8 @@ import math
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,11 @@ class Struck:
 
 
 class FaultBook:
-    """All rules of one emulator, in the order given; safe for threads."""
+    """All rules of one emulator, in the order given; safe for threads.
+
+    Attributes:
+        from_file: ids of those that the start's file gave.
+    """
 
     def __init__(self, cloud: Cloud, services: Callable[[], Services]) -> None:
         self._cloud = cloud
@@ -41,6 +46,7 @@ class FaultBook:
         self._rules: dict[str, Rule] = {}
         self._made: Counter[str] = Counter()
         self._states = StateFaults(cloud)
+        self.from_file: list[str] = []
 
     def add(self, given: Any, kind: str = "fault") -> Rule:
         """Enter a rule; one with the id of another replaces it. `kind` begins the ids given.
@@ -58,9 +64,13 @@ class FaultBook:
             self._made[kind] += 1
             self._rules[rule.id] = rule
             if rule.operation == "stuck" and rule.end_at < math.inf:
-                operations = self._cloud.operations
-                operations.at(rule.end_at, lambda: operations.release(rule.id))
+                self._cloud.operations.at(rule.end_at, partial(self._over, rule))
             return rule
+
+    def _over(self, rule: Rule) -> None:
+        """A rule's time has come to its end, unless another has taken its place."""
+        if self._rules.get(rule.id) is rule:
+            self._cloud.operations.release(rule.id)
 
     def add_all(self, given: Any, kind: str = "fault") -> list[Rule]:
         """Enter one rule, a list of rules or an object with a list "faults"; all or none.
@@ -85,21 +95,41 @@ class FaultBook:
                     raise RuleError(f"faults[{place}].{error.key}", str(error)) from error
             return added
 
-    def read(self, path: Path) -> list[Rule]:
-        """Enter the rules of a file, TOML or (with the ending .json) JSON.
+    def parse(self, path: Path) -> list[Any]:
+        """What a file gives, TOML or (with the ending .json) JSON.
 
         Raises:
-            RuleError: it cannot be read, or a rule in it cannot be taken.
+            RuleError: it cannot be read.
         """
         try:
             text = path.read_text()
             given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except (OSError, ValueError, RecursionError) as error:
             raise RuleError(str(path), f"cannot be read: {error}") from error
-        try:
-            return self.add_all(given, "file")
-        except RuleError as error:
-            raise RuleError(str(path), str(error)) from error
+        several = given.get("faults") if isinstance(given, Mapping) else given
+        return several if isinstance(several, list) else [given]
+
+    def replace_file(self, given: list[Any]) -> None:
+        """Enter a file's rules in place of an earlier start's.
+
+        Whatever is the same goes on counting; what operations the earlier ones hold stays held.
+
+        Raises:
+            RuleError: one of them cannot be taken.
+        """
+        with self._cloud.lock:
+            before = {i: r for i in self.from_file if (r := self._rules.pop(i, None))}
+            for rule in before.values():
+                if rule.state:
+                    self._states.end(rule)
+            self._made["file"] = 0
+            self.from_file = []
+            added = self.add_all(given, "file")
+            self.from_file = [rule.id for rule in added]
+            for rule in added:
+                past = before.get(rule.id)
+                if past and _wanted(past) == _wanted(rule):
+                    rule.seen, rule.hits = past.seen, past.hits
 
     def remove(self, rule_id: str) -> bool:
         """Take a rule out; what it held or broke goes on."""
@@ -128,8 +158,11 @@ class FaultBook:
         with self._cloud.lock:
             return list(self._rules.values())
 
-    def strike(self, asked: Asked) -> Struck | None:
-        """What the rules do to a call; None when no rule hits it. Counts the hit."""
+    def strike(self, asked: Asked, *, begins: bool = False) -> Struck | None:
+        """What the rules do to a call; None when no rule hits it. Counts the hit.
+
+        Rules for operations are for calls that may begin one; `claim` counts those that do.
+        """
         if not self._rules:
             return None
         now = self._cloud.clock.now()
@@ -138,10 +171,12 @@ class FaultBook:
             for rule in self._rules.values():
                 if refusal or not (rule.active(now) and rule.matches(asked)):
                     continue
+                if rule.operation and not begins:
+                    continue
                 rule.seen += 1
                 if self._chance(rule, "hit") >= rule.probability:
                     continue
-                rule.hits += 1
+                rule.hits += not rule.operation
                 wait_s += rule.latency_s + rule.jitter_s * self._chance(rule, "jitter")
                 cut = cut or rule.cut
                 if rule.operation:
@@ -150,10 +185,30 @@ class FaultBook:
                     refusal = rule
         return Struck(wait_s, refusal, cut, operation)
 
+    def claim(self, rule: Rule) -> bool:
+        """Count a call that begins an operation; whether the rule is still for it."""
+        with self._cloud.lock:
+            if self._rules.get(rule.id) is not rule or not rule.active(self._cloud.clock.now()):
+                return False
+            rule.hits += 1
+            return True
+
+    def struck(self, rule_id: str) -> None:
+        """Count a call that is made again, and whose operations went wrong then."""
+        with self._cloud.lock:
+            if (rule := self._rules.get(rule_id)) is not None:
+                rule.seen += 1
+                rule.hits += 1
+
     def _chance(self, rule: Rule, what: str) -> float:
         """0 ≤ x < 1 for the rule's n-th matching call, from the seed."""
         text = f"{self._cloud.seed}/{rule.id}/{rule.seen}/{what}".encode()
         return int.from_bytes(hashlib.blake2s(text, digest_size=7).digest()) / 2**56
+
+
+def _wanted(rule: Rule) -> Rule:
+    """The rule without what differs from start to start."""
+    return replace(rule, begin_at=0.0, end_at=0.0, seen=0, hits=0, targets=())
 
 
 def shown(rule: Rule, now: float) -> dict[str, Any]:

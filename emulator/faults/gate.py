@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +18,10 @@ from emulator.apis.iam.enforcement import check_permission, denied
 from emulator.apis.iam.needed import permission_for
 from emulator.faults.asked import Asked, asked_of, method_names
 from emulator.faults.book import FaultBook, Struck
-from emulator.faults.rules import Rule
-from emulator.operations import Disturbance, disturbed
+from emulator.faults.rules import Rule, RuleError
+from emulator.journal.changes import Made
+from emulator.journal.reading import reads
+from emulator.operations import Disturbance, Wanted, disturbed
 from emulator.wire.errors import ApiError
 from emulator.wire.mount import Mount, RouterMount
 
@@ -53,7 +56,7 @@ class Passage:
     caller: Caller
     wait_s: float = 0.0
     cut: str = ""
-    operation: Disturbance | None = None
+    operation: Wanted | None = None
 
 
 class Gate:
@@ -68,19 +71,47 @@ class Gate:
         self._mounts = mounts
         self._services: dict[str, frozenset[str] | None] | None = None
         self.book = FaultBook(cloud, self._known)
+        cloud.operations.struck = self.book.struck
 
     def begin(self, file: Path | None) -> None:
-        """Enter the rules of a file; let operations go on that no rule holds any more.
+        """Enter the rules of a file in place of an earlier start's; a change like any other.
+
+        Operations that no rule holds any more go on.
 
         Raises:
             RuleError: one of them cannot be taken.
         """
-        if file is not None:
-            self.book.read(file)
-        standing = {rule.id for rule in self.book.rules()}
-        held = {j.disturbance.rule for j in self._cloud.operations.all() if j.disturbance}
-        for rule in held - standing:
+        given = self.book.parse(file) if file is not None else []
+        if file is None and not self.book.from_file and not self._unheld():
+            return
+
+        def act() -> Made:
+            try:
+                self.enter(given)
+            except RuleError as error:
+                return Made(error, False, 0)
+            return Made(None, True, 0)
+
+        made = self._cloud.changes.make({"kind": "faults", "given": given}, act)
+        if isinstance(made.answer, RuleError):
+            raise RuleError(str(file), str(made.answer)) from made.answer
+
+    def enter(self, given: Any) -> None:
+        """What `begin` does, in a turn.
+
+        Raises:
+            RuleError: one of the rules cannot be taken.
+        """
+        self.book.replace_file(given)
+        for rule in sorted(self._unheld()):
             self._cloud.operations.release(rule)
+
+    def _unheld(self) -> set[str]:
+        """Rules that are there no more and hold operations."""
+        standing = {rule.id for rule in self.book.rules() if rule.operation == "stuck"}
+        jobs = [j for j in self._cloud.operations.all() if not j.done and j.disturbance]
+        held = {j.disturbance.rule for j in jobs if j.disturbance and not j.disturbance.error}
+        return held - standing
 
     def _known(self) -> Mapping[str, frozenset[str] | None]:
         """Services that rules may name, with their methods' names where a library has them."""
@@ -107,10 +138,16 @@ class Gate:
         """
         fallback = self._host_of(request, handler) if not call.method.host else ""
         asked = asked_of(call.method, request, fallback)
-        return self.admit(asked, call.headers, dict(call.query))
+        begins = not reads(call.method, request)
+        return self.admit(asked, call.headers, dict(call.query), begins=begins)
 
-    def admit(self, asked: Asked, headers: Mapping[str, str], query: Mapping[str, str]) -> Passage:
+    def admit(
+        self, asked: Asked, headers: Mapping[str, str], query: Mapping[str, str], *,
+        begins: bool = False,
+    ) -> Passage:  # fmt: skip
         """Let a call pass; a refusal by a fault has its wait with it (`Refused`).
+
+        `begins`: whether the call may begin operations.
 
         Raises:
             ApiError: who calls is not known or may not, or a fault refuses it.
@@ -118,7 +155,7 @@ class Gate:
         method = asked.methods[0]
         caller = caller_of(self._cloud, headers, query, host=asked.host, method=method)
         check_permission(self._cloud, caller, asked)
-        struck = self.book.strike(asked)
+        struck = self.book.strike(asked, begins=begins)
         if struck is None:
             return Passage(caller)
         if struck.refusal is not None:
@@ -126,7 +163,7 @@ class Gate:
         operation = None
         if (rule := struck.operation) is not None:
             error = None if rule.operation == "stuck" else (rule.code, self._fill(rule, asked))
-            operation = Disturbance(rule.id, error)
+            operation = Wanted(Disturbance(rule.id, error), partial(self.book.claim, rule))
         return Passage(caller, struck.wait_s, struck.cut, operation)
 
     @contextmanager

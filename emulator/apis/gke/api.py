@@ -89,7 +89,7 @@ class ClusterManager(Options):
             kind = job.data["type"]
             if kind not in ("SET_NODE_POOL_SIZE", "CREATE_NODE_POOL"):
                 raise failed_precondition(f"Operation of type {kind} cannot be cancelled.")
-            if not self._cloud.operations.cancel(job):
+            if not self._cloud.operations.cancel(job, undo=False):
                 raise failed_precondition("Operation is already done and cannot be cancelled.")
             cluster = self._fleet.clusters[job.data["cluster"]]
             pool = cluster.pools[job.data["pool"]]

@@ -160,6 +160,8 @@ def add(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> Job
 
     def fail() -> str:
         state.nodes.pop(name, None)
+        if past is not None:
+            state.retired[name] = past
         return (
             f'There is no more capacity in the zone "{node.zone}"; you can try in another zone '
             "where Cloud TPU Nodes are offered."
@@ -189,11 +191,15 @@ def remove(cloud: Cloud, state: TpuState, node: TpuVm, data: dict[str, Any]) -> 
             queued.state = "SUSPENDED"
 
     queued = state.queued.get(node.queued)
-    if queued and queued.state in ("ACTIVE", "PROVISIONING"):
+    before = (queued.state, queued.initiator) if queued else ("", "")
+    suspending = queued is not None and before[0] in ("ACTIVE", "PROVISIONING")
+    if queued and suspending:
         queued.state, queued.initiator = "SUSPENDING", "USER"
 
     def fail() -> None:
         state.put(name, was)
+        if queued and suspending and queued.state == "SUSPENDING":
+            queued.state, queued.initiator = before
 
     return _start(cloud, node, "delete", DELETE_S, effect, data, fail)
 
@@ -239,9 +245,7 @@ def _start(
 
 def operation_id(cloud: Cloud, name: str, verb: str) -> str:
     """An id as Google's: milliseconds, then hexadecimal groups that follow from the seed."""
-    count = len(cloud.operations.of("tpu"))
-    digest = hashlib.blake2s(f"{cloud.seed}/{name}/{verb}/{count}".encode(), digest_size=10)
-    text = digest.hexdigest()
+    text = cloud.new_id(f"tpu.operation/{name}/{verb}", 10)
     return f"{int(cloud.clock.now() * 1000)}-{text[:4]}-{text[4:12]}-{text[12:]}"
 
 

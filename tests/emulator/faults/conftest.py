@@ -27,7 +27,7 @@ def fault(broken: EmulatorProcess) -> Iterator[Fault]:
     url = f"{broken.rest_url}/_heartwood/faults"
 
     def enter(**rule: Any) -> dict[str, Any]:
-        answer = httpx.post(url, json=rule)
+        answer = httpx.post(url, json=rule, timeout=30)
         assert answer.status_code == 200, answer.text
         (made,) = answer.json()["faults"]
         return made

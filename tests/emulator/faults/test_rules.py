@@ -66,8 +66,11 @@ def test_rules_outlive_a_crash(tmp_path: Path) -> None:
     body = {"name": "held", "type": "TCP", "tcpHealthCheck": {"port": 80}}
     try:
         rule = {"preset": "stuck-operation", "service": "compute", "id": "hold"}
-        assert httpx.post(f"{running.rest_url}/_heartwood/faults", json=rule).status_code == 200
-        begun = httpx.post(f"{running.rest_url}/{base}/healthChecks", json=body).json()
+        assert (
+            httpx.post(f"{running.rest_url}/_heartwood/faults", json=rule, timeout=60).status_code
+            == 200
+        )
+        begun = httpx.post(f"{running.rest_url}/{base}/healthChecks", json=body, timeout=60).json()
         running.process.kill()
         running.process.wait(10)
     finally:
@@ -75,10 +78,14 @@ def test_rules_outlive_a_crash(tmp_path: Path) -> None:
     again = start_emulator("empty-project", 600, environment=kept)
     try:
         operation = f"{again.rest_url}/{base}/operations/{begun['name']}"
-        assert httpx.get(operation).json()["status"] == "RUNNING"
-        assert httpx.delete(f"{again.rest_url}/_heartwood/faults/hold").json() == {"removed": 1}
-        assert httpx.post(f"{operation}/wait", timeout=20).json()["status"] == "DONE"
-        assert httpx.get(f"{again.rest_url}/{base}/healthChecks/held").status_code == 200
+        assert httpx.get(operation, timeout=60).json()["status"] == "RUNNING"
+        assert httpx.delete(f"{again.rest_url}/_heartwood/faults/hold", timeout=60).json() == {
+            "removed": 1
+        }
+        assert httpx.post(f"{operation}/wait", timeout=60).json()["status"] == "DONE"
+        assert (
+            httpx.get(f"{again.rest_url}/{base}/healthChecks/held", timeout=60).status_code == 200
+        )
     finally:
         again.stop()
 
