@@ -101,12 +101,14 @@ class Inference:
         api_key: str = "",
         silence_s: float = 60.0,
         allowed: Collection[str] | None = None,
+        ours: bool = False,
     ) -> None:
         """Nothing is called yet.
 
         Args:
             base_url, allowed: see `outbound.check_url`.
             api_key: sent as bearer token; "": none.
+            ours: it is the one that `make run` starts, which hints may say.
             silence_s: how long a stream may send nothing before it counts as broken.
 
         Raises:
@@ -118,9 +120,9 @@ class Inference:
             raise Invalid("The API key has letters that no key can have", resource=self.url)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._silence_s = silence_s
-        hint = (
-            f"Is the server at {self.url} running? `make run` or `python -m serving` starts ours."
-        )
+        hint = f"Is the server at {self.url} running, and may this machine reach it?"
+        if ours:
+            hint = f"`make run` starts it; is something else at {self.url}?"
         self._context = calls.CallContext(unreachable_hint=hint)
         self._http = httpx.Client(
             base_url=self.url,

@@ -30,7 +30,10 @@ from services.vertex import Vertex
 LOAD_STEP_S: Final = 60
 LOAD_STEPS: Final = 5
 _LOAD_GRID_STEPS: Final = 9
-_CHIP_STEP_S: Final = 180
+# A chip's points are taken each minute and seen up to three minutes later: the newest may lie in
+# the step before the last.
+_CHIP_STEP_S: Final = 240
+_CHIP_STEPS: Final = 2
 _GRAIN_S: Final = 10  # so that reads within a moment ask the same question
 _NOT_IN_LOAD: Final = (Signal.HOSTS,)
 _QUERIES_AT_ONCE: Final = 8
@@ -134,7 +137,9 @@ class Monitoring:
         return Loads(loads, _together(failed, len(rows)) if failed else None)
 
     def read_chips(self, specs: Sequence[TierSpec], now: datetime) -> tuple[ChipReading, ...]:
-        """The figures of each chip, averaged over the last three minutes.
+        """The figures of each chip, averaged over the newest four minutes that have points.
+
+        Older than eight minutes they are not.
 
         `host` is the node's name; of a TPU VM its name and worker as "name/0".
 
@@ -151,7 +156,7 @@ class Monitoring:
         ]
 
         def read(item: tuple[str, Query]) -> list[Row]:
-            start = end - timedelta(seconds=_CHIP_STEP_S)
+            start = end - timedelta(seconds=_CHIP_STEP_S * _CHIP_STEPS)
             return time_series.fetch(self._clients, item[1], start, end, _CHIP_STEP_S)
 
         found: dict[_ChipKey, dict[str, float]] = {}
@@ -159,7 +164,7 @@ class Monitoring:
         for (name, _), rows in zip(wanted, answers, strict=True):
             for row in rows:
                 if row.numbers:
-                    found.setdefault(_chip_key(row), {})[name] = row.numbers[0][1]
+                    found.setdefault(_chip_key(row), {})[name] = max(row.numbers)[1]
         return tuple(
             ChipReading(
                 host=host,

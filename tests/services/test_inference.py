@@ -237,10 +237,13 @@ def test_status_of_any_other_server_is_its_models(http: PlantedHttp, connect: Co
 
 
 def test_a_dead_server_says_how_to_start_it(connect: Connect) -> None:
-    """Nobody listens."""
+    """Nobody listens: ours is started by us, another one is not."""
     with pytest.raises(errors.Unavailable) as caught:
         connect("http://127.0.0.1:1").list_models()
-    assert "python -m serving" in caught.value.hint
+    assert "make run" not in caught.value.hint
+    with pytest.raises(errors.Unavailable) as caught:
+        connect("http://127.0.0.1:1", ours=True).list_models()
+    assert "`make run` starts it" in caught.value.hint
 
 
 def test_a_page_instead_of_an_api(http: PlantedHttp, connect: Connect) -> None:
