@@ -20,9 +20,10 @@ from core.fleet import assemble_fleet
 from core.forecast import find_budget
 from core.plans import Request
 from core.pricing import tier_rate
-from core.records import Endpoint, Snapshot
+from core.records import BackendService, Endpoint, Snapshot
 from core.scale_target import slices_for_p95, slices_for_rate
 from core.specs import TierSpec
+from core.traffic_effect import health
 from core.traffic_rules import Division, leading_to
 from ui import formats
 
@@ -147,11 +148,15 @@ def _places(snapshot: Snapshot, spec: TierSpec) -> dict[str, Division]:
 
 
 def _targets(snapshot: Snapshot, division: Division) -> Sequence[str]:
-    """Those that already get a share come last: a new canary is asked for more often."""
+    """Who answers comes first, and of those who gets nothing yet: a canary is asked for most."""
     there = {s for s, weight in division.shares if weight}
     services = snapshot.load_balancer.backend_services if snapshot.load_balancer else ()
-    names = [s.name for s in services]
-    return [*(n for n in names if n not in there), *(n for n in names if n in there)]
+
+    def order(service: BackendService) -> tuple[bool, bool]:
+        found = health(service)
+        return found is not None and found[0] == 0, service.name in there
+
+    return [s.name for s in sorted(services, key=order)]
 
 
 def _fail_over(snapshot: Snapshot, spec: TierSpec) -> Request | None:

@@ -47,6 +47,5 @@ def _button(action: str, spec: TierSpec) -> None:
         args=(action, spec.name),
         disabled=bool(reason),
         help=reason or f"{form.help}; shows a plan first",
-        width="stretch",
         type="tertiary",
     )

@@ -6,12 +6,15 @@ The dialog around it is `ui/plan_dialog.py`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import streamlit as st
 
 from control.planning import Judged
-from core.plans import CostChange, Step, Verdict
+from core.plans import CostChange, Outcome, Step, Verdict
 from ui import formats, words
+
+_WORST_FIRST: Final = (Outcome.BLOCK, Outcome.APPROVAL, Outcome.CONSENT, Outcome.WARN)
 
 
 def what_changes(judged: Judged) -> None:
@@ -68,20 +71,32 @@ def cost_lines(cost: CostChange) -> str:
 
 
 def draw_verdicts(verdicts: Sequence[Verdict], *, key: str) -> None:
-    """Every guard's word, also of those that pass, with the arithmetic."""
+    """Every guard's word with the arithmetic; what stands in the way comes first."""
+    telling = [v for v in verdicts if v.outcome is not Outcome.PASS]
+    telling.sort(key=lambda v: _WORST_FIRST.index(v.outcome))
+    passed = [v for v in verdicts if v.outcome is Outcome.PASS]
     with st.container(border=True, gap="xsmall", key=key):
-        for verdict in verdicts:
-            look = words.OUTCOMES[verdict.outcome]
-            text = f"{words.badge(verdict.outcome.value, look)} **{guard_title(verdict)}** — "
-            text += formats.plain(verdict.reason)
-            if verdict.lift:
-                text += f"  \n:small[:gray[What would lift it: {formats.plain(verdict.lift)}]]"
-            st.markdown(text)
-            if verdict.arithmetic:
-                with st.expander(
-                    "Arithmetic", type="compact", expanded=verdict.guard == "capacity_left"
-                ):
-                    st.code("\n".join(verdict.arithmetic), language=None, wrap_lines=True)
+        for verdict in telling:
+            _draw_verdict(verdict)
+        if passed:
+            label = f"{formats.plural(len(passed), 'guard')} found no danger"
+            icon = ":material/check_circle:"
+            with st.expander(label, type="compact", icon=icon, expanded=not telling):
+                for verdict in passed:
+                    _draw_verdict(verdict)
+
+
+def _draw_verdict(verdict: Verdict) -> None:
+    look = words.OUTCOMES[verdict.outcome]
+    text = f"{words.badge(verdict.outcome.value, look)} **{guard_title(verdict)}** — "
+    text += formats.plain(verdict.reason)
+    if verdict.lift:
+        text += f"  \n:small[:gray[What would lift it: {formats.plain(verdict.lift)}]]"
+    st.markdown(text)
+    if verdict.arithmetic:
+        opened = verdict.guard == "capacity_left"
+        with st.expander("Arithmetic", type="compact", expanded=opened):
+            st.code("\n".join(verdict.arithmetic), language=None, wrap_lines=True)
 
 
 def guard_title(verdict: Verdict) -> str:

@@ -90,10 +90,14 @@ def _steps(
         by_map.setdefault(division.place.url_map, {})[division] = after
     return tuple(
         weights_step(
-            context.project, changes, f"Point {len(changes)} places of {name} to {to}", context
+            context.project, changes, f"Point {_places(len(changes))} of {name} to {to}", context
         )
         for name, changes in by_map.items()
     )
+
+
+def _places(count: int) -> str:
+    return "1 place" if count == 1 else f"{count} places"
 
 
 def _affected(

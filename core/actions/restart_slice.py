@@ -173,8 +173,8 @@ def _step(restart: Restart, pods: tuple[Pod, ...], piece: FleetSlice, context: P
             f"/namespaces/{restart.namespace}"
         ),
         title=f"Evict the pods of {piece.name} and wait for new ones",
-        before={"ready_pods": ready, "on_hosts": len(restart.hosts)},
-        after={"ready_pods": len(restart.hosts), "on_hosts": len(restart.hosts)},
+        before={"pods": f"{len(pods)}, {ready} ready"},
+        after={"pods": f"{len(restart.hosts)} new, all ready"},
         expected_s=expected_s,
         expected_source=source,
         command=(
@@ -189,7 +189,8 @@ def _affected(
 ) -> tuple[str, ...]:
     ready, rate = serving_slices(tier), rate_of(snapshot, tier.name)
     down = sum(not p.ready for p in pods)
-    sentences = [f"{len(pods)} pods end, {down} of which are not ready now; the hosts stay"]
+    unready = f", {down} of which not ready now" if down else ""
+    sentences = [f"{_count(len(pods), 'pod')} end{'s' * (len(pods) == 1)}{unready}; the hosts stay"]
     if ready is None:
         sentences.append("How many slices are ready is not known")
     else:
@@ -204,7 +205,7 @@ def _affected(
                 " go to the other slices until it is back"
             )
     sentences.append(
-        "The pods are evicted, which keeps disruption budgets; `kubectl delete` does not ask them"
+        "The pods are evicted, which keeps disruption budgets; kubectl delete does not ask them"
     )
     return tuple(sentences)
 
