@@ -22,7 +22,6 @@ from ui import components, formats, palette
 UNKNOWN_Z: Final = -0.2  # below the scale
 _ASPECT: Final = 4.2  # columns per row of the whole picture
 _WIDTH_PX: Final = 1080  # of the picture on a desktop, to tell how high a cell will be
-_LABEL_PX: Final = 20  # room above each block for the tier's name
 
 
 class Metric(StrEnum):
@@ -109,12 +108,10 @@ def draw_picture(tiers: Sequence[FleetTier], metric: Metric) -> Picture:
     ]
     area = sum((tile.side + 1) * (tile.rows + 1) for _, tiles in blocks for tile in tiles)
     columns = max(24, math.ceil(math.sqrt(area * _ASPECT)))
-    gap = max(2, math.ceil(_LABEL_PX * columns / _WIDTH_PX))
     placed: list[tuple[int, int, Tile]] = []
     labels: list[tuple[int, str]] = []
     row = 0
     for tier, tiles in blocks:
-        row += gap
         labels.append((row, f"{tier.spec.title} · {_size(tier)}"))
         places, height = _places(tiles, columns)
         placed += [(row + top, left, tile) for (top, left), tile in zip(places, tiles, strict=True)]

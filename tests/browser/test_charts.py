@@ -100,3 +100,16 @@ def test_the_chips_map_tells_whose_chip_is_under_the_cursor(open_page: Open) -> 
     picture.press("ArrowRight")
     expect(tip).to_contain_text("chip 1")
     expect(tip).to_contain_text("TensorCore")
+
+
+def test_titles_of_the_chips_map_cover_no_chip_on_a_telephone(open_page: Open) -> None:
+    """Each block's title has room of its own above the block, however narrow the window."""
+    page = open_page("fleet?refresh=off", width=420)
+    chips = page.get_by_test_id("chip-map")
+    expect(chips).to_have_attribute("data-cells", "1288", timeout=30_000)
+    tip = chips.get_by_role("status")
+    picture = chips.get_by_role("img")
+    picture.hover(position={"x": 3, "y": 17})
+    expect(tip).to_be_hidden()
+    picture.hover(position={"x": 3, "y": 21})
+    expect(tip).to_contain_text(" chip ")

@@ -2,10 +2,14 @@
 //
 // `data` holds rows, columns, values (row by row, in thousandths; −1: unknown, −2: no chip here),
 // tiles ({name, top, left, side, hosts: [[name, chips, reason, first chip's number]…]}), blocks
-// ({row, name}), scale (colours from 0 to 1), unknown (colour), metric and name.
+// ({row, name}: its first row), scale (colours from 0 to 1), unknown (colour), metric, name and
+// height (of all cells at most). Titles stand between the blocks, as high as they are read at any
+// width: they take no row of the picture.
 
 const UNKNOWN = -1;
 const NOTHING = -2;
+const TITLE = 20; // pixels above each block
+const LOW = 3; // pixels that a row has at least, however narrow the window
 const instances = new WeakMap();
 
 class ChipMap {
@@ -38,25 +42,29 @@ class ChipMap {
     if (this.cell !== null) this.point(this.cell);
   }
 
-  // Square cells that fill the width.
+  // Cells that fill the width: square, or higher where they would be too low to be seen.
   draw() {
     const width = this.root.clientWidth;
     if (!this.data || !width || width === this.width) return;
     this.width = width;
     const { rows, columns, values, blocks, unknown } = this.data;
     const ratio = devicePixelRatio;
-    const height = Math.min(this.data.height, Math.round((rows * width) / columns));
+    const square = Math.min(this.data.height, Math.round((rows * width) / columns));
+    const cells = Math.max(square, LOW * rows);
+    const height = cells + TITLE * blocks.length;
     this.canvas.style.height = `${height}px`;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.across = this.canvas.width / columns;
-    this.down = this.canvas.height / rows;
+    this.down = (cells * ratio) / rows;
+    const above = (row) => blocks.filter((block) => block.row <= row).length * TITLE * ratio;
+    this.tops = Array.from({ length: rows }, (_, row) => above(row) + row * this.down);
     const gap = this.across > 8 * ratio ? ratio : 0.4 * ratio;
     const context = this.canvas.getContext("2d");
     values.forEach((value, i) => {
       if (value === NOTHING) return;
       context.fillStyle = value === UNKNOWN ? unknown : this.ramp[Math.round(value / 10)];
-      const [x, y] = [(i % columns) * this.across, Math.floor(i / columns) * this.down];
+      const [x, y] = [(i % columns) * this.across, this.tops[Math.floor(i / columns)]];
       context.fillRect(x, y, this.across - gap, this.down - gap);
     });
     const style = getComputedStyle(this.root);
@@ -64,16 +72,18 @@ class ChipMap {
     context.font = `${11 * ratio}px ${style.fontFamily}`;
     context.textBaseline = "bottom";
     for (const block of blocks) {
-      context.fillText(block.name, 1, block.row * this.down - 3 * ratio);
+      context.fillText(block.name, 1, this.tops[block.row] - 3 * ratio, this.canvas.width - 2);
     }
   }
 
   under(event) {
     const box = this.canvas.getBoundingClientRect();
-    const { rows, columns } = this.data;
+    const { columns } = this.data;
     const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
-    const row = Math.floor(((event.clientY - box.top) / box.height) * rows);
-    return row * columns + column;
+    const y = ((event.clientY - box.top) / box.height) * this.canvas.height;
+    const row = this.tops.findLastIndex((top) => top <= y);
+    const inside = row >= 0 && y < this.tops[row] + this.down;
+    return inside ? row * columns + column : null;
   }
 
   point(cell) {
@@ -92,7 +102,8 @@ class ChipMap {
     const x = (column + 1) * (box.width / columns) + 8;
     const wide = this.tip.offsetWidth;
     this.tip.style.left = `${x + wide > box.width ? Math.max(0, x - wide - 24) : x}px`;
-    this.tip.style.top = `${this.canvas.offsetTop + (row + 1) * (box.height / this.data.rows)}px`;
+    const bottom = ((this.tops[row] + this.down) / this.canvas.height) * box.height;
+    this.tip.style.top = `${this.canvas.offsetTop + bottom}px`;
   }
 
   // Which chip of which host the tile's i-th cell is.
