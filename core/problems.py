@@ -17,6 +17,7 @@ from core.records import Snapshot, SourceState
 from core.slo import Standing, TierSlo
 
 _STALE_INTERVALS: Final = 5
+_SCRAPED_WITHIN_S: Final = 900.0  # after its start
 _SMALL_SHARE: Final = 0.5  # of the slices that a tier is meant to have
 
 
@@ -55,6 +56,7 @@ def what_is_wrong(
         findings += _objectives(tier, slos.get(tier.name))
         findings += _tier_state(tier)
     findings += _backends(snapshot)
+    findings += _unmetered(snapshot)
     findings += _sources(snapshot)
     findings += _budgets((forecasts or {}).values())
     findings += _unassigned(fleet)
@@ -140,6 +142,26 @@ def _backends(snapshot: Snapshot) -> Iterable[Finding]:
             None,
             "traffic",
         )
+
+
+def _unmetered(snapshot: Snapshot) -> Iterable[Finding]:
+    """A local server that serves, and of which Cloud Monitoring has no figure."""
+    server = snapshot.server
+    if server is None or not server.ready or (server.uptime_s or 0.0) < _SCRAPED_WITHIN_S:
+        return
+    for spec in snapshot.specs:
+        load = (snapshot.loads or {}).get(spec.name)
+        if not spec.is_local or load is None:
+            continue
+        if load.requests_per_s is None and load.requests_running is None:
+            yield Finding(
+                Severity.NOTE,
+                spec.name,
+                f"{spec.title}: no metric of its server reaches Cloud Monitoring, so its load is"
+                " unknown: a collector must send them (README, Connecting a real project)",
+                None,
+                "connections",
+            )
 
 
 def _sources(snapshot: Snapshot) -> Iterable[Finding]:

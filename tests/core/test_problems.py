@@ -125,6 +125,18 @@ def test_a_tier_smaller_than_meant_is_told() -> None:
     assert "28 of the 64 slices" in found[2]
 
 
+def test_a_local_server_that_nobody_scrapes_is_told() -> None:
+    """It serves, and Monitoring has no figure of it: the reason is told."""
+    snapshot = quiet()
+    silent = replace((snapshot.loads or {})["local"], requests_per_s=None, requests_running=None)
+    loads = {**(snapshot.loads or {}), "local": silent}
+    assert snapshot.server is not None
+    young = replace(snapshot, loads=loads)
+    assert findings(young, 0.0) == []
+    old = replace(young, server=replace(snapshot.server, uptime_s=3600.0))
+    assert [f[:2] for f in findings(old, 0.0)] == [("NOTE", "local")]
+
+
 def test_a_budget_that_will_not_last_is_told() -> None:
     """$1,000,000/h spends small's budget on the very day."""
     found = findings(quiet(), 1e6)
