@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import audit_view, chrome, view
+from ui import approvals_view, audit_view, chrome, plan_dialog, view
 
 chrome.through_app()
 
@@ -16,5 +16,8 @@ if intent:
     )  # fmt: skip
     audit_view.detail(intent)
 else:
+    approvals_view.panel(plan_dialog.open_plan)
     audit_view.filters()
     view.live(audit_view.listing)
+    audit_view.integrity()
+plan_dialog.draw()

@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from control.audit import FINAL_STATES
+from control.audit_chain import verify
+from control.audit_export import to_csv
 from core.plans import AuditEntry
 from ui import access, formats, plan_view, progress_view, states, tables, view, words
 
@@ -52,6 +54,17 @@ def listing() -> None:
         st.caption(f"The newest {_LIMIT} are shown: narrow the time range or the filters for more.")
     if entries:
         st.download_button(
+            "CSV",
+            data=lambda: to_csv(entries).encode(),
+            file_name="heartwood-audit.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            key="audit_csv",
+            help="One row per intent, for spreadsheets",
+        )
+        st.download_button(
             "JSON lines",
             data=lambda: to_json_lines(entries).encode(),
             file_name="heartwood-audit.jsonl",
@@ -62,6 +75,27 @@ def listing() -> None:
             key="audit_jsonl",
             help="Every intent with its plan's steps and verdicts, one JSON object a line",
         )
+
+
+def integrity() -> None:
+    """Goes through the chain of hashes over the record, when asked."""
+    if not st.button(
+        "Verify the record", icon=":material/link:", type="tertiary", key="audit_verify",
+        help="Whether a record was changed, taken out or slipped in behind Heartwood's back; also"
+        " as `python -m control audit verify`",
+    ):  # fmt: skip
+        return
+    found = verify(access.console().audit.engine)
+    if found.broken:
+        st.error(
+            f"After {found.records:,} good records: {formats.plain(found.broken)}",
+            icon=":material/link_off:",
+        )
+        return
+    st.success(
+        f"{formats.plural(found.records, 'record')} fit. Last hash: {found.head}",
+        icon=":material/check:",
+    )
 
 
 def filters() -> None:
@@ -123,6 +157,9 @@ def detail(intent: str) -> None:
         "Ended": formats.stamp(entry.finished_at, "not yet"),
         "Outcome": entry.outcome,
         "Reason": entry.reason or "none given",
+        "Agreed to": ", ".join(entry.consents) or "nothing had to be",
+        "Approved by": ", ".join(entry.approvals) or "nobody else",
+        "Overridden": "; ".join(f"{g}: {why}" for g, why in entry.overrides.items()) or "nothing",
         "Plan": entry.digest,
         "Intent": entry.intent,
         "Tags": ", ".join(entry.tags),

@@ -8,7 +8,9 @@ shown, so that two clicks, or a rerun in between, are one intent. What each acti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 import streamlit as st
@@ -18,7 +20,7 @@ from control.planning import Judged
 from core.consent import Friction, friction
 from core.errors import HeartwoodError
 from core.plans import Outcome, Request
-from ui import access, action_forms, formats, plan_view, progress_view, states, view
+from ui import access, action_forms, approvals_view, formats, plan_view, progress_view, states, view
 
 _KEY: Final = "shown_plan"
 _LINK: Final = "do"
@@ -35,6 +37,7 @@ class Shown:
     judged: Judged
     intent: str = field(default_factory=new_intent)
     submitted: bool = False
+    fixed: bool = False  # it was approved as it stands: no form makes another of it
 
 
 def open_action(action: str, tier: str) -> None:
@@ -42,6 +45,13 @@ def open_action(action: str, tier: str) -> None:
     st.session_state.pop(_KEY, None)
     st.query_params[_LINK] = f"{action}:{tier}"
     view.open_dialog(f"{action}:{tier}")
+
+
+def open_plan(judged: Judged) -> None:
+    """Have the dialog show that plan, as it is, from the next run on; for callbacks."""
+    request = judged.plan.request
+    st.session_state[_KEY] = Shown(request, judged, fixed=True)
+    view.open_dialog(f"{request.action}:{request.tier}")
 
 
 def follow_link() -> None:
@@ -86,23 +96,35 @@ def _content(action: str, tier: str) -> None:
     if shown is not None and shown.submitted:
         _progress(shown.intent)
         return
+    if shown is None or not shown.fixed:
+        shown = _planned(action, tier, shown)
+    if shown is None:
+        _buttons(None, "There is no plan to apply")
+        return
+    approval = approvals_view.given_for(shown.judged)
+    if approval is not None:  # the same plan, which lives as long as the word on it
+        shown.judged = Judged(approval.plan, shown.judged.verdicts)
+    plan_view.what_changes(shown.judged)
+    plan_view.draw_verdicts(shown.judged.verdicts, key="verdicts")
+    ticked = _consents(shown)
+    overridden = approvals_view.overrides(shown.judged.verdicts, key=shown.intent)
+    st.text_input(
+        "Reason (kept in the audit)", key="plan_reason", placeholder="Why, for who reads this later"
+    )
+    approvals_view.ask_control(shown.judged, key=shown.intent)
+    _buttons(shown, _why_not(shown, ticked, overridden, approved=approval is not None), overridden)
+
+
+def _planned(action: str, tier: str, shown: Shown | None) -> Shown | None:
+    """The form, and the plan that it asks for; None: there is none."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="plan_form"):
         request = action_forms.FORMS[action].draw(access.snapshot(), access.snapshot().spec(tier))
         again = st.button("Plan again", icon=":material/refresh:", key="plan_again")
     if request is None:
-        shown = None
-    elif again or shown is None or shown.request != request:
-        shown = _plan(request)
-    if shown is None:
-        _buttons(None, "There is no plan to apply")
-        return
-    plan_view.what_changes(shown.judged)
-    plan_view.draw_verdicts(shown.judged.verdicts, key="verdicts")
-    ticked = _consents(shown)
-    st.text_input(
-        "Reason (kept in the audit)", key="plan_reason", placeholder="Why, for who reads this later"
-    )
-    _buttons(shown, _why_not(shown, ticked))
+        return None
+    if again or shown is None or shown.request != request:
+        return _plan(request)
+    return shown
 
 
 def _plan(request: Request) -> Shown | None:
@@ -147,7 +169,9 @@ def _typed_key(shown: Shown) -> str:
     return f"typed_{shown.intent}"
 
 
-def _why_not(shown: Shown, ticked: set[str]) -> str:
+def _why_not(
+    shown: Shown, ticked: set[str], overridden: Mapping[str, str], *, approved: bool
+) -> str:
     """Why it cannot be applied now; "" when it can."""
     actor = access.console().actor()
     if not actor.may_act:
@@ -157,7 +181,13 @@ def _why_not(shown: Shown, ticked: set[str]) -> str:
         return waiting
     if access.now() > shown.judged.plan.expires_at:
         return "The plan has expired: plan again"
-    stops = [v for v in shown.judged.verdicts if v.outcome in _STOPS]
+    stops = [
+        v
+        for v in shown.judged.verdicts
+        if v.outcome in _STOPS
+        and not overridden.get(v.guard)
+        and not (approved and v.outcome is Outcome.APPROVAL)
+    ]
     if stops:
         return "Blocked: " + "; ".join(f"{plan_view.guard_title(v)}: {v.reason}" for v in stops)
     missing = [v for v in shown.judged.verdicts if v.outcome in _TICKS and v.guard not in ticked]
@@ -169,7 +199,9 @@ def _why_not(shown: Shown, ticked: set[str]) -> str:
     return ""
 
 
-def _buttons(shown: Shown | None, why_not: str) -> None:
+def _buttons(
+    shown: Shown | None, why_not: str, overridden: Mapping[str, str] = MappingProxyType({})
+) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
         if why_not:
             st.markdown(f":small[:gray[{formats.plain(why_not)}]]", width="content")
@@ -179,10 +211,10 @@ def _buttons(shown: Shown | None, why_not: str) -> None:
         _close()
         st.rerun()
     if apply and shown is not None and not why_not:
-        _submit(shown)
+        _submit(shown, overridden)
 
 
-def _submit(shown: Shown) -> None:
+def _submit(shown: Shown, overridden: Mapping[str, str]) -> None:
     ticked = {
         v.guard
         for v in shown.judged.verdicts
@@ -194,6 +226,7 @@ def _submit(shown: Shown) -> None:
             ticked,
             reason=str(st.session_state.get("plan_reason") or ""),
             intent=shown.intent,
+            overrides={guard: why for guard, why in overridden.items() if why},
         )
     except HeartwoodError as error:
         states.show_problem("It was not applied", states.problem_of(error))

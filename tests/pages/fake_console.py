@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from control.access import Actor, require
+from control.approvals import Approval, Approvals
 from control.audit import Audit
 from control.history import PRESETS, Reading, preset_window
 from control.people import People
@@ -70,6 +72,7 @@ class FakeConsole:
     submitted: list[str] = field(default_factory=list[str])
     cancelled: list[str] = field(default_factory=list[str])
     not_applying: str = ""
+    person: Actor | None = None
     asked: int = 0
     notes: tuple[Annotation, ...] = ()
     burning: Mapping[str, tuple[Series, Series]] = field(
@@ -81,6 +84,7 @@ class FakeConsole:
         self.settings: Settings = load_settings(environ={})
         self.people = People(self.settings)
         self.audit = Audit(open_store(f"sqlite:///{self.directory / 'audit.db'}"))
+        self.approvals = Approvals(self.audit.engine)
         self.planning = Planning(
             self.settings, self.snapshot, self.past, self.audit,  # type: ignore[arg-type]
             facts=all_granted,
@@ -105,6 +109,8 @@ class FakeConsole:
 
     def actor(self) -> Actor:
         """A person, who may act unless told otherwise."""
+        if self.person is not None:
+            return self.person
         why = "" if self.may_act else "This console is in read-only mode."
         return Actor("ada", "console", self.may_act, why)
 
@@ -120,15 +126,30 @@ class FakeConsole:
         reason: str = "",
         intent: str = "",
         actor: Actor | None = None,
+        overrides: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         """Record the intent as the executor does, and leave it there."""
-        guards.check(judged.verdicts, consents)
+        approval = self.approvals.given_for(judged.plan.digest, self.actor())
+        guards.check(judged.verdicts, consents, approved=approval is not None, overridden=overrides)
         self.submitted.append(intent)
         self.audit.record_intent(
             intent, judged.plan, judged.verdicts, consents,
             actor=(actor or self.actor()).name, origin="console", reason=reason,
+            overrides=overrides, approvals=() if approval is None else (approval.decided_by,),
         )  # fmt: skip
         return intent
+
+    def ask_approval(self, judged: Judged, reason: str = "") -> Approval:
+        """The real approvals."""
+        return self.approvals.ask(judged.plan, judged.verdicts, self.actor(), reason)
+
+    def decide_approval(self, request: str, *, approve: bool, reason: str = "") -> Approval:
+        """Likewise."""
+        return self.approvals.decide(request, self.actor(), approve=approve, reason=reason)
+
+    def judge(self, plan: Plan) -> Judged:
+        """The real guards."""
+        return Judged(plan, self.planning.judge(plan, self.planted))
 
     def cancel(self, intent: str) -> bool:
         """Cancel as the executor does what has not begun."""
