@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,7 +15,7 @@ from control.show_settings import settings_rows
 from control.tier_settings import TierSettings
 from core.errors import ConfigError
 from core.records import Source
-from core.specs import PartKind, TierSpec
+from core.specs import TierSpec
 
 TIER = """
 [[tiers]]
@@ -49,15 +45,6 @@ def refusal(environ: dict[str, str] | None = None, path: Path | None = None) -> 
     with pytest.raises(ConfigError) as caught:
         load_settings(path, environ or {})
     return caught.value
-
-
-def test_the_file_in_the_repository_is_legal() -> None:
-    """The default file loads; its five tiers keep their order, sizes and kinds."""
-    settings = load_settings(environ={})
-    assert [tier.name for tier in settings.tiers] == ["local", "small", "medium", "large", "dev"]
-    assert settings.tier("small").slices == 64
-    assert settings.tier("large").parts[0].kind is PartKind.GKE_MULTI_HOST
-    assert settings.tier("local").usd_per_hour is None
 
 
 def test_every_key_of_a_tier_can_be_set() -> None:
@@ -266,41 +253,6 @@ def test_passwords_are_not_printed() -> None:
     assert shown["data.database_url"] == "postgresql://ops:***@db/heartwood"
 
 
-def command(*argv: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """`python -m control …` with only those variables."""
-    return subprocess.run(
-        [sys.executable, "-m", "control", *argv],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_says_where_each_value_comes_from() -> None:
-    """File, variable or default stand beside every value."""
-    done = command("settings", "--json", environ={"HEARTWOOD_CONSOLE_PORT": "8600"})
-    assert done.returncode == 0, done.stderr
-    rows = {row["key"]: row for row in json.loads(done.stdout)}
-    assert rows["ports.console"] == {
-        "key": "ports.console",
-        "value": 8600,
-        "from": "HEARTWOOD_CONSOLE_PORT",
-    }
-    assert rows["project.id"]["from"] == "heartwood.toml"
-    assert rows["log.format"]["from"] == "default"
-    assert rows["tiers.small.topology"]["from"] == "heartwood.toml"
-
-
-def test_a_wrong_setting_ends_a_command_with_2() -> None:
-    """One readable block on stderr, no traceback."""
-    done = command("settings", environ={"HEARTWOOD_CLOUD__TARGET": "aws"})
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "cloud.target" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
@@ -331,16 +283,6 @@ def test_a_wrong_value_is_told_in_words(variable: str, value: str, words: str) -
     assert f"HEARTWOOD_{variable}" in told
 
 
-def test_a_reader_that_stops_early_is_no_error_of_ours() -> None:
-    """`python -m control settings | head -1` ends without a traceback."""
-    done = subprocess.run(
-        f"{sys.executable} -m control settings | head -c 10; sleep 0.1",
-        shell=True, cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == "project.id"
-    assert done.stderr == ""
-
-
 def test_no_setting_is_undocumented() -> None:
     """Every section and every tier key is explained where it is defined."""
     for name, field in Settings.model_fields.items():
@@ -348,16 +290,3 @@ def test_no_setting_is_undocumented() -> None:
         if name != "tiers":
             assert isinstance(model, type)
             assert model.__doc__
-
-
-def test_the_file_shows_every_other_key_with_its_default(tmp_path: Path) -> None:
-    """What stands there as a comment is what holds without it, and no section is left out."""
-    text = DEFAULT_FILE.read_text(encoding="utf-8").partition("# --- tiers")[0]
-    shown = text.partition("# --- everything else")[2].partition("\n")[2]
-    plain = "\n".join(line.removeprefix("# ") for line in shown.splitlines())
-    said = load_settings(make_file(tmp_path, plain), {})
-    unsaid = load_settings(make_file(tmp_path, ""), {})
-    assert said.model_dump() == unsaid.model_dump()
-    sections = {"ports", "hosts", "data", "refresh", "access", "playground", "log", "read_only"}
-    known = {key for key, _ in leaves(said.model_dump(include=sections))}
-    assert known == {key for key, _ in leaves(tomllib.loads(plain))}
