@@ -52,6 +52,11 @@ class Form:
         return self.title_of.format(tier=spec.title)
 
 
+def _nothing_yet(sentence: str) -> None:
+    """Say why there is no plan yet."""
+    st.markdown(f":small[{formats.plain(sentence)}]")
+
+
 def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     way = st.segmented_control(
         "Change", ["Add", "Remove", "To $/h", "To p95"], default="Add", required=True,
@@ -64,25 +69,23 @@ def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     tier = assemble_fleet(snapshot).tier(spec.name)
     try:
         if way == "To $/h":
-            now = tier_rate(tier, snapshot.prices).usd_per_hour or 0.0
+            now = float(tier_rate(tier, snapshot.prices).usd_per_hour or 0.0)
             usd = st.number_input(
                 "US dollars an hour, at most", 0.0, 1e9, now, step=48.0, key="plan_usd", width=200
             )
             found = slices_for_rate(snapshot, tier, usd)
         else:
-            aim = spec.objectives.latency_p95_ms or 1000.0
+            aim = float(spec.objectives.latency_p95_ms or 1000.0)
             p95_ms = st.number_input(
                 "p95 of latency in ms, at most", 1.0, 1e7, aim, step=100.0, key="plan_p95",
                 width=200,
             )  # fmt: skip
             found = slices_for_p95(snapshot, tier, p95_ms)
     except ValueError as error:
-        st.markdown(f":small[{formats.plain(str(error))}]", width="stretch")
-        return None
+        return _nothing_yet(str(error))
     st.code("\n".join(found.arithmetic), language=None, wrap_lines=True)
     if found.delta == 0:
-        st.markdown(f":small[Nothing to change: {formats.plain(found.reached)}.]")
-        return None
+        return _nothing_yet(f"Nothing to change: {found.reached}.")
     return Request("scale_tier", spec.name, {"delta": found.delta})
 
 
@@ -99,6 +102,8 @@ def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     replicas = st.number_input(
         "Replicas, at least", 1, 256, max(1, model.replicas_min), key="plan_replicas", width=160
     )
+    if replicas == model.replicas_min:
+        return _nothing_yet(f"It has {replicas} replicas now: another number shows a plan.")
     parameters: Mapping[str, str | int] = {
         "endpoint": endpoint.id,
         "model": model.id,
@@ -116,8 +121,7 @@ def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     }
     names = [*places, *endpoints]
     if not names:
-        st.markdown(":small[Nothing leads to this tier.]")
-        return None
+        return _nothing_yet("Nothing leads to this tier.")
     where = st.selectbox("Of what comes by", names, key="plan_place", width=300)
     if where in endpoints:
         return _split(endpoints[where], spec)
@@ -188,7 +192,7 @@ def _groups(snapshot: Snapshot, spec: TierSpec, action: str, label: str) -> Requ
 
 def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     found = find_budget(spec, snapshot.budgets)
-    now = found.amount_usd or 0.0 if found else 0.0
+    now = float(found.amount_usd or 0.0) if found else 0.0
     amount = st.number_input(
         "US dollars a month", 1.0, 1e12, max(1.0, now), step=1000.0, format="%.2f",
         key="plan_amount_usd", width=220,
@@ -197,6 +201,8 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | None:
         "Notify at", told_ratios(found.threshold_ratios) if found else "", key="plan_thresholds",
         help="Percentages of the budget, separated by commas", width=220,
     )  # fmt: skip
+    if found and (amount, thresholds) == (now, told_ratios(found.threshold_ratios)):
+        return _nothing_yet("Change the amount or the thresholds to see a plan.")
     return Request("change_budget", spec.name, {"amount_usd": amount, "thresholds": thresholds})
 
 

@@ -79,7 +79,7 @@ def test_a_budget_is_changed_from_the_cost_page(console: FakeConsole, open_page:
     at.button(key="change_budget_small").click().run()
     assert at.number_input(key="plan_amount_usd").value == 2.3e6
     assert at.text_input(key="plan_thresholds").value == "50%, 90%, 100%"
-    assert "is so already" in all_text(at)
+    assert "Change the amount or the thresholds" in all_text(at)
     assert at.button(key="plan_apply").disabled
     at.number_input(key="plan_amount_usd").set_value(2.5e6).run()
     assert "stops no spending" in all_text(at)
@@ -99,3 +99,18 @@ def test_menus_say_why_not(console: FakeConsole, open_page: Open) -> None:
     at = open_page("traffic")
     assert at.button(key="shift_traffic_small").disabled
     assert "read-only" in (at.button(key="shift_traffic_small").help or "")
+
+
+def test_a_target_becomes_slices_with_the_arithmetic(open_page: Open) -> None:
+    """Dollars an hour or a p95 of latency: how it was counted, and the plan that follows."""
+    at = open_page("cost", do="scale_tier:small")
+    at.segmented_control(key="plan_way").set_value("To $/h").run()
+    assert "Nothing to change" in all_text(at)
+    at.number_input(key="plan_usd").set_value(2_900.0).run()
+    text = all_text(at)
+    assert "rounded down" in text
+    assert "Remove 4 host-slices of Small" in text
+    at.segmented_control(key="plan_way").set_value("To p95").run()
+    at.number_input(key="plan_p95").set_value(100.0).run()
+    assert "no faster than" in all_text(at)
+    assert at.button(key="plan_apply").disabled
