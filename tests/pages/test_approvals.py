@@ -41,7 +41,7 @@ def dialog(open_page: Open) -> AppTest:
 def tick_all(at: AppTest) -> None:
     """Agree to every danger that asks."""
     for box in [c for c in at.checkbox if c.key and c.key.startswith("tick_")]:
-        at.checkbox(key=box.key).check()
+        at.checkbox(key=box.key or "").check()
     at.run()
 
 
