@@ -30,6 +30,9 @@ def draw_menus(actions: Sequence[str]) -> None:
     ):
         st.markdown(":small[:gray[Act on]]", width="content")
         for spec in specs:
+            if view.dialog() is not None:  # an open menu would lie over the dialog
+                st.button(spec.title, key=f"shut_{spec.name}", icon=":material/bolt:")
+                continue
             with st.popover(spec.title, key=f"act_{spec.name}", icon=":material/bolt:"):
                 for action in actions:
                     _button(action, spec)
