@@ -8,7 +8,10 @@ from core.records import Snapshot
 
 
 def judge(plan: Plan, _snapshot: Snapshot, context: GuardContext) -> Verdict:
-    """Block what the identity has no permission for, by name; warn when it could not be asked."""
+    """Block what the identity has no permission for, by name; ask where that is not known.
+
+    One call that is refused changes nothing, so a plan of one step may find out by itself.
+    """
     if not plan.permissions:
         return _verdict(Outcome.PASS, "the plan needs no permission")
     asked = context.permissions
@@ -17,10 +20,12 @@ def judge(plan: Plan, _snapshot: Snapshot, context: GuardContext) -> Verdict:
         why = f"this console's identity lacks {', '.join(missing)}"
         return _verdict(Outcome.BLOCK, why, "grant a role that holds it (IAM) to that identity")
     unknown = [p for p in plan.permissions if asked is None or p not in asked]
+    if unknown and len(plan.steps) > 1:
+        why = f"whether we have {', '.join(unknown)} is not known: it may be refused half way"
+        return _verdict(Outcome.CONSENT, why, "testIamPermissions must answer")
     if unknown:
-        why = f"whether we have {', '.join(unknown)} is not known: the call may be refused"
-        outcome = Outcome.CONSENT if len(plan.steps) > 1 else Outcome.WARN
-        return _verdict(outcome, why, "testIamPermissions must answer (see Connections)")
+        why = f"whether we have {', '.join(unknown)} is not known: refused, the one call changes"
+        return _verdict(Outcome.PASS, f"{why} nothing")
     return _verdict(Outcome.PASS, f"granted: {', '.join(plan.permissions)}")
 
 

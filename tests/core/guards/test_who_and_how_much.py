@@ -33,7 +33,9 @@ def test_a_missing_permission_is_named(judged: Judged) -> None:
     verdict = judged(permission_missing.judge, facts={"permissions": lacking})
     assert verdict.outcome is Outcome.BLOCK
     assert verdict.reason.endswith("lacks container.clusters.update")
-    assert judged(permission_missing.judge).outcome is Outcome.WARN
+    unknown = judged(permission_missing.judge)
+    assert unknown.outcome is Outcome.PASS  # one call: refused, it changes nothing
+    assert "is not known" in unknown.reason
     steps = tuple(make_step("x.y", f"a/{i}", {"v": 1}, {"v": 2}) for i in range(2))
     verdict = judged(permission_missing.judge, change={"steps": steps})
     assert verdict.outcome is Outcome.CONSENT  # refused half way, it would leave a half
