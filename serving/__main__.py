@@ -87,6 +87,20 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
+def _follow(settings: Settings) -> int:
+    """Do the leader's steps without serving HTTP; returns the exit status."""
+    from serving import loading, processes
+
+    try:
+        path = find_model(settings.model, settings.cache_dir)
+        loaded = loading.load(path, settings, lambda what, *_: log.debug("%s", what))
+    except CheckpointError as error:
+        print(f"serving: {error}", file=sys.stderr)
+        return 1
+    processes.follow(loaded.runner, loaded.links[0])
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve until stopped; returns the exit status."""
     logging.basicConfig(
@@ -97,6 +111,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 2
+    if settings.process > 0:
+        return _follow(settings)
     try:
         path = find_model(settings.model, settings.cache_dir)
         listener = _listen(settings)

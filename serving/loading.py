@@ -11,12 +11,14 @@ import gc
 import hashlib
 import logging
 import platform
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jaxlib
 
+from serving import processes
 from serving.bucket import fetch, is_bucket_url
 from serving.gguf_checkpoint import GgufCheckpoint
 from serving.hf_checkpoint import HfCheckpoint
@@ -42,13 +44,14 @@ DRAFT_WIDTH = 8  # a token and a guess of seven: on CPU a fifth slower than the 
 class Loaded:
     """A model that is ready to run, and what is worth telling about it."""
 
-    runner: Runner
+    runner: Runner | processes.LeadingRunner
     tokenizer: Tokenizer
     precision: Precision
     revision: str  # 12 hex digits that tell checkpoints apart
     parameters: int
     backend: str
     devices: tuple[str, ...]
+    links: tuple[socket.socket, ...] = ()  # to the followers, or to the leader
 
 
 def pick_precision(wanted: str, backend: str) -> Precision:
@@ -111,6 +114,9 @@ def make_limits(settings: Settings) -> Limits:
 def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     """Read and compile everything; CheckpointError when the model cannot be served."""
     use_compilation_cache(settings.cache_dir)
+    report("waiting for the other processes", 0, settings.processes)
+    processes.join(settings)
+    links = processes.meet(settings)
     backend = jax.default_backend()
     precision = pick_precision(settings.precision, backend)
     if is_bucket_url(settings.model):
@@ -137,7 +143,9 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     places = settings.prefix_cache_tokens // BLOCK
     runner = Runner(config, weights, make_limits(settings), places, devices)
     runner.compile(lambda done, total: report("compiling programs", done, total))
+    if links and settings.process == 0:
+        runner = processes.LeadingRunner(runner, links)
     gc.collect()
     trim_memory()
     names = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
-    return Loaded(runner, tokenizer, precision, revision, parameters, backend, names)
+    return Loaded(runner, tokenizer, precision, revision, parameters, backend, names, links)

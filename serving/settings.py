@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         "auto", description="of the weights; auto is the fastest that is exact enough here"
     )
     devices: int = Field(0, ge=0, description="devices that share the model; 0 is all there are")
+    coordinator: str | None = Field(
+        None, description="host:port of process 0, where one model is spread over several processes"
+    )
+    processes: int = Field(1, ge=1, description="processes that share the model")
+    process: int = Field(0, ge=0, description="which of them this is; 0 leads and serves HTTP")
     queue_limit: int = Field(64, ge=0, description="requests that may wait for a slot")
     cache_tokens: int | None = Field(
         None, ge=1, description="KV cache positions held at most; by default all slots' contexts"

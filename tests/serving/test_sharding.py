@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,9 @@ import pytest
 from serving.hf_config import read_config
 from serving.loading import share_out
 from serving.vocabulary import CheckpointError
-from tests.serving.greedy_tokens import ANSWER_TOKENS, PROMPTS
+from tests.serving.greedy_tokens import ANSWER_TOKENS, FLAGS, PROMPTS
 from tests.serving.numpy_families import NumpyFamily
-from tests.serving.server_process import ROOT
+from tests.serving.server_process import ROOT, find_free_port
 from tests.serving.small_checkpoints import make_config, write_checkpoint
 
 
@@ -32,8 +33,8 @@ def expected_answers(name: str, tensors: dict[str, np.ndarray]) -> list[list[int
     return answers
 
 
-def answer_on(devices: int, folder: Path, *flags: str) -> list[list[int]]:
-    """What a process with so many virtual CPU devices answers."""
+def answer_on(devices: int, folder: Path, *flags: str, seen: int | None = None) -> list[list[int]]:
+    """What a process with so many virtual CPU devices answers; it should see `seen` in all."""
     option = f"--xla_force_host_platform_device_count={devices}"
     done = subprocess.run(
         [sys.executable, "-m", "tests.serving.greedy_tokens", str(folder), *flags],
@@ -41,16 +42,16 @@ def answer_on(devices: int, folder: Path, *flags: str) -> list[list[int]]:
         env={**os.environ, "XLA_FLAGS": option},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["devices"] == devices
+    assert found["devices"] == (seen or devices)
     return found["answers"]
 
 
-@pytest.mark.parametrize(("devices", "name"), [(1, "gemma2"), (8, "llama")])
+@pytest.mark.parametrize(("devices", "name"), [(1, "gemma"), (8, "llama")])
 def test_any_number_of_devices_answers_the_same(tmp_path: Path, devices: int, name: str) -> None:
     """Tensor parallel on 8 devices gives the reference's tokens, as one device does.
 
@@ -65,3 +66,36 @@ def test_too_few_devices_are_told(tmp_path: Path) -> None:
     """More devices than there are is refused with both numbers."""
     with pytest.raises(CheckpointError, match=r"--devices 4096: 4096 .* JAX sees \d+"):
         share_out(read_config(make_config("llama"), "config.json")[0], 4096)
+
+
+@pytest.mark.timeout(300)  # two servers compile beside each other
+def test_two_processes_answer_the_same(tmp_path: Path) -> None:
+    """Two processes of two devices give the reference's tokens; the follower serves no HTTP.
+
+    It ends by itself when the leader has gone, although SIGTERM came before.
+    """
+    tensors = write_checkpoint(tmp_path / "model", "llama")
+    address, http_port = f"127.0.0.1:{find_free_port()}", find_free_port()
+    flags = ("--coordinator", address, "--processes", "2")
+    model = ("--model", str(tmp_path / "model"), *FLAGS, "--speculation-rows", "0")
+    own = ("--process", "1", "--port", str(http_port))
+    options = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    with (tmp_path / "follower.log").open("wb") as output:
+        follower = subprocess.Popen(
+            [sys.executable, "-m", "serving", *model, *flags, *own],
+            cwd=ROOT,
+            env=options,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        found = answer_on(2, tmp_path / "model", *flags, seen=4)
+        follower.send_signal(signal.SIGTERM)
+        status = follower.wait(60)
+    finally:
+        follower.kill()
+    told = (tmp_path / "follower.log").read_text()
+    assert found == expected_answers("llama", tensors), told
+    assert status == 0, told
+    assert "the leader has gone after" in told
+    assert "http://" not in told
