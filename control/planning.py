@@ -6,16 +6,18 @@ The planning and judging themselves are pure (`core.actions`, `core.guards`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from control.audit import Audit, utc_now
 from control.history import History
 from control.settings import Settings
 from core import guards
-from core.actions import PlanContext, make_plan
+from core.actions import CHAINS, SEARCHING, PlanContext, make_plan
 from core.actions.drain_tier import ACTION as DRAIN
 from core.actions.restore_tier import ACTION as RESTORE
+from core.cloud_resources import CloudResource
 from core.fleet import assemble_fleet
 from core.guards import GuardContext
 from core.guards.context import ChipQuota, OpenIncident, ReservedChips
@@ -61,6 +63,18 @@ class Judged:
         return guards.consents_needed(self.verdicts)
 
 
+class ResourceReader(Protocol):
+    """What of `services.project.ProjectResources` is needed."""
+
+    def list_present(self, names: tuple[str, ...]) -> Mapping[str, CloudResource]:
+        """Those of these names that exist."""
+        ...
+
+    def list_ours(self) -> tuple[CloudResource, ...]:
+        """Everything that is ours."""
+        ...
+
+
 class Planning:
     """Makes and judges plans."""
 
@@ -72,20 +86,32 @@ class Planning:
         audit: Audit,
         burning: Callable[[], Burning] = dict,
         facts: FindFacts = no_facts,
+        resources: ResourceReader | None = None,
     ) -> None:
-        """`burning`: requests/s and error ratio of 6 h by tier; `facts`: what no Snapshot holds."""
+        """`burning`: requests/s and error ratio of 6 h by tier; `facts`: what no Snapshot holds.
+
+        `resources`: reads what exists, for plans that make or delete whole resources.
+        """
         self._settings, self._snapshot = settings, snapshot
         self._history, self._audit = history, audit
-        self._burning, self._facts = burning, facts
+        self._burning, self._facts, self._resources = burning, facts, resources
 
     def plan(self, request: Request) -> Judged:
         """The plan for a request, judged.
 
         Raises:
             PlanError: it cannot be planned; the hint says what is allowed.
+            OpsError: what exists could not be read.
         """
         snapshot = self._snapshot()
-        plan = make_plan(snapshot, request, utc_now(), self._context(request.action, request.tier))
+        context = self._context(request.action, request.tier)
+        if request.action in CHAINS and self._resources is not None:
+            chain = CHAINS[request.action](snapshot, request, context)
+            there = dict(self._resources.list_present(chain.names))
+            if request.action in SEARCHING:
+                there |= {found.name: found for found in self._resources.list_ours()}
+            context = replace(context, resources=there)
+        plan = make_plan(snapshot, request, utc_now(), context)
         return Judged(plan, self.judge(plan, snapshot))
 
     def judge(

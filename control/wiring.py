@@ -32,6 +32,7 @@ from services.clients import Clients, CloudTarget
 from services.iap import Iap
 from services.inference import Inference
 from services.monitoring import Monitoring
+from services.project import ProjectResources
 from services.tier_rows import Inventory
 
 
@@ -77,7 +78,12 @@ class Console:
         )
         self.audit = Audit(open_store(settings.data.database_url))
         self.planning = Planning(
-            settings, self.refresher.snapshot, self.past, self.audit, self.burn_series
+            settings,
+            self.refresher.snapshot,
+            self.past,
+            self.audit,
+            self.burn_series,
+            resources=ProjectResources(self.clients),
         )
         self.approvals = Approvals(self.audit.engine, settings.guards.approval_expires_after_s)
         access = settings.access

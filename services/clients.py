@@ -52,10 +52,7 @@ _SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 class Clients:
-    """Builds each SDK client once; safe for threads.
-
-    The properties raise `core.errors.Denied` when there are no credentials.
-    """
+    """Builds each SDK client once; safe for threads. Its properties raise `core.errors.Denied`."""
 
     def __init__(self, target: CloudTarget) -> None:
         defer_packages()
@@ -151,14 +148,14 @@ class Clients:
             ClusterManagerGrpcTransport,
         )
 
-        return self._grpc("gke", ClusterManagerClient, ClusterManagerGrpcTransport)
+        return self.grpc("gke", ClusterManagerClient, ClusterManagerGrpcTransport)
 
     def tpu(self) -> TpuClient:
         """Cloud TPU API (v5e, v5p and v6e only)."""
         from google.cloud.tpu_v2 import TpuClient
         from google.cloud.tpu_v2.services.tpu.transports import TpuGrpcTransport
 
-        return self._grpc("tpu", TpuClient, TpuGrpcTransport)
+        return self.grpc("tpu", TpuClient, TpuGrpcTransport)
 
     def vertex_endpoints(self, region: str) -> EndpointServiceClient:
         """Vertex AI endpoints of one region; each region has its own host."""
@@ -167,7 +164,7 @@ class Clients:
             EndpointServiceGrpcTransport,
         )
 
-        return self._grpc(
+        return self.grpc(
             f"vertex/{region}",
             EndpointServiceClient,
             EndpointServiceGrpcTransport,
@@ -181,7 +178,7 @@ class Clients:
             MetricServiceGrpcTransport,
         )
 
-        return self._grpc("metrics", MetricServiceClient, MetricServiceGrpcTransport)
+        return self.grpc("metrics", MetricServiceClient, MetricServiceGrpcTransport)
 
     def catalogue(self) -> CloudCatalogClient:
         """Cloud Billing Catalog."""
@@ -190,7 +187,7 @@ class Clients:
             CloudCatalogGrpcTransport,
         )
 
-        return self._grpc("catalogue", CloudCatalogClient, CloudCatalogGrpcTransport)
+        return self.grpc("catalogue", CloudCatalogClient, CloudCatalogGrpcTransport)
 
     def budgets(self) -> BudgetServiceClient:
         """Cloud Billing budgets."""
@@ -199,19 +196,19 @@ class Clients:
             BudgetServiceGrpcTransport,
         )
 
-        return self._grpc("budgets", BudgetServiceClient, BudgetServiceGrpcTransport)
+        return self.grpc("budgets", BudgetServiceClient, BudgetServiceGrpcTransport)
 
     def backend_services(self) -> BackendServicesClient:
         """Compute: global backend services and their health."""
         from google.cloud.compute_v1.services.backend_services import BackendServicesClient
 
-        return self._compute("backend_services", BackendServicesClient)
+        return self.compute("backend_services", BackendServicesClient)
 
     def url_maps(self) -> UrlMapsClient:
         """Compute: global URL maps."""
         from google.cloud.compute_v1.services.url_maps import UrlMapsClient
 
-        return self._compute("url_maps", UrlMapsClient)
+        return self.compute("url_maps", UrlMapsClient)
 
     def forwarding_rules(self) -> GlobalForwardingRulesClient:
         """Compute: global forwarding rules."""
@@ -219,13 +216,13 @@ class Clients:
             GlobalForwardingRulesClient,
         )
 
-        return self._compute("forwarding_rules", GlobalForwardingRulesClient)
+        return self.compute("forwarding_rules", GlobalForwardingRulesClient)
 
     def global_operations(self) -> GlobalOperationsClient:
         """Compute: operations on global resources."""
         from google.cloud.compute_v1.services.global_operations import GlobalOperationsClient
 
-        return self._compute("global_operations", GlobalOperationsClient)
+        return self.compute("global_operations", GlobalOperationsClient)
 
     def instance_groups(self) -> InstanceGroupManagersClient:
         """Compute: managed instance groups, which hold the size of GKE's node pools."""
@@ -233,7 +230,7 @@ class Clients:
             InstanceGroupManagersClient,
         )
 
-        return self._compute("instance_groups", InstanceGroupManagersClient)
+        return self.compute("instance_groups", InstanceGroupManagersClient)
 
     def bigquery(self) -> BigQueryClient:
         """BigQuery, for the billing export."""
@@ -297,9 +294,11 @@ class Clients:
     def _emulated(self) -> bool:
         return self.target.kind == "emulator"
 
-    def _grpc(
+    def grpc(
         self, key: str, client: Callable[..., T], transport: Callable[..., object], host: str = ""
     ) -> T:
+        """That client on its gRPC transport, kept under the key."""
+
         def build() -> T:
             if self._emulated:
                 # With an endpoint and anonymous credentials alone the libraries insist on TLS.
@@ -319,7 +318,9 @@ class Clients:
 
         return self._built.get("channel", build)
 
-    def _compute(self, key: str, client: Callable[..., T]) -> T:
+    def compute(self, key: str, client: Callable[..., T]) -> T:
+        """That client of Compute, kept under the key; REST is all that it knows."""
+
         def build() -> T:
             from google.api_core.client_options import ClientOptions
 

@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import sys
 import threading
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Final, cast
 
@@ -101,8 +102,13 @@ def import_sdk(source: Source) -> None:
     """Import what that source needs; nothing when it was done before."""
     if source in _done:
         return
+    import_modules(_MODULES.get(source, ()))
+    _done.add(source)
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import these modules of SDKs, while no other thread does."""
     defer_packages()
     with _lock:
-        for name in _MODULES.get(source, ()):
+        for name in names:
             importlib.import_module(name)
-        _done.add(source)

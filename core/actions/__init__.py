@@ -15,11 +15,15 @@ from core.actions.change_budget import plan_change_budget
 from core.actions.context import PlanContext
 from core.actions.drain_tier import plan_drain_tier
 from core.actions.fail_over import plan_fail_over
+from core.actions.provision_tier import chain_of, plan_provision_tier
 from core.actions.restart_slice import plan_restart_slice
 from core.actions.restore_tier import plan_restore_tier
 from core.actions.scale_replicas import plan_scale_replicas
 from core.actions.scale_tier import plan_scale_tier
 from core.actions.shift_traffic import plan_shift_traffic
+from core.actions.tear_down_all import plan_tear_down_all, whole_chain
+from core.actions.tear_down_tier import plan_tear_down_tier, tear_down_chain
+from core.chain import Chain
 from core.errors import PlanError
 from core.plans import Plan, Request
 from core.records import Snapshot
@@ -28,6 +32,7 @@ Planner = Callable[[Snapshot, Request, datetime, PlanContext], Plan]
 
 PLANNERS: Final = MappingProxyType[str, Planner](
     {
+        "provision_tier": plan_provision_tier,
         "scale_tier": plan_scale_tier,
         "scale_replicas": plan_scale_replicas,
         "shift_traffic": plan_shift_traffic,
@@ -36,8 +41,23 @@ PLANNERS: Final = MappingProxyType[str, Planner](
         "restore_tier": plan_restore_tier,
         "restart_slice": plan_restart_slice,
         "change_budget": plan_change_budget,
+        "tear_down_tier": plan_tear_down_tier,
+        "tear_down_all": plan_tear_down_all,
     }
 )
+
+Chaining = Callable[[Snapshot, Request, PlanContext], Chain]
+
+# Of the actions that make or delete whole resources: which these are.
+CHAINS: Final = MappingProxyType[str, Chaining](
+    {
+        "provision_tier": chain_of,
+        "tear_down_tier": tear_down_chain,
+        "tear_down_all": lambda snapshot, _, context: whole_chain(snapshot, context),
+    }
+)
+
+SEARCHING: Final = ("tear_down_tier", "tear_down_all")  # those that need all that is ours
 
 
 def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: PlanContext) -> Plan:
@@ -55,4 +75,12 @@ def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: Plan
     return planner(snapshot, request, now, context)
 
 
-__all__ = ["PLANNERS", "PlanContext", "Planner", "make_plan", "plan_scale_tier"]
+__all__ = [
+    "CHAINS",
+    "PLANNERS",
+    "SEARCHING",
+    "PlanContext",
+    "Planner",
+    "make_plan",
+    "plan_scale_tier",
+]

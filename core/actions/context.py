@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.cloud_resources import CloudResource
+
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
@@ -17,6 +19,8 @@ class PlanContext:
         past_durations_s: verb of a step → how long earlier ones took here, from the audit.
         capacity_before_drain: "service group" → the capacity ratio before the last drain made from
             here, from the audit.
+        resources: what exists of the chain that the action is about, and what else is ours, by full
+            name; None: it was not read, or the action does not need it.
     """
 
     project: str
@@ -24,3 +28,4 @@ class PlanContext:
     past_durations_s: dict[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
     capacity_before_drain: Mapping[str, float] = field(default_factory=dict[str, float])
     billing_account: str = ""
+    resources: Mapping[str, CloudResource] | None = None

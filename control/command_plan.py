@@ -1,0 +1,182 @@
+"""`python -m control plan ACTION TIER …` and `… apply …`: a plan without the browser.
+
+`plan` shows a plan with every verdict and does nothing; `apply` makes it again, and applies it when
+its digest is the one that was shown. Works on the console's data directory, so a running console
+there has to be stopped or applies it instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from control.audit import FINAL_STATES
+from control.planning import Judged
+from control.settings import load_settings
+from control.wiring import Console
+from core.actions import PLANNERS
+from core.errors import HeartwoodError
+from core.plans import Outcome, Request
+
+_FIRST_READ_S: Final = 120.0
+_POLL_S: Final = 0.5
+_MARKS: Final = {
+    Outcome.PASS: "ok  ", Outcome.WARN: "warn", Outcome.CONSENT: "ask ",
+    Outcome.APPROVAL: "2nd ", Outcome.BLOCK: "STOP",
+}  # fmt: skip
+
+Values = Mapping[str, str | int | float | bool]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommands `plan` and `apply`."""
+    plan: argparse.ArgumentParser = commands.add_parser(
+        "plan", help="show what an action would do, what it costs and what speaks against it"
+    )
+    apply: argparse.ArgumentParser = commands.add_parser(
+        "apply", help="apply a plan that `plan` has shown, and wait for its end"
+    )
+    for parser in (plan, apply):
+        parser.add_argument("action", choices=sorted(PLANNERS))
+        parser.add_argument("tier", help='the tier\'s name; "platform" for all of them')
+        parser.add_argument(
+            "parameters", nargs="*", metavar="NAME=VALUE", help="e.g. slices=2 or delta=-1"
+        )
+        parser.add_argument("--reason", default="", help="kept in the audit")
+        parser.add_argument("--config", type=Path, metavar="FILE")
+    plan.add_argument("--json", action="store_true", help="the plan and its verdicts as JSON")
+    plan.set_defaults(run=run_plan)
+    apply.add_argument(
+        "--digest", required=True, help="of the plan as it was shown; its first 12 characters do"
+    )
+    apply.add_argument(
+        "--agree", action="append", default=[], metavar="GUARD", help="a danger that is agreed to"
+    )
+    apply.set_defaults(run=run_apply)
+
+
+def run_plan(arguments: argparse.Namespace) -> int:
+    """Show the plan; 1 when it cannot be made, 3 when a guard stops it."""
+    console = Console(load_settings(arguments.config))
+    try:
+        judged = _plan(console, arguments)
+    except HeartwoodError as error:
+        return _tell(error)
+    finally:
+        console.stop()
+    if arguments.json:
+        body = {
+            "digest": judged.plan.digest,
+            "plan": asdict(judged.plan),
+            "verdicts": [asdict(v) for v in judged.verdicts],
+        }
+        json.dump(body, sys.stdout, indent=1, default=str, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in plan_lines(judged))
+    return 3 if any(v.outcome is Outcome.BLOCK for v in judged.verdicts) else 0
+
+
+def run_apply(arguments: argparse.Namespace) -> int:
+    """Apply the plan; 1 when it is refused or fails."""
+    console = Console(load_settings(arguments.config))
+    try:
+        judged = _plan(console, arguments)
+        digest = judged.plan.digest
+        if len(arguments.digest) < 12 or not digest.startswith(arguments.digest):
+            sys.stderr.write(f"The plan is another one by now: {digest}. Look at it again.\n")
+            return 1
+        intent = console.submit(judged, arguments.agree, reason=arguments.reason)
+        return _follow(console, intent)
+    except HeartwoodError as error:
+        return _tell(error)
+    finally:
+        console.stop()
+
+
+def plan_lines(judged: Judged) -> Iterable[str]:
+    """A plan as text: steps with what they need, cost, effects, verdicts, commands, digest."""
+    plan = judged.plan
+    yield plan.title
+    for number, step in enumerate(plan.steps, 1):
+        after = f"  after {', '.join(step.needs)}" if step.needs else ""
+        name = f" [{step.key}]" if step.key else ""
+        yield f"  {number:3}. {step.title}{name}{after}"
+    cost = (plan.cost.before_usd_per_hour, plan.cost.after_usd_per_hour)
+    shown = ["unknown" if v is None else f"${v:,.2f}/h" for v in cost]
+    yield f"Cost: {shown[0]} → {shown[1]} ({plan.cost.basis}; {plan.cost.source})"
+    yield from plan.affected
+    yield from (f"Cannot be undone: {sentence}" for sentence in plan.irreversible)
+    yield "Guards:"
+    for verdict in judged.verdicts:
+        lift = f" Lifted by: {verdict.lift}" if verdict.lift else ""
+        yield f"  {_MARKS[verdict.outcome]} {verdict.guard}: {verdict.reason}{lift}"
+    yield "Equivalent commands:"
+    for step in plan.steps:
+        yield from (f"  {line}" for line in step.command.splitlines())
+    yield f"Needs: {', '.join(plan.permissions)}"
+    yield f"Digest: {plan.digest}"
+
+
+def parameters_of(words: Iterable[str]) -> Values:
+    """NAME=VALUE words; whole numbers, other numbers, true and false become such.
+
+    Raises:
+        ValueError: a word has no =.
+    """
+    found: dict[str, str | int | float | bool] = {}
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not sign or not name:
+            raise ValueError(f"{word!r} is not NAME=VALUE")
+        found[name] = _value(text)
+    return found
+
+
+def _value(text: str) -> str | int | float | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _plan(console: Console, arguments: argparse.Namespace) -> Judged:
+    """Read everything once, then plan and judge."""
+    console.start()
+    console.refresher.wait_for_first(console.snapshot().sources, _FIRST_READ_S)
+    try:
+        values = parameters_of(arguments.parameters)
+    except ValueError as error:
+        raise SystemExit(f"{error}") from error
+    return console.plan(Request(arguments.action, arguments.tier, values, arguments.reason))
+
+
+def _follow(console: Console, intent: str) -> int:
+    """Print what happens until the intent has ended."""
+    told = 0
+    while True:
+        found = console.progress(intent)
+        log = console.audit.log(intent)
+        for line in log[told:]:
+            sys.stdout.write(f"{line.updated_at:%H:%M:%S} {line.state:<10} {line.detail}\n")
+            sys.stdout.flush()
+        told = len(log)
+        if found is not None and found.state in FINAL_STATES:
+            return 0 if found.state == "succeeded" else 1
+        time.sleep(_POLL_S)
+
+
+def _tell(error: HeartwoodError) -> int:
+    hint = f" {error.hint}" if error.hint else ""
+    sys.stderr.write(f"{error.kind}: {error.message}{hint}\n")
+    return 1

@@ -1,0 +1,142 @@
+"""What of a tier runs in the cluster: namespace, identity, workload, Service with its NEG."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from core import tpu
+from core.chain.pieces import PREFIX, SERVER_PORT, Json, Piece, Site
+from core.specs import TIER_LABEL, PartKind, PartSpec, TierSpec
+
+SERVER: Final = "server"
+_SYSTEM: Final = ("cluster", "system-pool")  # the cluster's own pods outlive the tiers'
+IMAGE: Final = "vllm/vllm-tpu:v0.11.1"
+
+
+def object_pieces(
+    site: Site, spec: TierSpec, part: PartSpec, slices: int, pools: Sequence[str]
+) -> Iterator[Piece]:
+    """The pieces, in order; `pools` are the keys of the node pools that they need."""
+    space = spec.namespace
+    core = f"api/v1/namespaces/{space}"
+    yield _piece(site, spec, "namespace", core, _meta("v1", "Namespace", spec, space), _SYSTEM)
+    account = _meta("v1", "ServiceAccount", spec, SERVER, space)
+    email = site.email(f"{PREFIX}-{spec.name}-server")
+    account["metadata"]["annotations"] = {"iam.gke.io/gcp-service-account": email}
+    yield _piece(
+        site, spec, "kube-account", f"{core}/serviceaccounts/{SERVER}", account,
+        ("namespace", "server-account"), goes_with="namespace",
+    )  # fmt: skip
+    path, workload = _workload(spec, part, slices)
+    yield _piece(
+        site, spec, "workload", path, workload,
+        ("kube-account", "server-identity", *pools), goes_with="namespace",
+    )  # fmt: skip
+    service = _meta("v1", "Service", spec, SERVER, space)
+    neg = f"{PREFIX}-{spec.name}-neg"
+    exposed = json.dumps({"exposed_ports": {"80": {"name": neg}}})
+    service["metadata"]["annotations"] = {"cloud.google.com/neg": exposed}
+    service["spec"] = {
+        "selector": {"app": SERVER, **_leaders_only(part)},
+        "ports": [{"name": "http", "port": 80, "targetPort": SERVER_PORT}],
+    }
+    yield _piece(
+        site, spec, "service", f"{core}/services/{SERVER}", service, ("namespace", "workload")
+    )
+    yield Piece(
+        "neg", site.compute(f"zones/{site.zone}/networkEndpointGroups/{neg}"),
+        f"NEG {neg}", spec.name, {}, "", "",
+        ("service",), ("compute.networkEndpointGroups.get",), goes_with="service",
+    )  # fmt: skip
+
+
+def _leaders_only(part: PartSpec) -> Mapping[str, str]:
+    """Of a multi-host slice only the first host's server answers."""
+    single = part.kind is PartKind.GKE_SINGLE_HOST
+    return {} if single else {"leaderworkerset.sigs.k8s.io/worker-index": "0"}
+
+
+def _workload(spec: TierSpec, part: PartSpec, slices: int) -> tuple[str, Json]:
+    """(path, body) of a Deployment, or of a LeaderWorkerSet with a group per slice."""
+    gen = tpu.generation(spec.generation or "")
+    hosts = tpu.hosts_per_slice(gen, spec.topology)
+    chips = tpu.chips(spec.topology) // hosts
+    template = {"metadata": {"labels": _labels(spec)}, "spec": _pod(spec, gen, chips)}
+    space = spec.namespace
+    if part.kind is PartKind.GKE_SINGLE_HOST:
+        body = _meta("apps/v1", "Deployment", spec, SERVER, space)
+        body["spec"] = {
+            "replicas": slices,
+            "selector": {"matchLabels": {"app": SERVER}},
+            "template": template,
+            # A host is whole or not there: nothing to surge onto.
+            "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+        }
+        return f"apis/apps/v1/namespaces/{space}/deployments/{SERVER}", body
+    kind = "leaderworkerset.x-k8s.io/v1"
+    body = _meta(kind, "LeaderWorkerSet", spec, SERVER, space)
+    body["metadata"]["annotations"] = {
+        "leaderworkerset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
+    }
+    body["spec"] = {
+        "replicas": slices,
+        "leaderWorkerTemplate": {"size": hosts, "workerTemplate": template},
+    }
+    return f"apis/{kind}/namespaces/{space}/leaderworkersets/{SERVER}", body
+
+
+def _pod(spec: TierSpec, gen: tpu.Generation, chips: int) -> Json:
+    count = str(chips)
+    sequences = () if spec.max_sequences is None else ("--max-num-seqs", str(spec.max_sequences))
+    container = {
+        "name": SERVER,
+        "image": IMAGE,
+        "args": ["--model", spec.model, "--tensor-parallel-size", count, *sequences],
+        "ports": [{"name": "http", "containerPort": SERVER_PORT}],
+        "resources": {"requests": {"google.com/tpu": count}, "limits": {"google.com/tpu": count}},
+        "readinessProbe": {"httpGet": {"path": "/health", "port": SERVER_PORT}},
+    }
+    return {
+        "serviceAccountName": SERVER,
+        "nodeSelector": {
+            "cloud.google.com/gke-tpu-accelerator": gen.gke_accelerator,
+            "cloud.google.com/gke-tpu-topology": spec.topology,
+            TIER_LABEL: spec.name,
+        },
+        "containers": [container],
+    }
+
+
+def _labels(spec: TierSpec) -> dict[str, str]:
+    return {"app": SERVER, TIER_LABEL: spec.name}
+
+
+def _meta(version: str, kind: str, spec: TierSpec, name: str, space: str = "") -> dict[str, Any]:
+    meta: dict[str, Any] = {"name": name, "labels": _labels(spec)}
+    if space:
+        meta["namespace"] = space
+    return {"apiVersion": version, "kind": kind, "metadata": meta}
+
+
+def _piece(
+    site: Site,
+    spec: TierSpec,
+    key: str,
+    path: str,
+    body: Json,
+    needs: tuple[str, ...],
+    goes_with: str = "",
+) -> Piece:
+    kind, name = str(body["kind"]), str(body["metadata"]["name"])
+    space = f" --namespace={spec.namespace}" if "namespace" in body["metadata"] else ""
+    what = {"Namespace": "namespaces", "ServiceAccount": "serviceAccounts"}.get(
+        kind, {"Service": "services", "Deployment": "deployments"}.get(kind, "thirdPartyObjects")
+    )
+    return Piece(
+        key, site.object(path), f"{kind} {name}", spec.name, body,
+        f"kubectl apply --server-side -f - <<'JSON'\n{json.dumps(body)}\nJSON",
+        f"kubectl delete {kind.lower()} {name}{space}",
+        needs, (f"container.{what}.create", f"container.{what}.delete"), goes_with,
+    )  # fmt: skip

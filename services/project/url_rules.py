@@ -1,0 +1,126 @@
+"""The paths of a URL map that lead to one backend service, as a resource of their own.
+
+A name is a backend service's, /urlMaps/ and the URL map's. Weights and splits are
+`load_balancer_writes.py`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from core.cloud_resources import COMPUTE, CloudResource, path_of
+from core.errors import Conflict, NotFound
+from services import calls
+from services.clients import Clients
+from services.gke import OperationState
+from services.project.compute import ComputeResources
+from services.project.product import Found, Json
+
+RULES: Final = re.compile(r".*/global/backendServices/[^/]+/urlMaps/[^/]+")  # such names
+_TIMEOUT_S: Final = 30.0
+_TRIES: Final = 5  # the map is shared by all tiers; its fingerprint says when somebody was faster
+
+
+class UrlRules:
+    """In the map's first path matcher."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients, self._compute = clients, ComputeResources(clients)
+
+    def get(self, name: str) -> Found | None:
+        """The rules that lead to the service; None: there is no such rule, or no map."""
+        url_map, service = _parse(name)
+        try:
+            found = self._read(url_map)
+        except NotFound:
+            return None
+        there = any(_last(r.service) == service for m in found.path_matchers for r in m.path_rules)
+        return Found({}, None) if there else None
+
+    def create(self, name: str, body: Json) -> str:
+        """Begin to add a rule; `body` has paths and the service's link."""
+        from google.cloud.compute_v1.types.compute import PathRule
+
+        def add(found: Any) -> bool:
+            matcher = found.path_matchers[0]
+            rule = PathRule(paths=list(body["paths"]), service=str(body["service"]))
+            if any(_last(r.service) == _last(rule.service) for r in matcher.path_rules):
+                return False
+            matcher.path_rules = [*matcher.path_rules, rule]
+            return True
+
+        return self._change(name, add)
+
+    def delete(self, name: str) -> str:
+        """Begin to take out every path rule that leads to the service."""
+        _, service = _parse(name)
+
+        def remove(found: Any) -> bool:
+            changed = False
+            for matcher in found.path_matchers:
+                kept = [r for r in matcher.path_rules if _last(r.service) != service]
+                changed |= len(kept) != len(matcher.path_rules)
+                matcher.path_rules = kept
+            return changed
+
+        try:
+            return self._change(name, remove)
+        except NotFound:
+            return ""
+
+    def get_operation(self, name: str) -> OperationState:
+        """An operation of Compute."""
+        return self._compute.get_operation(name)
+
+    def list_ours(self) -> tuple[CloudResource, ...]:
+        """None by themselves: a rule goes with its map or its service."""
+        return ()
+
+    def _change(self, name: str, change: Callable[[Any], bool]) -> str:
+        url_map, _ = _parse(name)
+        for attempt in range(_TRIES):
+            found = self._read(url_map)
+            if not change(found):
+                return ""
+            request = {
+                "project": self._clients.project,
+                "url_map": url_map,
+                "url_map_resource": found,
+            }
+            try:
+                started: Any = self._clients.call(
+                    lambda t, r=request: self._clients.url_maps().update_unary(
+                        request=r, timeout=t, retry=None
+                    ),
+                    resource=name,
+                    timeout_s=_TIMEOUT_S,
+                    policy=calls.ONCE,
+                )
+            except Conflict:
+                if attempt + 1 == _TRIES:
+                    raise
+                continue
+            project = self._clients.project
+            return f"//{COMPUTE}/projects/{project}/global/operations/{started.name}"
+        raise Conflict("the URL map changes all the time", resource=name)
+
+    def _read(self, url_map: str) -> Any:
+        return self._clients.call(
+            lambda t: self._clients.url_maps().get(
+                project=self._clients.project, url_map=url_map, timeout=t, retry=None
+            ),
+            resource=f"projects/{self._clients.project}/global/urlMaps/{url_map}",
+            timeout_s=_TIMEOUT_S,
+        )
+
+
+def _parse(name: str) -> tuple[str, str]:
+    """(URL map, backend service)."""
+    service, _, url_map = path_of(name).partition("/backendServices/")[2].partition("/urlMaps/")
+    return url_map, service
+
+
+def _last(link: object) -> str:
+    return str(link).rsplit("/", 1)[-1]

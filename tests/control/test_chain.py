@@ -1,0 +1,146 @@
+"""A tier from nothing and back, over real wires: the whole chain is made, serves, and goes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from control.planning import Judged
+from control.wiring import Console
+from core.errors import PlanError
+from core.fleet import assemble_fleet
+from core.plans import Outcome, Request, order_of
+from core.records import Snapshot
+from services.project import ProjectResources
+from tests.control.test_console import INVENTORY, settings_for, wait_until
+from tests.processes import ROOT, EmulatorProcess, start_emulator
+
+pytestmark = pytest.mark.timeout(600)  # two whole chains each; a busy machine is slow
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[EmulatorProcess]:
+    """An empty project."""
+    process = start_emulator("empty-project", speed=3000)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def console(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Console]:
+    """A started Console on it."""
+    whole = (ROOT / "heartwood.toml").read_text().replace("production = false\n", "")
+    alone = re.sub(r'(?m)^title = "', 'production = false\ntitle = "', whole)
+    file = tmp_path / "heartwood.toml"
+    file.write_text(alone)  # else a second person has to approve each tear-down
+    config = {"HEARTWOOD_CONFIG": str(file)}
+    built = Console(settings_for(tmp_path, emulator.rest_url, emulator.grpc_target, **config))
+    built.start()
+    assert built.refresher.wait_for_first(INVENTORY, 200)
+    yield built
+    built.stop()
+
+
+def apply(console: Console, judged: Judged) -> str:
+    """Apply a plan whatever its warnings; how it ended."""
+    blocked = [v for v in judged.verdicts if v.outcome in (Outcome.BLOCK, Outcome.APPROVAL)]
+    assert blocked == []
+    intent = console.submit(judged, judged.consents_needed)
+
+    def ended() -> bool:
+        found = console.progress(intent)
+        return found is not None and found.state in ("succeeded", "failed", "refused", "cancelled")
+
+    wait_until(ended, 300)
+    entry = console.audit.entry(intent)
+    assert entry is not None
+    return f"{entry.state}: {entry.outcome}"
+
+
+def until(console: Console, true: Callable[[Snapshot], bool]) -> None:
+    """Until it is true of the Snapshot."""
+
+    def look() -> bool:
+        console.refresh_now(*INVENTORY)
+        time.sleep(0.2)
+        return true(console.snapshot())
+
+    wait_until(look, 120)
+
+
+def faults(emulator: EmulatorProcess, *rules: dict[str, object]) -> None:
+    """Have calls fail by these rules, and by no others."""
+    url = f"{emulator.rest_url}/_heartwood/faults"
+    httpx.delete(url, trust_env=False).raise_for_status()
+    if rules:
+        httpx.post(url, json=list(rules), trust_env=False).raise_for_status()
+
+
+def healthy(snapshot: Snapshot, service: str) -> int | None:
+    """Healthy endpoints of a backend service."""
+    for found in snapshot.load_balancer.backend_services if snapshot.load_balancer else ():
+        if found.name == service and found.backends:
+            return found.backends[0].healthy
+    return None
+
+
+def test_a_tier_is_made_from_nothing_and_taken_down_again(console: Console) -> None:
+    """One plan makes all; the Snapshot shows it serving; one plan leaves nothing of ours."""
+    before = {r.name for r in ProjectResources(console.clients).list_ours()}
+    judged = console.plan(Request("provision_tier", "small", {"slices": 2}))
+    starts = [n for n, needed in enumerate(order_of(judged.plan.steps)) if not needed]
+    assert len(starts) > 3  # what needs nothing begins at once
+    assert apply(console, judged) == f"succeeded: {len(judged.plan.steps)} of " + (
+        f"{len(judged.plan.steps)} steps done and verified"
+    )
+    until(console, lambda s: healthy(s, "hw-small") == 2)
+    until(console, lambda s: assemble_fleet(s).tier("small").slice_count.ready == 2)
+    with pytest.raises(PlanError, match="missing"):
+        console.plan(Request("provision_tier", "small", {"slices": 2}))
+    down = console.plan(Request("tear_down_all", "platform", {}))
+    assert down.plan.chip_delta == -8
+    assert apply(console, down).startswith("succeeded")
+    assert {r.name for r in ProjectResources(console.clients).list_ours()} == before == set()
+    with pytest.raises(PlanError, match="nothing"):
+        console.plan(Request("tear_down_all", "platform", {}))
+
+
+def test_what_failed_is_completed_by_doing_it_again(
+    console: Console, emulator: EmulatorProcess
+) -> None:
+    """No chips, lost answers, a refusal: the end is told as it is, the next plan does the rest."""
+    faults(
+        emulator,
+        {"preset": "stock-out", "service": "container", "method": "CreateNodePool", "times": 1},
+        {"preset": "truncated", "service": "compute", "method": "*.insert", "times": 3},
+        {"preset": "unavailable", "service": "iam", "times": 2},
+    )
+    first = console.plan(Request("provision_tier", "small", {"slices": 1}))
+    told = apply(console, first)
+    assert told.startswith("failed")
+    assert "Make node pool hw-small-00" in told
+    faults(emulator)
+    rest = console.plan(Request("provision_tier", "small", {"slices": 1}))
+    assert 0 < len(rest.plan.steps) < len(first.plan.steps)
+    assert apply(console, rest).startswith("succeeded")
+    until(console, lambda s: healthy(s, "hw-small") == 1)
+    faults(
+        emulator,
+        {"preset": "permission-denied", "service": "compute", "method": "urlMaps.update",
+         "times": 1},
+        {"preset": "reset", "service": "compute", "method": "*.delete", "times": 2},
+    )  # fmt: skip
+    down = console.plan(Request("tear_down_tier", "small", {}))
+    assert apply(console, down).startswith("failed")
+    faults(emulator)
+    assert apply(console, console.plan(Request("tear_down_tier", "small", {}))).startswith("succ")
+    left = ProjectResources(console.clients).list_ours()
+    assert {found.owner for found in left} == {"platform"}
+    all_ = console.plan(Request("tear_down_all", "platform", {}))
+    assert apply(console, all_).startswith("succeeded")
+    assert ProjectResources(console.clients).list_ours() == ()

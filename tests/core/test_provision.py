@@ -1,0 +1,110 @@
+"""Plans that make and delete whole tiers, from what exists to steps in an order that can be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from core.actions import CHAINS, PlanContext, make_plan
+from core.cloud_resources import PLATFORM, CloudResource, mark, owner_of
+from core.errors import PlanError
+from core.plans import Plan, Request, order_of
+from core.records import Snapshot
+from tests.make import NOW, make_snapshot
+
+CONTEXT = PlanContext("demo", billing_account="billingAccounts/0-1-2")
+EMPTY: dict[str, CloudResource] = {}
+
+
+def snapshot() -> Snapshot:
+    """Nothing runs; prices are known."""
+    return replace(make_snapshot(), node_pools=(), hosts=(), pods=(), workloads=())
+
+
+def plan(action: str, tier: str, there: dict[str, CloudResource], **parameters: int) -> Plan:
+    """The plan where that exists."""
+    request = Request(action, tier, parameters)
+    return make_plan(snapshot(), request, NOW, replace(CONTEXT, resources=there))
+
+
+def whole(tier: str, **parameters: int) -> dict[str, CloudResource]:
+    """All pieces of a tier, as they are when they were made from here."""
+    request = Request("provision_tier", tier, parameters)
+    pieces = CHAINS["provision_tier"](snapshot(), request, CONTEXT).pieces
+    return {p.name: CloudResource(p.name, p.owner) for p in pieces}
+
+
+@pytest.mark.parametrize("tier", ["small", "medium", "large"])
+def test_everything_is_made_after_what_it_needs(tier: str) -> None:
+    """Each step's needs stand before it; bodies are JSON; several steps can begin at once."""
+    found = plan("provision_tier", tier, EMPTY)
+    before = order_of(found.steps)
+    assert sum(not needed for needed in before) > 5
+    assert all(isinstance(json.loads(step.body), dict) for step in found.steps)
+    keys = [step.key for step in found.steps]
+    for first, then in (
+        ("network", "subnet"), ("cluster", "pool-00"), ("pool-00", "workload"),
+        ("workload", "service"), ("neg", "backend"), ("backend", "rule"), ("proxy", "front"),
+    ):  # fmt: skip
+        assert keys.index(first) < keys.index(then)
+    assert found.expected_s is None  # nobody has measured most of the steps
+
+
+def test_the_large_tier_costs_what_its_chips_cost() -> None:
+    """36 pools of 64 hosts, 9,216 chips: $110,592/h at the list price."""
+    found = plan("provision_tier", "large", EMPTY)
+    assert sum("/nodePools/hw-large-" in step.resource for step in found.steps) == 36
+    assert found.cost.delta_usd_per_hour == pytest.approx(110_592)
+    assert (found.slice_delta, found.chip_delta) == (36, 9216)
+
+
+def test_only_what_is_missing_or_broken_is_made() -> None:
+    """A failed pool is made again; what is whole is left; with all there, there is no plan."""
+    there = whole("small", slices=2)
+    with pytest.raises(PlanError, match="missing"):
+        plan("provision_tier", "small", there, slices=2)
+    pool = next(name for name in there if "/nodePools/hw-small" in name)
+    broken = {**there, pool: replace(there[pool], broken=True)}
+    (step,) = plan("provision_tier", "small", broken, slices=2).steps
+    assert (step.resource, step.needs, step.after["node_count"]) == (pool, (), 2)
+
+
+def test_a_tier_goes_in_the_opposite_order_and_the_platform_stays() -> None:
+    """Path, backend, Service, NEG, namespace, pool; nothing of the platform."""
+    there = whole("small", slices=2) | whole("medium", slices=3)
+    found = plan("tear_down_tier", "small", there)
+    keys = [step.key for step in found.steps]
+    order_of(found.steps)
+    wanted = ["rule", "backend", "service", "neg", "namespace", "pool-00"]
+    assert [key for key in keys if key in wanted] == wanted
+    assert not any(there[s.resource].owner == PLATFORM for s in found.steps)
+
+
+def test_everything_ours_goes_and_nothing_else() -> None:
+    """All tiers, the platform and what no chain names; what others made stays, and is told."""
+    there = whole("small", slices=2) | whole("medium", slices=3)
+    odd = "//compute.googleapis.com/projects/demo/global/addresses/odd"
+    there[odd] = CloudResource(odd, "small")
+    network = next(name for name in there if name.endswith("/networks/hw-net"))
+    found = plan("tear_down_all", PLATFORM, there)
+    order_of(found.steps)
+    going = {step.resource for step in found.steps}
+    stays = {name for name in there if name not in going}
+    assert odd in going
+    parts = ("serviceusage.", "/k8s/", "workloadIdentity", "/nodePools/system")
+    assert [n for n in stays if not any(part in n for part in parts)] == []
+    foreign = {**there, network: CloudResource(network, None)}
+    kept = plan("tear_down_all", PLATFORM, foreign)
+    assert network not in {step.resource for step in kept.steps}
+    assert any("hw-net stays" in sentence for sentence in kept.affected)
+    with pytest.raises(PlanError, match="platform"):
+        plan("tear_down_all", "small", there)
+
+
+def test_what_is_ours_says_so() -> None:
+    """By label, else by a line of JSON in the description; other words are nobody's."""
+    assert owner_of({"heartwood-tier": "a"}, mark("b")) == "a"
+    assert owner_of({}, f"made by hand\n{mark('b')}") == "b"
+    assert owner_of({}, '["heartwood-tier"]\n{"heartwood-tier": 3}\n{broken') is None
