@@ -17,6 +17,7 @@ from control.appliers import make_appliers
 from control.approvals import Approval, Approvals
 from control.audit import Audit
 from control.executor import Executor
+from control.facts import Facts
 from control.history import History, Reading
 from control.people import People
 from control.planning import Judged, Planning
@@ -32,6 +33,7 @@ from services.clients import Clients, CloudTarget
 from services.iap import Iap
 from services.inference import Inference
 from services.monitoring import Monitoring
+from services.permissions import Permissions
 from services.project import ProjectResources
 from services.tier_rows import Inventory
 
@@ -83,6 +85,7 @@ class Console:
             self.past,
             self.audit,
             self.burn_series,
+            facts=Facts(Permissions(self.clients)).find,
             resources=ProjectResources(self.clients),
         )
         self.approvals = Approvals(self.audit.engine, settings.guards.approval_expires_after_s)
