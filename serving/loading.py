@@ -114,7 +114,8 @@ def make_limits(settings: Settings) -> Limits:
 def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     """Read and compile everything; CheckpointError when the model cannot be served."""
     use_compilation_cache(settings.cache_dir)
-    report("waiting for the other processes", 0, settings.processes)
+    if settings.processes > 1:
+        report("waiting for the other processes", 0, settings.processes)
     processes.join(settings)
     links = processes.meet(settings)
     backend = jax.default_backend()
