@@ -11,6 +11,7 @@ from typing import Final
 import streamlit as st
 
 from core.fleet import FleetTier
+from core.load_balancer import RouteMatch
 from core.records import Backend, BackendService, Source, TierLoad, UrlMap
 from core.routing import where_does
 from ui import access, formats, states, tables, tier_cards, view
@@ -21,6 +22,7 @@ _HEALTH_COLOURS: Final = {
     "healthy": "green",
     "unhealthy": "orange",
     "down": "red",
+    "not probed": "gray",
     "no members": "gray",
     "unknown": "violet",
     "no backend": "gray",
@@ -155,10 +157,11 @@ def _backend_row(service: BackendService, backend: Backend | None, tier: str) ->
     return {
         "Backend service": service.name,
         "Tier": tier or "–",
-        "State": [_health(backend)],
+        "State": [health_word(backend)],
         "Group": backend.group if backend else "–",
         "Healthy": backend.healthy if backend else None,
         "Unhealthy": backend.unhealthy if backend else None,
+        "Draining or new": backend.other if backend else None,
         "Balancing": backend.balancing_mode if backend else "–",
         "Capacity": formats.ratio(backend.capacity_ratio) if backend else "–",
         "Protocol": service.protocol,
@@ -167,13 +170,16 @@ def _backend_row(service: BackendService, backend: Backend | None, tier: str) ->
     }
 
 
-def _health(backend: Backend | None) -> str:
+def health_word(backend: Backend | None) -> str:
+    """A group's health in a word of `_HEALTH_COLOURS`."""
     if backend is None:
         return "no backend"
     if backend.healthy is None or backend.unhealthy is None:
         return "unknown"
     if backend.healthy == 0:
-        return "down" if backend.unhealthy else "no members"
+        if backend.unhealthy:
+            return "down"
+        return "not probed" if backend.other else "no members"
     return "unhealthy" if backend.unhealthy else "healthy"
 
 
@@ -190,7 +196,7 @@ def url_map() -> None:
             states.show_empty("No URL map", "Nothing routes paths to tiers in this project.")
             return
         for found in balancer.url_maps:
-            rules = _rules(found)
+            rules = rule_rows(found)
             tables.fixed(
                 rules,
                 [{name: formats.plain(cell) for name, cell in rule.items()} for rule in rules],
@@ -203,39 +209,29 @@ def url_map() -> None:
         st.caption(f"Clients come in by {formats.plain(fronts)}" if fronts else "No front end")
 
 
-def _rules(found: UrlMap) -> Sequence[Mapping[str, str]]:
+def rule_rows(found: UrlMap) -> Sequence[Mapping[str, str]]:
+    """A URL map's rules, in the order in which they are tried."""
     rows: list[Mapping[str, str]] = []
+
+    def add(hosts: str, paths: str, goes_to: str, matcher: str) -> None:
+        rows.append({"URL map": found.name, "Hosts": hosts, "Paths": paths, "Goes to": goes_to,
+                     "Path matcher": matcher})  # fmt: skip
+
     for matcher in found.matchers:
         hosts = ", ".join(matcher.hosts) or "–"
         for rule in matcher.rules:
-            rows.append(
-                {
-                    "URL map": found.name,
-                    "Hosts": hosts,
-                    "Paths": ", ".join(rule.paths),
-                    "Goes to": rule.service,
-                    "Path matcher": matcher.name,
-                }
-            )
-        rows.append(
-            {
-                "URL map": found.name,
-                "Hosts": hosts,
-                "Paths": "any other",
-                "Goes to": matcher.default_service,
-                "Path matcher": matcher.name,
-            }
-        )
-    rows.append(
-        {
-            "URL map": found.name,
-            "Hosts": "any other",
-            "Paths": "any",
-            "Goes to": found.default_service,
-            "Path matcher": "–",
-        }
-    )
+            add(hosts, ", ".join(rule.paths), rule.service, matcher.name)
+        for route in sorted(matcher.route_rules, key=lambda r: r.priority):
+            paths = " or ".join(_route_words(match) for match in route.matches) or "any"
+            add(hosts, f"{route.priority}: {paths}", route.service, matcher.name)
+        add(hosts, "any other", matcher.default_service, matcher.name)
+    add("any other", "any", found.default_service, "–")
     return rows
+
+
+def _route_words(match: RouteMatch) -> str:
+    words = match.value if match.kind == "exact" else f"{match.kind} {match.value}"
+    return " and ".join((words, *match.conditions))
 
 
 def route_tester() -> None:
