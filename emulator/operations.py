@@ -11,63 +11,18 @@ import heapq
 import logging
 import math
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from emulator.clock import Clock
+from emulator.disturbance import Disturbance, disturbed, wanted_now
 from emulator.turns import Turns
 
 _LOG = logging.getLogger("emulator")
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbance:
-    """What is to go wrong with the operations that a call begins.
-
-    Attributes:
-        rule: id of the rule that wants it.
-        error: (code, message) with which they end; None: they do not end while the rule stands. An
-            empty message leaves the words to the API.
-    """
-
-    rule: str
-    error: tuple[str, str] | None = None
-
-
-@dataclass(slots=True)
-class Wanted:
-    """What a rule wants of the operations that one call begins.
-
-    Attributes:
-        claim: counts the call, and tells whether the rule is for it; asked once, when the first of
-            them begins.
-    """
-
-    disturbance: Disturbance
-    claim: Callable[[], bool]
-    _claimed: bool | None = None
-
-    def claimed(self) -> bool:
-        """Whether the call's operations go wrong."""
-        if self._claimed is None:
-            self._claimed = self.claim()
-        return self._claimed
-
-
-_WANTED: ContextVar[Wanted | None] = ContextVar("wanted", default=None)
-
-
-@contextmanager
-def disturbed(wanted: Wanted | None) -> Generator[None]:
-    """Have the operations that begin meanwhile, in this thread, go wrong; none for None."""
-    token = _WANTED.set(wanted)
-    try:
-        yield
-    finally:
-        _WANTED.reset(token)
+_KEPT_S: Final = 14 * 86400.0
+_KEPT_WALL_S: Final = 2 * 3600.0
 
 
 @dataclass(slots=True)
@@ -136,6 +91,8 @@ class Operations:
         self._turns = turns
         turns.settles(self._settle)
         self._jobs: dict[str, Job] = {}
+        self._by_service: dict[str, dict[str, Job]] = {}
+        self._open: dict[tuple[str, str], list[Job]] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._next_due = math.inf
@@ -169,18 +126,20 @@ class Operations:
         job.undo, job.disturbance = undo, self._disturbance()
         with self._changed:
             self._jobs[name] = job
+            self._by_service.setdefault(service, {})[name] = job
+            self._open.setdefault((service, target), []).append(job)
             for fraction, step in steps:
                 self._push(now + wall * fraction, _step(job, step))
-            self._push(job.due_at, _finish(job))
+            self._push(job.due_at, _finish(job, self._ended))
             self._changed.notify()
         return job
 
     def _disturbance(self) -> Disturbance | None:
         """What is to go wrong with an operation that begins now; the same when it begins again."""
-        wanted = _WANTED.get()
+        wanted = wanted_now()
         if wanted is None and not self._turns.replaying:
             return None
-        kept = self._turns.decided("disturbance", lambda: _said(wanted) if wanted else None)
+        kept = self._turns.decided("disturbance", lambda: wanted.said() if wanted else None)
         if not kept:
             return None
         if self._turns.replaying and self._struck_at != self._clock.now():
@@ -222,11 +181,15 @@ class Operations:
     def of(self, service: str) -> list[Job]:
         """Every operation of a service, oldest first."""
         with self._lock:
-            return [j for j in self._jobs.values() if j.service == service]
+            return list(self._by_service.get(service, {}).values())
 
     def running_on(self, service: str, target: str) -> Job | None:
         """An unfinished operation on the resource."""
-        return next((j for j in self.of(service) if j.target == target and not j.done), None)
+        with self._lock:
+            running = [j for j in self._open.pop((service, target), ()) if not j.done]
+            if running:
+                self._open[service, target] = running
+            return running[0] if running else None
 
     def cancel(self, job: Job, *, undo: bool = True) -> bool:
         """End it without its effect, and take back what it began; False when it had ended already.
@@ -240,6 +203,7 @@ class Operations:
             job.error = ("CANCELLED", "Operation was cancelled.")
             if undo and job.undo is not None:
                 job.undo()
+            self._ended(job)
             return True
 
     def at(self, when: float, action: Callable[[], None]) -> None:
@@ -257,13 +221,28 @@ class Operations:
                 job.disturbance = None
                 if job.due_at <= self._clock.now():
                     job.due_at = self._clock.now()
-                    self._push(job.due_at, _finish(job))
+                    self._push(job.due_at, _finish(job, self._ended))
             self._changed.notify()
 
     def forget(self, name: str) -> None:
         """Drop a finished operation."""
         with self._lock:
-            self._jobs.pop(name, None)
+            job = self._jobs.pop(name, None)
+            if job is None:
+                return
+            del self._by_service[job.service][name]
+            self.running_on(job.service, job.target)  # forgets those that ended
+
+    def kept_s(self) -> float:
+        """Wall seconds for which a finished operation is remembered: 14 simulated days.
+
+        Two hours at least, longer than the clusters tell of what an operation did.
+        """
+        return max(self._clock.wall_s(_KEPT_S), _KEPT_WALL_S)
+
+    def _ended(self, job: Job) -> None:
+        assert job.ended_at is not None
+        self._push(job.ended_at + self.kept_s(), partial(self.forget, job.name))
 
     def run(self) -> None:
         """Start the thread that settles operations on time."""
@@ -290,11 +269,6 @@ class Operations:
             self.settle(wait=True)
 
 
-def _said(wanted: Wanted) -> list[str] | None:
-    told = wanted.disturbance
-    return [told.rule, *(told.error or ())] if wanted.claimed() else None
-
-
 def _step(job: Job, effect: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         failing = job.disturbance is not None and job.disturbance.error is not None
@@ -304,7 +278,7 @@ def _step(job: Job, effect: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def _finish(job: Job) -> Callable[[], None]:
+def _finish(job: Job, ended: Callable[[Job], None]) -> Callable[[], None]:
     def run() -> None:
         if job.done or _held(job):
             return
@@ -317,6 +291,7 @@ def _finish(job: Job) -> Callable[[], None]:
             _LOG.exception("effect of %s failed", job.name)
             job.error = ("INTERNAL", "Internal error encountered.")
         job.ended_at = job.due_at
+        ended(job)
 
     return run
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.apis.iam.callers import Caller, caller_of
 from emulator.apis.iam.enforcement import check_permission, denied
 from emulator.apis.iam.needed import permission_for
+from emulator.disturbance import Disturbance, Wanted, disturbed
 from emulator.faults.asked import Asked, asked_of, method_names
 from emulator.faults.book import FaultBook, Struck
 from emulator.faults.rules import Rule, RuleError
 from emulator.journal.changes import Made
 from emulator.journal.reading import reads
-from emulator.operations import Disturbance, Wanted, disturbed
 from emulator.wire.errors import ApiError
 from emulator.wire.mount import Mount, RouterMount
 

@@ -238,6 +238,8 @@ def start(
         state.pending[path] = (collection, body)
     if kept["request"]:
         state.requests[kept["request"]] = job
+        until = job.due_at + cloud.operations.kept_s()
+        cloud.operations.at(until, lambda: state.requests.pop(kept["request"], None))
     return operation_body(cloud, job)
 
 

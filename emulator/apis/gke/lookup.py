@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud.container_v1.types import cluster_service as types
@@ -73,8 +72,7 @@ class Lookup:
 
     def operation_name(self, location: str) -> str:
         """A new operation's name in the store; ids as Google's, from the seed."""
-        count = len(self._cloud.operations.of("container"))
-        digest = hashlib.blake2s(f"{self._cloud.seed}/{count}".encode(), digest_size=16).hexdigest()
+        digest = self._cloud.new_id("gke.operation")
         groups = (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:])
         millis = int(self._cloud.clock.now() * 1000)
         return f"container/{location}/operation-{millis}-{'-'.join(groups)}"

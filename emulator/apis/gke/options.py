@@ -102,7 +102,7 @@ class Options(Writes):
                 raise ApiError("ABORTED", "The maintenance policy was changed; get it again.")
             _check_window(asked.window)
             pool_checks.check_idle(self._cloud, cluster)
-            version = f"{len(self._cloud.operations.of('container')):08x}"
+            version = self._cloud.new_id("gke.maintenance", 4)
             changes: Mapping[str, Any] = {"maintenance": asked, "maintenance_version": version}
             return self._begin(cluster, "SET_MAINTENANCE_POLICY", changes)
 

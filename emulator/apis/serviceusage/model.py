@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -122,10 +121,7 @@ class Services:
 
     def _operation_name(self, names: list[str]) -> str:
         cloud = self._cloud
-        count = len(cloud.operations.of("serviceusage"))
-        text = hashlib.blake2s(
-            f"{cloud.seed}/{count}/{','.join(names)}".encode(), digest_size=16
-        ).hexdigest()
+        text = cloud.new_id(f"serviceusage.operation/{','.join(names)}")
         groups = (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
         return f"operations/acat.p2-{cloud.project.number}-{'-'.join(groups)}"
 

@@ -112,8 +112,7 @@ class QueuedResources(NodeWrites):
 
     def _behind(self, queued: model.Queued, seconds: float, effect: Any) -> None:
         """Work that no caller sees as an operation."""
-        count = len(self._cloud.operations.of("tpu-queue"))
-        name = f"queue/{queued.name}/{count}"
+        name = f"queue/{queued.name}/{self._cloud.new_id('tpu.queue', 8)}"
         self._cloud.operations.start(name, "tpu-queue", queued.name, seconds, effect)
 
     def delete_queued_resource(

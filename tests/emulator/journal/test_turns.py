@@ -230,3 +230,22 @@ def test_a_routers_threads_make_the_change(thread: bool) -> None:
     with turns.take() as turn:
         assert Loop().run(app, {}, Body(b"body")).status == 204
     assert seen == [(True, turn.at)]
+
+
+def test_a_finished_operation_is_forgotten_later() -> None:
+    """After 14 days at the speed of operations, two hours at least, whether it was looked at."""
+    project = _Project()
+    for speed, kept_s in ((1.0, 14 * 86400.0), (86400.0, 7200.0)):
+        project.clock.speed = speed
+        with project.turns.take():
+            done = project.operations.start(f"op-{speed}", "s", "t", 0.0, lambda: None)
+            cancelled = project.operations.start(f"no-{speed}", "s", "t", speed, lambda: None)
+            assert project.operations.running_on("s", "t") is done
+            project.operations.cancel(cancelled)
+        project.wall += kept_s - 1
+        project.operations.settle()
+        assert project.operations.of("s") == [done, cancelled]
+        assert project.operations.running_on("s", "t") is None
+        project.wall += 2
+        project.operations.settle()
+        assert project.operations.of("s") == project.operations.all() == []
