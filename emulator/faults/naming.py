@@ -90,7 +90,7 @@ def _plain(verb: str, length: int) -> str:
 
 
 def _bigquery(verb: str, parts: list[str], host: str) -> Asked | None:
-    while parts and parts[0] in ("bigquery", "v2"):
+    while parts and parts[0] in ("bigquery", "v2", "upload"):
         parts = parts[1:]
     if not parts:
         return None

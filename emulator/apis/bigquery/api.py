@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from emulator.apis.bigquery import job_messages
+from emulator.apis.bigquery import job_messages, loads
 from emulator.apis.bigquery.discovery import document
 from emulator.apis.bigquery.errors import BigQueryError
 from emulator.apis.bigquery.jobs import Change, Job, Jobs
@@ -89,6 +89,8 @@ class BigQuery:
             for prefix in ("/bigquery/v2", "/v2", "")
             for verb, path, endpoint in endpoints
         ]
+        upload = "/upload/bigquery/v2" + f"{_PROJECT}/jobs"
+        routes.append(Route(upload, self._upload, methods=["POST"]))
         for path in ("/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest"):
             routes.append(Route(path, self._discovery, methods=["GET"]))
         return Starlette(routes=routes, exception_handlers={404: _unknown_path, 405: _unknown_path})
@@ -192,6 +194,30 @@ class BigQuery:
     def _begin_results(self, request: Request, raw: bytes) -> tuple[Job, Handler, float]:
         job = self._jobs.get(request.path_params["job"])
         return job, self._results, _wait_s(request.query_params.get("timeoutMs"))
+
+    async def _upload(self, request: Request) -> Response:
+        """A load job whose rows come with it."""
+        raw = await request.body()
+
+        def load(request: Request, _: Mapping[str, Any]) -> dict[str, Any]:
+            kind = request.query_params.get("uploadType")
+            if kind != "multipart":
+                raise BigQueryError(
+                    "notImplemented",
+                    f"The emulator takes uploadType=multipart (up to 5 MB at a time), not {kind}.",
+                )
+            job, data = loads.parts_of(request.headers.get("content-type", ""), raw)
+            reference = _object(job.get("jobReference"))
+            made = self._jobs.load(
+                _object(job.get("configuration")), str(reference.get("jobId") or ""),
+                str(reference.get("location") or ""), data,
+            )  # fmt: skip
+            return self._shown(made, request)
+
+        within = asyncio.get_running_loop().run_in_executor
+        found, code = await within(None, self._answer, load, request, {})
+        self._cloud.calls.count("bigquery", "jobs.insert", "rest", code)
+        return found
 
     def _change(
         self, request: Request, raw: bytes, body: Mapping[str, Any],

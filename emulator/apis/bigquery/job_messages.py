@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.apis.bigquery import values
-from emulator.apis.bigquery.jobs import Job, page
+from emulator.apis.bigquery.jobs import Job
+from emulator.apis.bigquery.pages import page
 from emulator.scenario import Project
 
 
@@ -34,14 +35,29 @@ def resource(project: Project, job: Job, base: str) -> dict[str, Any]:
         "statistics": {
             "creationTime": begun, "startTime": begun, **({"endTime": ended} if job.done else {}),
             "totalBytesProcessed": _bytes(job),
-            **({} if "copy" in job.configuration else {"query": _query_statistics(project, job)}),
+            **_statistics(project, job),
         },
     }  # fmt: skip
+
+
+def _statistics(project: Project, job: Job) -> dict[str, Any]:
+    if "copy" in job.configuration:
+        return {}
+    if "load" not in job.configuration:
+        return {"query": _query_statistics(project, job)}
+    size = _bytes(job)
+    rows = job.answer.outcome.rows["inserted"] if job.answer else 0
+    return {"load": {
+        "inputFiles": "1", "inputFileBytes": size, "outputRows": str(rows), "outputBytes": size,
+        "badRecords": "0",
+    }}  # fmt: skip
 
 
 def _configuration(project: Project, job: Job) -> dict[str, Any]:
     if "copy" in job.configuration:
         return {**job.configuration, "jobType": "COPY"}
+    if "load" in job.configuration:
+        return {**job.configuration, "jobType": "LOAD"}
     query = {**job.configuration["query"]}
     if "queryParameters" in query:
         query["queryParameters"] = _texts(query["queryParameters"])

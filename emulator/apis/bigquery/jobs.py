@@ -20,11 +20,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from emulator.apis.bigquery import values
+from emulator.apis.bigquery import loads
 from emulator.apis.bigquery.errors import BigQueryError
 from emulator.apis.bigquery.instant import chance_of
 from emulator.apis.bigquery.queries import Answer, Prepared, Queries
 from emulator.apis.bigquery.running import Guard
+from emulator.apis.bigquery.statements import Outcome
 from emulator.apis.bigquery.store import Store
 from emulator.context import Cloud
 from emulator.journal.changes import Made
@@ -33,7 +34,6 @@ from emulator.wire.errors import ApiError
 _LOG = logging.getLogger("emulator")
 _KEPT: Final = 200
 _KEPT_BYTES: Final = 64 * 1024 * 1024
-_MOST_ROWS: Final = 10_000
 _THREADS: Final = 8
 _TRIES: Final = 3
 # How long a statement may hold up everybody else, once its tables have changed under it again.
@@ -44,7 +44,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 @dataclass(slots=True)
 class Job:
-    """One job: a query, or a copy of a table.
+    """One job: a query, a copy of a table, or a load.
 
     Attributes:
         started_at, ended_at: Unix seconds; ended_at is 0 while it runs.
@@ -147,7 +147,11 @@ class Jobs:
             if query.get("useLegacySql", True) not in (False, "false"):
                 raise BigQueryError("invalid", "The emulator does not know legacy SQL.")
         elif not isinstance(copy, dict):
-            raise BigQueryError("notImplemented", "The emulator runs query and copy jobs alone.")
+            raise BigQueryError(
+                "notImplemented",
+                "The emulator runs query and copy jobs, and load jobs whose rows are uploaded with "
+                "them (uploadType=multipart).",
+            )
         if name and not _ID.fullmatch(name):
             raise BigQueryError("invalid", f"Invalid job ID: {name}")
         if self._cloud.turns.inside:
@@ -158,6 +162,34 @@ class Jobs:
         self._enter(job)
         threads = self._changes if change else self._reads
         job.running = threads.submit(self._run, job, change)
+        return job
+
+    def load(
+        self, configuration: Mapping[str, Any], name: str, location: str, data: bytes
+    ) -> Job:  # fmt: skip
+        """Put the rows that came with a request into a table, within the request's turn.
+
+        Raises:
+            BigQueryError: it is no such job, or its id is taken.
+        """
+        load = configuration.get("load")
+        if not isinstance(load, dict) or not isinstance(load.get("destinationTable"), dict):
+            raise BigQueryError("invalid", "Required parameter is missing: load.destinationTable")
+        if name and not _ID.fullmatch(name):
+            raise BigQueryError("invalid", f"Invalid job ID: {name}")
+        id_ = name or "job_" + self._cloud.new_id("bigquery.job")
+        now = self._cloud.clock.now()
+        job = Job(id_, location or "US", dict(configuration), now, 0.0, Guard())
+        self._enter(job)
+        try:
+            rows, fields = loads.read(self._store, load, data)
+            options = {"writeDisposition": "WRITE_APPEND", **load}
+            self._queries.write(options, rows, fields)
+            job.answer = Answer(None, Outcome("LOAD", {"inserted": rows.num_rows}), len(data))
+        except BigQueryError as error:
+            job.error = error
+        job.ended_at = now
+        self._trim()
         return job
 
     def _enter(self, job: Job) -> None:
@@ -308,29 +340,3 @@ def _limit_s(configuration: Mapping[str, Any]) -> float:
         return float(configuration.get("jobTimeoutMs") or math.inf) / 1000
     except (TypeError, ValueError) as error:
         raise BigQueryError("invalid", f"Invalid value for jobTimeoutMs: {error}") from error
-
-
-def page(table: pa.Table, options: Mapping[str, str]) -> dict[str, Any]:
-    """Rows and pageToken; options as in the query string: maxResults, startIndex, pageToken …
-
-    Raises:
-        BigQueryError: invalid.
-    """
-    try:
-        start = int(options.get("pageToken") or options.get("startIndex") or 0)
-        asked = options.get("maxResults")
-        size = min(int(asked), _MOST_ROWS) if asked is not None else _MOST_ROWS
-    except ValueError as error:
-        raise BigQueryError("invalid", f"Invalid page token or size: {error}") from error
-    if start < 0 or size < 0:
-        raise BigQueryError("invalid", "startIndex and maxResults must not be negative.")
-    times = options.get("formatOptions.timestampOutputFormat", "FLOAT64")
-    if str(options.get("formatOptions.useInt64Timestamp", "")).lower() == "true":
-        times = "INT64"
-    found: dict[str, Any] = {}
-    part = table.slice(start, size)
-    if part.num_rows:
-        found["rows"] = values.rows(part, times=times)
-    if start + size < table.num_rows:
-        found["pageToken"] = str(start + size)
-    return found

@@ -46,6 +46,10 @@ class Names:
             BigQueryError: notFound, accessDenied, or invalid for a name without dataset.
         """
         own = self.cloud.project
+        if "INFORMATION_SCHEMA" in (project.upper(), dataset.upper()):
+            raise BigQueryError(
+                "notImplemented", f"The emulator has no INFORMATION_SCHEMA views ({name})."
+            )
         dataset = dataset or self.dataset
         project = project or self.project
         if project not in ("", own.id, own.number):
@@ -194,8 +198,11 @@ class Queries:
             raise
         return made
 
-    def write(self, options: Mapping[str, Any], rows: pa.Table) -> None:
-        """Put rows into options' destinationTable by its dispositions.
+    def write(
+        self, options: Mapping[str, Any], rows: pa.Table,
+        fields: list[dict[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
+        """Put rows into options' destinationTable by its dispositions; a new one has the fields.
 
         Raises:
             BigQueryError: notFound, duplicate (it has rows), accessDenied or invalid.
@@ -221,7 +228,7 @@ class Queries:
                 return
             if found:
                 store.drop_table(dataset, name)
-            fields = schema_fields.checked(values.columns(rows))
+            fields = fields or schema_fields.checked(values.columns(rows))
             body = {k: options[k] for k in ("timePartitioning", "clustering") if k in options}
             store.add_table(dataset, name, fields, body, rows=rows)
 

@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from emulator.apis.bigquery import resources, schema_fields, streamed, values
 from emulator.apis.bigquery.errors import BigQueryError
-from emulator.apis.bigquery.jobs import Jobs, page
+from emulator.apis.bigquery.jobs import Jobs
+from emulator.apis.bigquery.pages import page
 from emulator.apis.bigquery.queries import Queries
 from emulator.apis.bigquery.store import Dataset, Store, Table
 from emulator.context import Cloud

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -191,3 +192,27 @@ def test_bodies_are_google_s(emulator: EmulatorProcess, logs: bigquery.Dataset) 
             assert response_problems("bigquery.v2", "GET", f"bigquery/v2/{path}", answer) == []
         for wrong in ({"tableReference": 3}, {"schema": []}, [], {"tableReference": {}}):
             assert http.post(f"{base}/{place}/logs/tables", json=wrong).status_code == 400
+
+
+def test_rows_are_loaded(client: bigquery.Client, logs: bigquery.Dataset) -> None:
+    """JSON and CSV come with the job; a schema is given, found out, or the table's own."""
+    rows = [{"id": 1, "name": "a", "at": "2026-03-01T12:00:00Z"}, {"id": 2, "name": None}]
+    found = bigquery.LoadJobConfig(autodetect=True)
+    job = client.load_table_from_json(rows, f"{NAME}.loaded", job_config=found)
+    assert job.result(retry=None, timeout=30).output_rows == 2
+    more = bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1)
+    text = io.BytesIO(b'id,name,at\n3,"x, y",\n4,,2026-03-02 00:00:00\n')
+    client.load_table_from_file(
+        text, f"{NAME}.loaded", size=len(text.getvalue()), job_config=more
+    ).result(retry=None, timeout=30)
+    query = f"SELECT id, name, at FROM `{NAME}.loaded` ORDER BY id"
+    assert [tuple(r.values())[:2] for r in ask(client, query)] == [
+        (1, "a"), (2, None), (3, "x, y"), (4, "")]  # fmt: skip
+    wrong = client.load_table_from_json([{"id": "x"}], f"{NAME}.loaded", job_config=found)
+    with pytest.raises(exceptions.BadRequest, match="Cannot convert value to integer"):
+        wrong.result(retry=None, timeout=30)
+    for text in (f"SELECT * FROM `{NAME}.INFORMATION_SCHEMA.TABLES`",
+                 "SELECT * FROM logs.INFORMATION_SCHEMA.COLUMNS"):  # fmt: skip
+        with pytest.raises(exceptions.GoogleAPICallError, match="no INFORMATION_SCHEMA") as refused:
+            client.query_and_wait(text, retry=None, job_retry=None)
+        assert refused.value.code == 501
