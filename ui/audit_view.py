@@ -54,14 +54,14 @@ def listing() -> None:
         st.caption(f"The newest {_LIMIT} are shown: narrow the time range or the filters for more.")
     if entries:
         st.download_button(
-            "CSV",
+            "CSV with all columns",
             data=lambda: to_csv(entries).encode(),
             file_name="heartwood-audit.csv",
             mime="text/csv",
             icon=":material/download:",
             type="tertiary",
             on_click="ignore",
-            key="audit_csv",
+            key="audit_records_csv",
             help="One row per intent, for spreadsheets",
         )
         st.download_button(

@@ -98,6 +98,8 @@ def test_an_admin_overrides_in_the_dialog_with_a_reason(
     at.button(key="plan_apply").click().run()
     (entry,) = console.audit.entries()
     assert entry.overrides == {"stale_data": "the API is down, the zone burns"}
+    assert "the zone burns" in all_text(open_page("audit", intent=entry.intent))
+    assert "1 row" in all_text(open_page("audit"))
 
 
 def test_without_a_role_nothing_is_shown(console: FakeConsole, open_page: Open) -> None:
