@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from core.actions.change_budget import plan_change_budget
+from core.actions.clean_up_orphans import plan_clean_up_orphans
 from core.actions.context import PlanContext
 from core.actions.drain_tier import plan_drain_tier
 from core.actions.fail_over import plan_fail_over
@@ -43,6 +44,7 @@ PLANNERS: Final = MappingProxyType[str, Planner](
         "change_budget": plan_change_budget,
         "tear_down_tier": plan_tear_down_tier,
         "tear_down_all": plan_tear_down_all,
+        "clean_up_orphans": plan_clean_up_orphans,
     }
 )
 
@@ -54,10 +56,12 @@ CHAINS: Final = MappingProxyType[str, Chaining](
         "provision_tier": chain_of,
         "tear_down_tier": tear_down_chain,
         "tear_down_all": lambda snapshot, _, context: whole_chain(snapshot, context),
+        "clean_up_orphans": lambda snapshot, _, context: whole_chain(snapshot, context),
     }
 )
 
-SEARCHING: Final = ("tear_down_tier", "tear_down_all")  # those that need all that is ours
+# Those that need to know all that is ours.
+SEARCHING: Final = ("tear_down_tier", "tear_down_all", "clean_up_orphans")
 
 
 def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: PlanContext) -> Plan:

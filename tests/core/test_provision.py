@@ -11,7 +11,7 @@ from core.actions import CHAINS, PlanContext, make_plan
 from core.cloud_resources import PLATFORM, CloudResource, mark, owner_of
 from core.errors import PlanError
 from core.plans import Plan, Request, order_of
-from core.records import Snapshot
+from core.records import NodePool, Snapshot
 from tests.make import NOW, make_snapshot
 
 CONTEXT = PlanContext("demo", billing_account="billingAccounts/0-1-2")
@@ -101,6 +101,29 @@ def test_everything_ours_goes_and_nothing_else() -> None:
     assert any("hw-net stays" in sentence for sentence in kept.affected)
     with pytest.raises(PlanError, match="platform"):
         plan("tear_down_all", "small", there)
+
+
+def test_orphans_are_what_belongs_to_nothing() -> None:
+    """A tier that is not configured, the rest of one without pools; each with what it costs."""
+    there = whole("small", slices=2) | whole("medium", slices=1)
+    with pytest.raises(PlanError, match="no orphans"):
+        plan("clean_up_orphans", PLATFORM, there)
+    cluster = next(n for n in there if n.endswith("/clusters/hw-serving"))
+    old = f"{cluster}/nodePools/hw-old-00"
+    rest = {n: r for n, r in there.items() if "/nodePools/hw-small" not in n}
+    rest[old] = CloudResource(old, "old")
+    pool = NodePool("hw-old-00", "hw-serving", "us-central1", ("us-central1-c",),
+                    "tpu7x-standard-4t", "2x2x1", 3, "RUNNING", "", "1.34", {})  # fmt: skip
+    request = Request("clean_up_orphans", PLATFORM, {})
+    world = replace(snapshot(), node_pools=(pool,))
+    found = make_plan(world, request, NOW, replace(CONTEXT, resources=rest))
+    going = {step.resource for step in found.steps}
+    assert old in going
+    assert any("/backendServices/hw-small" in name for name in going)
+    assert not any("medium" in name for name in going)
+    assert not any(rest[name].owner == PLATFORM for name in going)
+    assert "$3,456.00/day" in found.title  # 3 × 4 chips × $12 × 24
+    assert found.chip_delta == -12
 
 
 def test_what_is_ours_says_so() -> None:
