@@ -36,6 +36,9 @@ def _row(entry: AuditEntry) -> Row:
         "usd_per_hour_before": entry.cost.before_usd_per_hour if entry.cost else None,
         "usd_per_hour_after": entry.cost.after_usd_per_hour if entry.cost else None,
         "verdicts": "; ".join(f"{v.guard}={v.outcome.value}" for v in entry.verdicts),
+        "consents": "; ".join(entry.consents),
+        "approvals": "; ".join(entry.approvals),
+        "overrides": "; ".join(f"{guard}: {why}" for guard, why in entry.overrides.items()),
         "calls": "; ".join(entry.calls),
         "tags": " ".join(entry.tags),
     }

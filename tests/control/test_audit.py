@@ -219,11 +219,13 @@ def test_postgres_works_alike() -> None:
 def test_export_is_flat_and_harmless(audit: Audit) -> None:
     """A row per intent; unknown is empty; a reason like a formula is not run by a spreadsheet."""
     audit.record_intent(
-        "i1", make_small_plan(), VERDICTS, (), actor="ada", origin="test", reason="=1+1"
-    )
+        "i1", make_small_plan(), VERDICTS, (), actor="ada", origin="test", reason="=1+1",
+        approvals=("ben",), overrides={"stale_data": "the API is down"},
+    )  # fmt: skip
     entries = audit.entries()
     (row,) = csv.DictReader(io.StringIO(to_csv(entries)))
     assert (row["reason"], row["finished_at"], row["state"]) == ("'=1+1", "", "confirmed")
+    assert (row["approvals"], row["overrides"]) == ("ben", "stale_data: the API is down")
     assert (row["usd_per_hour_before"], row["usd_per_hour_after"]) == ("3072.0", "3024.0")
     line = json.loads(to_json_lines(entries))
     assert (line["reason"], line["duration_s"]) == ("=1+1", None)
