@@ -41,11 +41,10 @@ def make_shapes(limits: Limits, places: int) -> Shapes:
     for layout in limits.layouts:
         counts = row_counts(layout.slots)
         drafted = _drafted(limits, layout)
-        calls[layout] = (
-            *((rows, 1) for rows in counts),
-            *((rows, limits.draft_width) for rows in drafted),
-            *((1, size) for size in limits.chunk_sizes),
-        )
+        shapes = [(rows, 1) for rows in counts]
+        shapes += [(rows, limits.draft_width) for rows in drafted]
+        shapes += [(1, size) for size in limits.chunk_sizes]
+        calls[layout] = tuple(dict.fromkeys(shapes))
         heads |= {*counts, *(rows * limits.draft_width for rows in drafted)}
         ranked |= {*counts}
     spare = places + 1 if places else 0

@@ -255,7 +255,9 @@ class Scheduler:
         left = len(sequence.tokens) - sequence.computed
         room = self._layout_for((sequence,)).length - sequence.computed
         sizes = [size for size in self.limits.chunk_sizes if size <= min(budget, room)]
-        return pick_size(sizes, left)
+        size = pick_size(sizes, left)
+        # Mostly padding: a smaller chunk and the rest in the next step are computed sooner.
+        return size if left * 2 > size or size == sizes[0] else sizes[sizes.index(size) - 1]
 
     def _may_draft(self, decoding: list[Sequence]) -> bool:
         """Guesses pay with few rows, must fit the rectangle, and are made for all rows or none."""
