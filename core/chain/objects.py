@@ -11,6 +11,7 @@ from core.chain.pieces import PREFIX, SERVER_PORT, Json, Piece, Site
 from core.specs import TIER_LABEL, PartKind, PartSpec, TierSpec
 
 SERVER: Final = "server"
+SERVICE: Final = "serving"  # a LeaderWorkerSet makes a Service of its own name
 _SYSTEM: Final = ("cluster", "system-pool")  # the cluster's own pods outlive the tiers'
 IMAGE: Final = "vllm/vllm-tpu:v0.11.1"
 
@@ -34,7 +35,7 @@ def object_pieces(
         site, spec, "workload", path, workload,
         ("kube-account", "server-identity", *pools), goes_with="namespace",
     )  # fmt: skip
-    service = _meta("v1", "Service", spec, SERVER, space)
+    service = _meta("v1", "Service", spec, SERVICE, space)
     neg = f"{PREFIX}-{spec.name}-neg"
     exposed = json.dumps({"exposed_ports": {"80": {"name": neg}}})
     service["metadata"]["annotations"] = {"cloud.google.com/neg": exposed}
@@ -43,7 +44,7 @@ def object_pieces(
         "ports": [{"name": "http", "port": 80, "targetPort": SERVER_PORT}],
     }
     yield _piece(
-        site, spec, "service", f"{core}/services/{SERVER}", service, ("namespace", "workload")
+        site, spec, "service", f"{core}/services/{SERVICE}", service, ("namespace", "workload")
     )
     yield Piece(
         "neg", site.compute(f"zones/{site.zone}/networkEndpointGroups/{neg}"),
