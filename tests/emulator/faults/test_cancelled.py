@@ -73,23 +73,9 @@ def test_a_rule_counts_calls_that_begin_an_operation(broken: EmulatorProcess, fa
         client.list_nodes(parent=ZONE)
     with pytest.raises(exceptions.NotFound):
         client.delete_node(name=f"{ZONE}/nodes/nobody")
+    place = f"{broken.rest_url}/_heartwood/faults/{rule['id']}"
+    assert httpx.get(place, timeout=30).json()["hits"] == 0
     operation = client.create_node(parent=ZONE, node_id="counted", node=NODE)
-    shown = httpx.get(f"{broken.rest_url}/_heartwood/faults/{rule['id']}").json()
+    shown = httpx.get(place, timeout=30).json()
     assert (shown["hits"], shown["active"]) == (1, False)
     _cancel(client, operation)
-
-
-def test_a_rule_leaves_what_effects_begin(broken: EmulatorProcess, fault: Fault) -> None:
-    """What a queued resource makes by itself is no caller's operation, whoever looks meanwhile."""
-    client = make_client("TpuClient", "grpc", broken)
-    spec = {"parent": ZONE, "node_id": "by-itself", "node": NODE}
-    name = f"{ZONE}/queuedResources/alone"
-    client.create_queued_resource(
-        parent=ZONE, queued_resource_id="alone", queued_resource={"tpu": {"node_spec": [spec]}}
-    )
-    fault(preset="stuck-operation", service="tpu")
-    for _ in range(200):
-        if client.get_queued_resource(name=name).state.state.name == "ACTIVE":
-            break
-    state = client.get_node(name=f"{ZONE}/nodes/by-itself").state.name
-    assert (state, client.get_queued_resource(name=name).state.state.name) == ("READY", "ACTIVE")

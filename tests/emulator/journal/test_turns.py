@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from emulator.clock import Clock
 from emulator.context import make_cloud
+from emulator.disturbance import Disturbance, Wanted, disturbed
 from emulator.journal.changes import Changes, Made
 from emulator.journal.http import Body, Loop
 from emulator.journal.reading import http_reads, may_be_query, query_reads, reads
@@ -249,3 +250,19 @@ def test_a_finished_operation_is_forgotten_later() -> None:
         project.wall += 2
         project.operations.settle()
         assert project.operations.of("s") == project.operations.all() == []
+
+
+def test_effects_begin_nothing_for_the_call_that_settles_them() -> None:
+    """A rule on a call is not for what effects begin that its thread happens to settle."""
+    project = _Project()
+    with project.turns.take():
+        project.act("a", 2.0, False)
+    project.wall += 5
+    wanted = Wanted(Disturbance("rule"), lambda: True)
+    with disturbed(wanted):
+        project.operations.settle()
+        with project.turns.take():
+            own = project.operations.start("own", "s", "t", 0.0, lambda: None)
+    (first, begun) = (j for j in project.operations.all() if j is not own)
+    assert (first.disturbance, begun.disturbance) == (None, None)
+    assert own.disturbance == Disturbance("rule")
