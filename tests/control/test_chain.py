@@ -141,6 +141,8 @@ def test_what_failed_is_completed_by_doing_it_again(
     assert apply(console, console.plan(Request("tear_down_tier", "small", {}))).startswith("succ")
     left = ProjectResources(console.clients).list_ours()
     assert {found.owner for found in left} == {"platform"}
+    until(console, lambda s: not any(p.name == "hw-small-00" for p in s.node_pools or ()))
+    until(console, lambda s: healthy(s, "hw-small") is None)
     all_ = console.plan(Request("tear_down_all", "platform", {}))
     assert apply(console, all_).startswith("succeeded")
     assert ProjectResources(console.clients).list_ours() == ()
