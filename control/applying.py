@@ -100,8 +100,7 @@ class Applying:
         for name in self._locks(plan):
             holder = self._audit.lock_tier(name, intent)
             if holder != intent:
-                what = name or "the platform"
-                return f"Conflict: another action on {what} is in progress ({holder})"
+                return f"Conflict: another action on {name} is in progress ({holder})"
         try:
             self._check_again(intent, plan)
         except HeartwoodError as error:
@@ -109,10 +108,10 @@ class Applying:
         return ""
 
     def _locks(self, plan: Plan) -> tuple[str, ...]:
-        """The tier; of a plan for no single tier the platform and every tier."""
-        if plan.request.tier:
-            return (plan.request.tier,)
-        return ("", *(spec.name for spec in self._snapshot().specs))
+        """The tier; of a plan for what all tiers share that, and every tier."""
+        wanted = plan.request.tier
+        tiers = [spec.name for spec in self._snapshot().specs]
+        return (wanted,) if wanted in tiers else (wanted, *sorted(tiers))
 
     def _open_gate(self, intent: str) -> str:
         """The last moment before the first change: "started", or why not.

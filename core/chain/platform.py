@@ -16,7 +16,7 @@ APIS: Final = (
 PROBES: Final = ("130.211.0.0/22", "35.191.0.0/16")  # where Google's health checks come from
 NODE_ROLE: Final = "roles/container.defaultNodeServiceAccount"
 _TAG: Final = {TIER_LABEL: PLATFORM}
-_SPEC: Final = "documentation of GKE: five to ten minutes"
+_SPEC: Final = "assumed: five to ten minutes is usual for a GKE cluster"
 _GLOBAL: Final = ("compute.globalOperations.get",)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -237,3 +238,18 @@ def test_stopped_politely_it_resumes_too(tmp_path: Path, spawn: Spawn) -> None:
     assert entry is not None
     assert entry.state == "succeeded"
     assert len(parts.gke.resizes) == 1
+
+
+def test_a_plan_for_what_all_share_waits_for_every_tier(parts: Parts) -> None:
+    """While any tier is being changed it is refused, and leaves nothing locked behind."""
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    shared = replace(judged.plan, request=replace(judged.plan.request, tier="platform"))
+    parts.gke.set("hold")
+    first = parts.submit()
+    parts.wait(first, "running")
+    intent = parts.executor.submit(shared, judged.verdicts, judged.consents_needed, ACTOR)
+    assert parts.wait(intent, "refused", "failed", "succeeded") == "refused"
+    assert f"another action on small is in progress ({first})" in details(parts, intent)
+    parts.gke.clear("hold")
+    parts.wait(first, "succeeded")
+    assert parts.wait(parts.submit(1), "succeeded", "refused") == "succeeded"
