@@ -115,6 +115,7 @@ def test_scaling_from_the_plan_to_the_annotation(open_page: Open) -> None:
     dialog.get_by_text("Remove 1 host-slice").first.wait_for()
     apply = dialog.get_by_role("button", name="Apply")
     boxes = dialog.get_by_role("checkbox")
+    boxes.first.wait_for()  # a removal is always to be agreed to: no slice's capacity is measured
     for i in range(boxes.count()):
         boxes.nth(i).check(force=True)
     expect(apply).to_be_enabled(timeout=30_000)
