@@ -24,7 +24,7 @@ run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=norm
 	@exec $(BIN)/python -u -m control.run --scenario $(SCENARIO) --speed $(SPEED) $(if $(FRESH),--fresh)
 
 test: $(TESTABLE) lint types ## lint, types, then every test
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 3
 
 lint: $(TESTABLE) ## ruff's rules and its format
 	$(BIN)/ruff check .

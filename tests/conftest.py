@@ -77,11 +77,9 @@ class Recordings:
 
     def _check(self, files: list[Path], *, whole: bool) -> None:
         from tests.emulator.checked import CHECKED, UPDATE_VARIABLE, hold
-        from tests.emulator.exchanges import Findings
+        from tests.emulator.exchanges import read_all
 
-        findings = Findings()
-        for file in files:
-            findings.read(file)
+        findings = read_all(files)
         self.wrong = sorted(findings.wrong)
         if whole or os.environ.get(UPDATE_VARIABLE):
             gone = hold(findings.checked, CHECKED)
