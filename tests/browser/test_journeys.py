@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Open, Stack, settle
 
@@ -26,6 +26,14 @@ def open_scaling(page: Page) -> None:
     """The dialog that scales the tier Small, by its menu on the Fleet page."""
     page.locator(".st-key-act_small button").click()
     page.locator(".st-key-scale_small button").first.click()
+
+
+def agree(page: Page, dialog: Locator) -> None:
+    """Tick all that the plan asks for, once the one before it has left the dialog."""
+    settle(page)
+    for box in dialog.get_by_role("checkbox").all():
+        box.check(force=True)
+        settle(page)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
@@ -113,12 +121,9 @@ def test_scaling_from_the_plan_to_the_annotation(open_page: Open) -> None:
     dialog = page.get_by_test_id("stDialog")
     dialog.get_by_role("radio", name="Remove").click()
     dialog.get_by_text("Remove 1 host-slice").first.wait_for()
+    agree(page, dialog)
     apply = dialog.get_by_role("button", name="Apply")
-    boxes = dialog.get_by_role("checkbox")
-    boxes.first.wait_for()  # a removal is always to be agreed to: no slice's capacity is measured
-    for i in range(boxes.count()):
-        boxes.nth(i).check(force=True)
-    expect(apply).to_be_enabled(timeout=30_000)
+    expect(apply, dialog.inner_text()).to_be_enabled(timeout=30_000)
     apply.dblclick()
     dialog.get_by_role("link", name="Open in Audit").click()
     expect(dialog).to_have_count(0)
