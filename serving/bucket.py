@@ -245,22 +245,22 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _fetch_all(files: list[_File], folder: Path, range_bytes: int, progress: _Progress) -> None:
     """Fetch what is missing, file by file, and note each that is whole."""
     manifest = _read_manifest(folder)
-    with ThreadPoolExecutor(RANGES_AT_ONCE, "download") as pool:
-        for file in files:
-            present = file.path.is_file() and file.path.stat().st_size == file.size
-            if present and manifest.get(file.path.name) == file.identity:
-                progress.add(file.size)
-                continue
-            download = _Download(file, range_bytes, progress)
-            try:
-                list(pool.map(download.fetch, range(0, file.size, range_bytes)))
-                download.finish()
-            finally:
-                download.close()
-            manifest[file.path.name] = file.identity
-            scratch = folder / (_MANIFEST + ".new")
-            scratch.write_text(json.dumps(manifest, indent=1))
-            scratch.replace(folder / _MANIFEST)
+    for file in files:
+        present = file.path.is_file() and file.path.stat().st_size == file.size
+        if present and manifest.get(file.path.name) == file.identity:
+            progress.add(file.size)
+            continue
+        with contextlib.closing(_Download(file, range_bytes, progress)) as download:
+            # Leaving the pool waits for ranges under way, which write into the file that the
+            # download closes: closed earlier, they would be lost, or meet another file's number.
+            with ThreadPoolExecutor(RANGES_AT_ONCE, "download") as pool:
+                for _ in pool.map(download.fetch, range(0, file.size, range_bytes)):
+                    pass  # a range that failed raises here, and those not begun are called off
+            download.finish()
+        manifest[file.path.name] = file.identity
+        scratch = folder / (_MANIFEST + ".new")
+        scratch.write_text(json.dumps(manifest, indent=1))
+        scratch.replace(folder / _MANIFEST)
 
 
 def _check_space(files: list[_File], folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +16,10 @@ from serving.api.plain import plain_routes
 from serving.api.state import state_routes
 from serving.engine import Engine
 from serving.settings import Settings
+
+# As long as a client may take to finish sending a body that is refused; nginx's default of
+# lingering_timeout for one read.
+_LINGER_S = 5.0
 
 
 class BodyLimit:
@@ -52,7 +56,29 @@ class BodyLimit:
         response = error_response(
             413, message, code="body_too_large", headers={"Connection": "close"}
         )
-        await response(scope, receive, send)
+
+        async def hold_open(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "more_body": True}
+            await send(message)
+
+        await response(scope, receive, hold_open)
+        await _discard(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what the client still sends, for a while.
+
+    A connection closed with unread bytes is reset, and a reset throws away the answer before the
+    client has read it (RFC 9112, section 9.6).
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            more = True
+            while more:
+                message = await receive()
+                more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], object]:

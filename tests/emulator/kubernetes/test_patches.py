@@ -120,6 +120,21 @@ def test_each_kind_of_patch(cluster: httpx.Client, namespace: str) -> None:
         assert (answer.status_code, answer.json()["kind"]) == (status, "Status"), (form, body)
 
 
+def test_applying_the_same_again_writes_nothing(cluster: httpx.Client, namespace: str) -> None:
+    """An apply that changes no field leaves the version; of an object that no controller writes."""
+    head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}}
+    versions = {
+        cluster.patch(
+            f"/api/v1/namespaces/{namespace}/configmaps/web",
+            content=yaml.safe_dump({**head, "data": {"a": "1"}}),
+            params={"fieldManager": "one"},
+            headers={"Content-Type": APPLY},
+        ).json()["metadata"]["resourceVersion"]
+        for _ in range(3)
+    }
+    assert len(versions) == 1
+
+
 def test_server_side_apply_shares_fields(cluster: httpx.Client, namespace: str) -> None:
     """Owners are told apart; a conflict names the other; what is left out goes, unless shared."""
     url = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
@@ -134,8 +149,9 @@ def test_server_side_apply_shares_fields(cluster: httpx.Client, namespace: str) 
     assert apply("one", whole).status_code == 201
     again = apply("one", whole)
     assert again.status_code == 200
-    version = again.json()["metadata"]["resourceVersion"]
-    assert apply("one", whole).json()["metadata"]["resourceVersion"] == version
+    # Not its resourceVersion: controllers go on writing its status.
+    assert again.json()["metadata"]["generation"] == 1
+    assert again.json()["spec"] == apply("one", whole).json()["spec"]
     head = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}
     refused = apply("two", {**head, "spec": {"replicas": 7}})
     assert refused.status_code == 409
