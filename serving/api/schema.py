@@ -6,6 +6,7 @@ they have the value that changes nothing. Unknown fields are ignored, as other s
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -122,9 +123,9 @@ class Sampling(Choosing):
     max_tokens: int | None = Field(None, ge=1)
 
     @property
+    @abstractmethod
     def alternatives(self) -> int | None:
         """How many alternatives are told for each token; None for no log-probabilities."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _whole_prompt(self) -> Self:
