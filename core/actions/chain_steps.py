@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 from core.actions.context import PlanContext
@@ -225,21 +226,10 @@ class Removal:
 
 def _in_order(steps: list[Step]) -> tuple[Step, ...]:
     """The same steps, each behind those that it needs; needs without a step are left out."""
-    keys = {step.key for step in steps}
-    left = {step.key: step for step in steps}
-    found: list[Step] = []
-    done: set[str] = set()
-    while left:
-        ready = [s for s in left.values() if not (set(s.needs) & keys) - done]
-        if not ready:
-            raise PlanError("The plan contradicts itself: pieces need one another.")
-        for step in ready:
-            needs = tuple(key for key in step.needs if key in keys)
-            found.append(_with_needs(step, needs))
-            done.add(step.key)
-            del left[step.key]
-    return tuple(found)
-
-
-def _with_needs(step: Step, needs: tuple[str, ...]) -> Step:
-    return replace(step, needs=needs)
+    found = {step.key: step for step in steps}
+    needs = {step.key: tuple(key for key in step.needs if key in found) for step in steps}
+    try:
+        order = tuple(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        raise PlanError("The plan contradicts itself: pieces need one another.") from error
+    return tuple(replace(found[key], needs=needs[key]) for key in order)

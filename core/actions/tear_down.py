@@ -51,7 +51,7 @@ def removal_plan(
         title=f"{title}: {len(steps)} resources go",
         steps=steps,
         observed=observe(chain.names, present),
-        cost=_cost(snapshot, fleet, specs, going),
+        cost=_cost(snapshot, fleet, specs),
         affected=(*_affected(snapshot, specs), *removal.stays),
         irreversible=_irreversible(steps, chips),
         permissions=tuple(sorted({name for p in pieces for name in p.permissions})),
@@ -114,11 +114,8 @@ def _is_pool(name: str, cluster: str, pool: str) -> bool:
     return name.endswith(f"/clusters/{cluster}/nodePools/{pool}")
 
 
-def _cost(
-    snapshot: Snapshot, fleet: Fleet, specs: Sequence[TierSpec], going: Collection[str]
-) -> CostChange:
-    """The tiers' cost now, and that of what of them is not on GKE or stays."""
-    del going
+def _cost(snapshot: Snapshot, fleet: Fleet, specs: Sequence[TierSpec]) -> CostChange:
+    """The tiers' cost now; after it nothing, or unknown where a part on Vertex stays."""
     rates = [tier_rate(fleet.tier(spec.name), snapshot.prices) for spec in specs]
     known = [rate.usd_per_hour for rate in rates]
     before = None if None in known else sum(v for v in known if v is not None)
