@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,13 @@ SERVER: Final = "server"
 SERVICE: Final = "serving"  # a LeaderWorkerSet makes a Service of its own name
 _SYSTEM: Final = ("cluster", "system-pool")  # the cluster's own pods outlive the tiers'
 IMAGE: Final = "vllm/vllm-tpu:v0.11.1"
+# How vLLM spans the hosts of a slice: they join a Ray cluster, whose head is the first host.
+_RAY_LEAD: Final = "ray start --head --port=6379"
+_RAY_FOLLOW: Final = (
+    "until ray health-check --address=$(LWS_LEADER_ADDRESS):6379; do sleep 2; done;"
+    " exec ray start --block --address=$(LWS_LEADER_ADDRESS):6379"
+)
+_OVER_RAY: Final = ("--distributed-executor-backend", "ray")
 
 
 def object_pieces(
@@ -63,15 +71,14 @@ def _workload(spec: TierSpec, part: PartSpec, slices: int) -> tuple[str, Json]:
     """(path, body) of a Deployment, or of a LeaderWorkerSet with a group per slice."""
     gen = tpu.generation(spec.generation or "")
     hosts = tpu.hosts_per_slice(gen, spec.topology)
-    chips = tpu.chips(spec.topology) // hosts
-    template = {"metadata": {"labels": _labels(spec)}, "spec": _pod(spec, gen, chips)}
+    serve = _serve(spec)
     space = spec.namespace
     if part.kind is PartKind.GKE_SINGLE_HOST:
         body = _meta("apps/v1", "Deployment", spec, SERVER, space)
         body["spec"] = {
             "replicas": slices,
             "selector": {"matchLabels": {"app": SERVER}},
-            "template": template,
+            "template": _answering(_pod(spec, gen, hosts, serve)),
             # A host is whole or not there: nothing to surge onto.
             "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
         }
@@ -81,25 +88,40 @@ def _workload(spec: TierSpec, part: PartSpec, slices: int) -> tuple[str, Json]:
     body["metadata"]["annotations"] = {
         "leaderworkerset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
     }
+    lead = ["bash", "-c", f"{_RAY_LEAD} && exec {shlex.join((*serve, *_OVER_RAY))}"]
     body["spec"] = {
         "replicas": slices,
-        "leaderWorkerTemplate": {"size": hosts, "workerTemplate": template},
+        "leaderWorkerTemplate": {
+            "size": hosts,
+            # The hosts of a slice compute one program together: one cannot come back alone.
+            "restartPolicy": "RecreateGroupOnPodRestart",
+            "leaderTemplate": _answering(_pod(spec, gen, hosts, lead)),
+            "workerTemplate": _pod(spec, gen, hosts, ["bash", "-c", _RAY_FOLLOW]),
+        },
     }
     return f"apis/{kind}/namespaces/{space}/leaderworkersets/{SERVER}", body
 
 
-def _pod(spec: TierSpec, gen: tpu.Generation, chips: int) -> Json:
-    count = str(chips)
-    sequences = () if spec.max_sequences is None else ("--max-num-seqs", str(spec.max_sequences))
+def _serve(spec: TierSpec) -> list[str]:
+    """vLLM's command: one model over the slice, or several copies of it beside one another."""
+    chips = tpu.chips(spec.topology)
+    span = spec.server_chips or chips
+    copies = [] if span >= chips else ["--data-parallel-size", str(chips // span)]
+    most = [] if spec.max_sequences is None else ["--max-num-seqs", str(spec.max_sequences)]
+    size = ["--tensor-parallel-size", str(span)]
+    return ["vllm", "serve", spec.model, "--port", str(SERVER_PORT), *size, *copies, *most]
+
+
+def _pod(spec: TierSpec, gen: tpu.Generation, hosts: int, command: list[str]) -> dict[str, Any]:
+    """Template of the pod on one host."""
+    count = str(tpu.chips(spec.topology) // hosts)
     container = {
         "name": SERVER,
         "image": IMAGE,
-        "args": ["--model", spec.model, "--tensor-parallel-size", count, *sequences],
-        "ports": [{"name": "http", "containerPort": SERVER_PORT}],
+        "command": command,
         "resources": {"requests": {"google.com/tpu": count}, "limits": {"google.com/tpu": count}},
-        "readinessProbe": {"httpGet": {"path": "/health", "port": SERVER_PORT}},
     }
-    return {
+    pod = {
         "serviceAccountName": SERVER,
         "nodeSelector": {
             "cloud.google.com/gke-tpu-accelerator": gen.gke_accelerator,
@@ -108,6 +130,15 @@ def _pod(spec: TierSpec, gen: tpu.Generation, chips: int) -> Json:
         },
         "containers": [container],
     }
+    return {"metadata": {"labels": _labels(spec)}, "spec": pod}
+
+
+def _answering(template: dict[str, Any]) -> dict[str, Any]:
+    """The template with HTTP: a slice's first host alone has it."""
+    (container,) = template["spec"]["containers"]
+    container["ports"] = [{"name": "http", "containerPort": SERVER_PORT}]
+    container["readinessProbe"] = {"httpGet": {"path": "/health", "port": SERVER_PORT}}
+    return template
 
 
 def _labels(spec: TierSpec) -> dict[str, str]:

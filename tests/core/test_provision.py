@@ -60,6 +60,27 @@ def test_the_large_tier_costs_what_its_chips_cost() -> None:
     assert (found.slice_delta, found.chip_delta) == (36, 9216)
 
 
+@pytest.mark.parametrize(
+    ("tier", "hosts", "sizes"), [("medium", 4, (16, 1)), ("large", 64, (64, 4))]
+)
+def test_the_servers_of_a_slice_use_all_its_chips(
+    tier: str, hosts: int, sizes: tuple[int, int]
+) -> None:
+    """vLLM's copies times the chips of each are the slice's; only the first host has HTTP."""
+    pieces = CHAINS["provision_tier"](snapshot(), Request("provision_tier", tier), CONTEXT).pieces
+    (workload,) = (piece for piece in pieces if piece.key == "workload")
+    group = workload.body["spec"]["leaderWorkerTemplate"]
+    (leader,) = group["leaderTemplate"]["spec"]["containers"]
+    (worker,) = group["workerTemplate"]["spec"]["containers"]
+    words = leader["command"][-1].split()
+    span = int(words[words.index("--tensor-parallel-size") + 1])
+    copies = int(words[words.index("--data-parallel-size") + 1]) if sizes[1] > 1 else 1
+    assert (group["size"], (span, copies)) == (hosts, sizes)
+    assert span * copies == hosts * int(worker["resources"]["limits"]["google.com/tpu"])
+    assert "ports" in leader
+    assert not {"ports", "readinessProbe"} & worker.keys()
+
+
 def test_only_what_is_missing_or_broken_is_made() -> None:
     """A failed pool is made again; what is whole is left; with all there, there is no plan."""
     there = whole("small", slices=2)
