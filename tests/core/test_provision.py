@@ -67,7 +67,9 @@ def test_the_servers_of_a_slice_use_all_its_chips(
     tier: str, hosts: int, sizes: tuple[int, int]
 ) -> None:
     """vLLM's copies times the chips of each are the slice's; only the first host has HTTP."""
-    pieces = CHAINS["provision_tier"](snapshot(), Request("provision_tier", tier), CONTEXT).pieces
+    pieces = CHAINS["provision_tier"](
+        snapshot(), Request("provision_tier", tier, {}), CONTEXT
+    ).pieces
     (workload,) = (piece for piece in pieces if piece.key == "workload")
     group = workload.body["spec"]["leaderWorkerTemplate"]
     (leader,) = group["leaderTemplate"]["spec"]["containers"]
