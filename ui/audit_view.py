@@ -41,7 +41,7 @@ def listing() -> None:
         key="audit",
         alt="Intents with their outcome",
         empty="Nothing was done in this time range",
-        why="Actions are started from the Fleet page; the range and tier above count here too.",
+        why="Actions start on Fleet, Traffic and Cost; the range and tier above count here too.",
         config={
             "At (UTC)": tables.moment("At (UTC)"),
             "State": tables.badges("State", _STATE_COLOURS),
@@ -53,28 +53,16 @@ def listing() -> None:
     if len(entries) == _LIMIT:
         st.caption(f"The newest {_LIMIT} are shown: narrow the time range or the filters for more.")
     if entries:
-        st.download_button(
-            "CSV with all columns",
-            data=lambda: to_csv(entries).encode(),
-            file_name="heartwood-audit.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            key="audit_records_csv",
-            help="One row per intent, for spreadsheets",
-        )
-        st.download_button(
-            "JSON lines",
-            data=lambda: to_json_lines(entries).encode(),
-            file_name="heartwood-audit.jsonl",
-            mime="application/x-ndjson",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            key="audit_jsonl",
-            help="Every intent with its plan's steps and verdicts, one JSON object a line",
-        )
+        with st.container(horizontal=True, gap="small"):
+            tables.save_button(
+                "CSV with all columns", lambda: to_csv(entries), "heartwood-audit.csv", "text/csv",
+                key="audit_records_csv", help_text="One row per intent, for spreadsheets",
+            )  # fmt: skip
+            tables.save_button(
+                "JSON lines", lambda: to_json_lines(entries), "heartwood-audit.jsonl",
+                "application/x-ndjson", key="audit_jsonl",
+                help_text="Every intent with its plan's steps and verdicts, one JSON object a line",
+            )  # fmt: skip
 
 
 def integrity() -> None:
@@ -183,9 +171,8 @@ def detail(intent: str) -> None:
         st.code("\n".join(lines), language=None, wrap_lines=True)
     states.heading("Commands")
     st.code("\n".join(s.command for s in entry.steps), language="bash", wrap_lines=True)
-    st.download_button(
-        "JSON", data=lambda: to_json_lines([entry]).encode(), file_name=f"intent-{intent}.json",
-        mime="application/json", icon=":material/download:", type="tertiary", on_click="ignore",
+    tables.save_button(
+        "JSON", lambda: to_json_lines([entry]), f"intent-{intent}.json", "application/json",
         key="audit_json",
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ def draw(title: str, *, shared: bool) -> None:
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute",
         gap="small", key="chrome",
     ):  # fmt: skip
-        st.markdown(f"## {title}", width="content")
+        st.title(title, anchor=False, width="content")
         if shared:
             view.controls(tiers, _unused(title))
     _banner(snapshot)

@@ -54,7 +54,7 @@ def totals() -> None:
     )
     fresh = states.freshness(snapshot.sources, (Source.PRICES, Source.COSTS), access.now())
     states.heading("Now and this month (UTC)", fresh)
-    with st.grid("auto", min_column_width=150, gap="small", key="cost_totals"):
+    with st.grid(len(figures), min_column_width=150, gap="small", key="cost_totals"):
         for label, value in figures:
             st.metric(label, value)
     st.caption(
@@ -153,14 +153,16 @@ def _stacks(
 ) -> list[charts.Stack]:
     """Dearest first; beyond eight the rest is one stack."""
     names = sorted(totals_by, key=lambda n: -sum(totals_by[n].values()))
-    colours = palette.tier_colours([s.name for s in access.snapshot().specs])
+    specs = access.snapshot().specs
+    titles = {} if by_sku else {s.name: s.title for s in specs}
+    colours = palette.tier_colours([s.name for s in specs])
     series = palette.current().series
     faded = [d in may_grow for d in labels]
     stacks: list[charts.Stack] = []
     for i, name in enumerate(names[:_MAX_STACKS]):
         colour = series[i % len(series)] if by_sku else colours.get(name, series[-1])
         values = [totals_by[name].get(d) for d in labels]
-        stacks.append(charts.Stack(name or _UNASSIGNED, values, colour, faded))
+        stacks.append(charts.Stack(titles.get(name, name) or _UNASSIGNED, values, colour, faded))
     rest = names[_MAX_STACKS:]
     if rest:
         sums = [sum(totals_by[n].get(d, 0.0) for n in rest) for d in labels]
@@ -261,10 +263,11 @@ def reconciliation() -> None:
         if costs is None:
             states.show_missing(snapshot.sources, wanted)
             return
+        titles = {s.name: s.title for s in snapshot.specs}
         tables.table(
             [
                 {
-                    "Tier": r.tier or _UNASSIGNED,
+                    "Tier": titles.get(r.tier, r.tier) or _UNASSIGNED,
                     "SKU": r.sku,
                     "SKU id": r.sku_id,
                     "Days": r.days,

@@ -41,15 +41,18 @@ def _draw(finding: Finding) -> None:
     if finding.tier:
         target["tier"] = finding.tier
     sentence = finding.sentence
-    left, right = st.columns([9, 1.4], vertical_alignment="center", gap="xsmall")
-    left.markdown(
-        f":{colour}[:material/{icon}:] {formats.plain(formats.shortened(sentence, 120))}{when}",
-        help=formats.plain(sentence) if len(sentence) > 120 else None,
-    )
-    right.page_link(
-        f"pages/{finding.page}.py",
-        label=finding.page.capitalize(),
-        icon=":material/arrow_forward:",
-        icon_position="right",
-        query_params=target,
-    )
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"
+    ):
+        st.markdown(
+            f":{colour}[:material/{icon}:] {formats.plain(formats.shortened(sentence, 120))}{when}",
+            help=formats.plain(sentence) if len(sentence) > 120 else None,
+            width="content",
+        )
+        st.page_link(
+            f"pages/{finding.page}.py",
+            label=finding.page.capitalize(),
+            icon=":material/arrow_forward:",
+            icon_position="right",
+            query_params=target,
+        )

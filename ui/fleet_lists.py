@@ -24,13 +24,14 @@ def workloads() -> None:
         states.show_missing(snapshot.sources, (Source.KUBE,))
         return
     chosen = view.current()
+    titles = {spec.namespace: spec.title for spec in snapshot.specs}
     restarts: dict[str, int] = {}
     for pod in snapshot.pods or ():
         restarts[pod.namespace] = restarts.get(pod.namespace, 0) + pod.restarts
     tables.table(
         [
             {
-                "Tier": w.namespace,
+                "Tier": titles.get(w.namespace, w.namespace),
                 "Workload": w.name,
                 "Kind": w.kind,
                 "Wanted": w.replicas_wanted,

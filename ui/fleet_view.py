@@ -43,6 +43,8 @@ def sizes() -> None:
             config={
                 "Tier": st.column_config.TextColumn("Tier", pinned=True),
                 "State": tables.badges("State", STATE_COLOURS),
+                "Chips running": tables.figure("Chips running"),
+                "Chips ready": tables.figure("Chips ready"),
                 "Why": st.column_config.TextColumn("Why", width="medium"),
             },
         )

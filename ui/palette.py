@@ -40,7 +40,7 @@ LIGHT: Final = Palette(
     series=(
         "#8C5A2B", "#2862C9", "#0E8A72", "#8450D6", "#C77708", "#B8396B", "#557A1F", "#6A726D",
     ),
-    good="#2C7A53", warning="#B8650B", bad="#C23A32", muted="#6A726D", text="#1D2320",
+    good="#2C7A53", warning="#A65B08", bad="#C23A32", muted="#6A726D", text="#1D2320",
     surface="#FCFCFA", line="#DCDCD4", unknown="#E3DFEA",
     scale=("#F3EFE2", "#D9E4C3", "#A9CDA5", "#6FB08B", "#3C8F74", "#1F6B5E", "#0F4746"),
 )  # fmt: skip

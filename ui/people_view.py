@@ -5,10 +5,12 @@ What a role may do is decided in `control/`, not here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import streamlit as st
 
+from control.access import Role
 from control.people import USER_COOKIE
 from ui import access, components, formats
 
@@ -26,7 +28,7 @@ def gate() -> None:
     actor = console.actor()
     if actor.role is not None:
         return
-    st.markdown("## Heartwood")
+    st.title("Heartwood", anchor=False)
     st.markdown(formats.plain(actor.why_not))
     if console.people.login == "oidc":
         signed_in = access.session().claims is not None
@@ -37,17 +39,14 @@ def gate() -> None:
     st.stop()
 
 
-def who() -> None:
-    """The person and their role; in the sidebar."""
-    console = access.console()
-    names = console.people.names()
-    actor = console.actor()
-    if names:
-        listed = list(names)
+def _choose(names: Mapping[str, Role], present: str) -> None:
+    """Lets one of these act; the browser remembers who."""
+    listed = list(names)
+    with st.container(gap=None):  # what remembers is not seen: no gap for it
         st.selectbox(
             "Acting as",
             listed,
-            index=listed.index(actor.name) if actor.name in names else 0,
+            index=listed.index(present) if present in names else 0,
             key=access.CHOSEN,
             format_func=lambda name: f"{name} · {names[name]}",
             help="Named users without a password, since Google Cloud is emulated on this machine: "
@@ -57,6 +56,15 @@ def who() -> None:
             components.remember_user(
                 key="remember_user", name=st.session_state[access.CHOSEN], cookie=USER_COOKIE
             )
+
+
+def who() -> None:
+    """The person and their role; in the sidebar."""
+    console = access.console()
+    names = console.people.names()
+    actor = console.actor()
+    if names:
+        _choose(names, actor.name)
     else:
         st.markdown(f":small[:material/person: {formats.plain(actor.name)} · {actor.role}]")
     if not actor.may_act:

@@ -20,7 +20,7 @@ _WORST_FIRST: Final = (Outcome.BLOCK, Outcome.APPROVAL, Outcome.CONSENT, Outcome
 def what_changes(judged: Judged) -> None:
     """The whole plan: steps, cost, who is affected, the equivalent commands."""
     plan = judged.plan
-    st.markdown(f"### {formats.plain(plan.title)}")
+    st.markdown(f"## {formats.plain(plan.title)}")
     draw_steps(plan.steps)
     st.markdown(cost_lines(plan.cost), help=formats.plain(plan.cost.source))
     affected = [*plan.affected, *(f"Cannot be undone: {s}" for s in plan.irreversible)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -44,18 +44,35 @@ def _cell(value: object) -> object:
 
 
 def download(rows: Sequence[Row], name: str, *, key: str) -> None:
-    """A small button that saves the rows as NAME.csv; built only when it is clicked."""
+    """A small button that saves the rows as NAME.csv."""
+    save_button(
+        "CSV", lambda: to_csv(rows), f"heartwood-{name}.csv", "text/csv",
+        key=key, disabled=not rows, help_text=f"Download all {len(rows):,} rows",
+    )  # fmt: skip
+
+
+def save_button(
+    label: str,
+    text: Callable[[], str],
+    file_name: str,
+    mime: str,
+    *,
+    key: str,
+    help_text: str | None = None,
+    disabled: bool = False,
+) -> None:
+    """A small button that saves a text; it is made only when somebody clicks."""
     st.download_button(
-        "CSV",
-        data=lambda: to_csv(rows).encode(),
-        file_name=f"heartwood-{name}.csv",
-        mime="text/csv",
+        label,
+        data=lambda: text().encode(),
+        file_name=file_name,
+        mime=mime,
         icon=":material/download:",
         type="tertiary",
         key=key,
         on_click="ignore",
-        disabled=not rows,
-        help=f"Download all {len(rows):,} rows",
+        disabled=disabled,
+        help=help_text,
     )
 
 
@@ -92,7 +109,7 @@ def table(
     page = min(page, pages)
     shown = rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE] if paged else rows
     slot.dataframe(
-        pd.DataFrame.from_records([dict(r) for r in shown]),
+        pd.DataFrame.from_records([dict(r) for r in shown]).round(_decimals(config or {})),
         hide_index=True,
         row_height=_ROW_HEIGHT,
         height=(min(len(shown), 16) + 1) * _ROW_HEIGHT + 3,
@@ -101,6 +118,12 @@ def table(
         key=key,
         alt=alt,
     )
+
+
+def _decimals(config: Mapping[str, Any]) -> dict[Any, int]:
+    """Whole per cents on the page, whatever the file holds: a column of them is read as one."""
+    kinds = {name: (column or {}).get("type_config") or {} for name, column in config.items()}
+    return {name: 2 for name, kind in kinds.items() if kind.get("format") == "percent"}
 
 
 def with_unknowns(config: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def draw_totals(derived: Derived) -> None:
         (f"Per hour :gray[· {basis}]", formats.money(rate.usd_per_hour)),
         (f"Per day :gray[· {basis}]", formats.money(per_day)),
     )
-    with st.grid("auto", min_column_width=130, gap="small", key="totals"):
+    with st.grid(len(figures), min_column_width=130, gap="small", key="totals"):
         for label, value in figures:
             st.metric(label, value)
 
@@ -98,7 +98,7 @@ def triple(quantiles: Quantiles, none: str = formats.UNKNOWN) -> str:
     in_seconds = max(known) >= 1000
     factor, unit = (1000.0, "s") if in_seconds else (1.0, "ms")
     parts = ("–" if v is None else formats.number(v / factor) for v in values)
-    return " · ".join(parts) + f" {unit}"
+    return "\u00a0·\u00a0".join(parts) + f"\u00a0{unit}"  # in one line, also in a narrow table
 
 
 def _rows(card: Card) -> list[tuple[str, str]]:

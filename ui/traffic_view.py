@@ -110,13 +110,17 @@ def backends() -> None:
         if balancer is None:
             states.show_missing(snapshot.sources, _SOURCES)
             return
-        owners = {s.backend_service: s.name for s in snapshot.specs if s.backend_service}
+        owners = {s.backend_service: s for s in snapshot.specs if s.backend_service}
         chosen = view.current()
         services = [
-            s for s in balancer.backend_services if chosen.tier in (None, owners.get(s.name))
+            s
+            for s in balancer.backend_services
+            if chosen.tier is None or (s.name in owners and owners[s.name].name == chosen.tier)
         ]
         rows = [
-            _backend_row(service, backend, owners.get(service.name, ""))
+            _backend_row(
+                service, backend, owners[service.name].title if service.name in owners else ""
+            )
             for service in services
             for backend in service.backends or (None,)
         ]
@@ -247,7 +251,9 @@ def route_tester() -> None:
             return
         hosts = [h for m in maps[0].matchers for h in m.hosts if not h.startswith("*")]
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            host = st.text_input("Host", hosts[0] if hosts else "", key="route_host", live=True)
+            host = st.text_input(
+                "Host", hosts[0] if hosts else "", key="route_host", live=True, placeholder="any"
+            )
             path = st.text_input("Path", "/v1/chat/completions", key="route_path", live=True)
         for found in maps:
             route = where_does(path or "/", host or "", found)
