@@ -71,7 +71,7 @@ def _workload(spec: TierSpec, part: PartSpec, slices: int) -> tuple[str, Json]:
     """(path, body) of a Deployment, or of a LeaderWorkerSet with a group per slice."""
     gen = tpu.generation(spec.generation or "")
     hosts = tpu.hosts_per_slice(gen, spec.topology)
-    serve = _serve(spec)
+    serve = _serve(spec, gen)
     space = spec.namespace
     if part.kind is PartKind.GKE_SINGLE_HOST:
         body = _meta("apps/v1", "Deployment", spec, SERVER, space)
@@ -102,13 +102,16 @@ def _workload(spec: TierSpec, part: PartSpec, slices: int) -> tuple[str, Json]:
     return f"apis/{kind}/namespaces/{space}/leaderworkersets/{SERVER}", body
 
 
-def _serve(spec: TierSpec) -> list[str]:
-    """vLLM's command: one model over the slice, or several copies of it beside one another."""
+def _serve(spec: TierSpec, gen: tpu.Generation) -> list[str]:
+    """vLLM's command: one model over the slice, or several copies of it beside one another.
+
+    vLLM counts what JAX shows: TPU7x has two devices per chip.
+    """
     chips = tpu.chips(spec.topology)
     span = spec.server_chips or chips
+    size = ["--tensor-parallel-size", str(span * gen.devices_per_chip)]
     copies = [] if span >= chips else ["--data-parallel-size", str(chips // span)]
     most = [] if spec.max_sequences is None else ["--max-num-seqs", str(spec.max_sequences)]
-    size = ["--tensor-parallel-size", str(span)]
     return ["vllm", "serve", spec.model, "--port", str(SERVER_PORT), *size, *copies, *most]
 
 

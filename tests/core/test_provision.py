@@ -61,12 +61,12 @@ def test_the_large_tier_costs_what_its_chips_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "hosts", "sizes"), [("medium", 4, (16, 1)), ("large", 64, (64, 4))]
+    ("tier", "hosts", "sizes"), [("medium", 4, (32, 1)), ("large", 64, (128, 4))]
 )
 def test_the_servers_of_a_slice_use_all_its_chips(
     tier: str, hosts: int, sizes: tuple[int, int]
 ) -> None:
-    """vLLM's copies times the chips of each are the slice's; only the first host has HTTP."""
+    """vLLM's copies times the devices of each are the slice's, two per chip; one host has HTTP."""
     pieces = CHAINS["provision_tier"](
         snapshot(), Request("provision_tier", tier, {}), CONTEXT
     ).pieces
@@ -78,7 +78,7 @@ def test_the_servers_of_a_slice_use_all_its_chips(
     span = int(words[words.index("--tensor-parallel-size") + 1])
     copies = int(words[words.index("--data-parallel-size") + 1]) if sizes[1] > 1 else 1
     assert (group["size"], (span, copies)) == (hosts, sizes)
-    assert span * copies == hosts * int(worker["resources"]["limits"]["google.com/tpu"])
+    assert span * copies == 2 * hosts * int(worker["resources"]["limits"]["google.com/tpu"])
     assert "ports" in leader
     assert not {"ports", "readinessProbe"} & worker.keys()
 
