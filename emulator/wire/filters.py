@@ -7,7 +7,7 @@ compute's older form). Functions are refused. Monitoring's filters are another l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from emulator.wire.errors import ApiError, invalid
@@ -21,15 +21,18 @@ _TOKEN = re.compile(
 _COMPARE = {"=", "!=", ":", "<", "<=", ">", ">=", "eq", "ne", "~", "!~"}
 
 
-def compile_filter(text: str) -> Predicate:
+def compile_filter(text: str, fields: Collection[str] | None = None) -> Predicate:
     """A predicate over a resource as a mapping (keys in JSON's or protobuf's spelling).
 
+    Args:
+        fields: what may be compared, in protobuf's spelling; None for everything.
+
     Raises:
-        ApiError: INVALID_ARGUMENT: not of the grammar.
+        ApiError: INVALID_ARGUMENT: not of the grammar, or another field.
     """
     if not text.strip():
         return lambda _item: True
-    parser = _Parser(_tokens(text), text)
+    parser = _Parser(_tokens(text), text, fields)
     predicate = parser.any_of()
     if parser.rest:
         raise parser.bad()
@@ -53,9 +56,12 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 class _Parser:
-    def __init__(self, tokens: list[tuple[str, str]], text: str) -> None:
+    def __init__(
+        self, tokens: list[tuple[str, str]], text: str, fields: Collection[str] | None
+    ) -> None:
         self.rest = tokens
         self._text = text
+        self._fields = fields
         self._depth = 0
 
     def bad(self) -> ApiError:
@@ -94,6 +100,8 @@ class _Parser:
             raise self.bad()
         (_, path), (_, operator), (kind, value) = self.rest[:3]
         if operator not in _COMPARE or kind == "op":
+            raise self.bad()
+        if self._fields is not None and _snake(path.partition(".")[0]) not in self._fields:
             raise self.bad()
         del self.rest[:3]
         if operator in ("eq", "ne", "~", "!~"):

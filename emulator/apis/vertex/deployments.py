@@ -47,7 +47,13 @@ class Deployments(EndpointWrites):
                 given = {"0": 100}
             shares = {made.id if k == "0" else k: v for k, v in given.items()} or kept.traffic
 
+            kept.coming = made
+
+            def undo() -> None:
+                kept.coming = None
+
             def effect() -> None:
+                undo()
                 made.created_at = self._cloud.clock.now()
                 kept.deployments[made.id] = made
                 kept.traffic = dict(shares)
@@ -63,6 +69,7 @@ class Deployments(EndpointWrites):
                 lambda: endpoint_service.DeployModelResponse(
                     deployed_model=messages.deployed_message(self._cloud.project, kept.region, made)
                 ),
+                undo,
             )  # fmt: skip
 
     def undeploy_model(
@@ -140,6 +147,7 @@ class Deployments(EndpointWrites):
     def _new(self, kept: VertexEndpoint, asked: endpoint.DeployedModel) -> Deployment:
         """The deployment that a request describes."""
         uploaded, version = self.version(asked.model, "deployed_model.model")
+        self.check_staying(uploaded, version)
         if uploaded.region != kept.region:
             raise invalid(
                 f"Model '{asked.model}' is not in {kept.region}, the endpoint's region; copy it "
@@ -184,7 +192,7 @@ class Deployments(EndpointWrites):
         generation, _ = found
         used = 0
         for kept in self._state.endpoints.values():
-            for one in kept.deployments.values():
+            for one in kept.holds:
                 its = machine(one.machine_type)
                 if kept.region == region and its and its[0] == generation and one is not own:
                     used += one.replicas * its[1]

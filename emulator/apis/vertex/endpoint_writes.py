@@ -49,7 +49,8 @@ class EndpointWrites(Registry):
                 self._cloud.clock.now(), given=asked,
             )  # fmt: skip
             path = messages.endpoint_path(self._cloud.project, made)
-            if (region, number) in self._state.endpoints:
+            coming = self._cloud.operations.running_on("aiplatform", path)
+            if coming or (region, number) in self._state.endpoints:
                 raise ApiError("ALREADY_EXISTS", f"The Endpoint '{path}' already exists.")
 
             def effect() -> None:
@@ -85,11 +86,11 @@ class EndpointWrites(Registry):
         with self._cloud.lock:
             kept = self.endpoint(request.name)
             path = messages.endpoint_path(self._cloud.project, kept)
-            if kept.deployments:
+            held = sorted(one.id for one in kept.holds)
+            if held:
                 raise failed_precondition(
-                    f"Endpoint {path} has deployed or being-deployed DeployedModel(s): "
-                    f"{sorted(kept.deployments)}. Please undeploy the model(s) before deleting the "
-                    "endpoint."
+                    f"Endpoint {path} has deployed or being-deployed DeployedModel(s): {held}. "
+                    "Please undeploy the model(s) before deleting the endpoint."
                 )
             if self._cloud.operations.running_on("aiplatform", path):
                 raise failed_precondition(f"Endpoint {path} has an operation that still runs.")

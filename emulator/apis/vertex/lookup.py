@@ -23,7 +23,7 @@ from emulator.apis.vertex.model import (
 )
 from emulator.context import Cloud
 from emulator.wire.codec import plain
-from emulator.wire.errors import ApiError, invalid
+from emulator.wire.errors import ApiError, failed_precondition, invalid
 from emulator.wire.filters import compile_filter
 from emulator.wire.longrunning import LongRunning, operation_message
 from emulator.wire.masks import show
@@ -32,6 +32,9 @@ from emulator.wire.paging import page
 
 PARENT: Final = "projects/{project}/locations/{location}"
 SERVICE: Final = "aiplatform.googleapis.com"
+# What lists are filtered by and ordered by.
+_FILTERED: Final = frozenset({"endpoint", "model", "display_name", "labels", "base_model_name"})
+_ORDERED: Final = ("display_name", "create_time", "update_time")
 
 M = TypeVar("M")
 
@@ -52,17 +55,19 @@ class Registry(LongRunning):
     def select(self, request: Any, items: Sequence[M]) -> tuple[list[M], str]:
         """One page of the items that are in the request's region and pass its filter."""
         region = self.parts(PARENT, request.parent, "parent")["location"]
+        if region != "-":
+            self.region(request.parent)
         here = [i for i in items if region in ("-", getattr(i, "name", "").split("/")[3])]
         return self.chosen(request, request.parent, here)
 
     def chosen(self, request: Any, scope: str, items: Sequence[M]) -> tuple[list[M], str]:
         """One page of the items that pass the request's filter, in its order, masked."""
-        accept = compile_filter(request.filter)
-        kept = [i for i in items if accept(_as_dict(i))]
-        key, _, direction = request.order_by.partition(" ")
-        if key:
-            name = key.strip(",")
-            kept.sort(key=lambda i: str(_as_dict(i).get(name, "")), reverse=direction == "desc")
+        accept = compile_filter(request.filter, _FILTERED)
+        read = [(i, _as_dict(i)) for i in items]
+        found = [(i, fields) for i, fields in read if accept(fields)]
+        for name, falling in reversed(_order(request.order_by)):
+            found.sort(key=lambda pair, name=name: pair[1].get(name, ""), reverse=falling)
+        kept = [i for i, _ in found]
         shown, token = page(
             kept, request.page_size, request.page_token,
             scope=f"{scope}|{request.filter}|{request.order_by}", default=100, most=1000,
@@ -96,6 +101,12 @@ class Registry(LongRunning):
                 return found, version
         raise missing("Model version", name)
 
+    def check_staying(self, kept: UploadedModel, *versions: ModelVersion) -> None:
+        """Pass versions of a model of which none is being deleted."""
+        if any(version.leaving for version in versions):
+            path = messages.model_path(self._cloud.project, kept.region, kept.id)
+            raise failed_precondition(f'The Model "{path}" is being deleted.')
+
     def container(self, endpoint: VertexEndpoint, deployed: Deployment) -> Any:
         """The serving container of a deployed model."""
         kept = self._state.models.get((endpoint.region, deployed.model))
@@ -111,7 +122,13 @@ class Registry(LongRunning):
         return version.display_name if version else deployed.display_name
 
     def begin(
-        self, target: str, seconds: float, effect: Callable[[], None], metadata: Any, response: Any
+        self,
+        target: str,
+        seconds: float,
+        effect: Callable[[], None],
+        metadata: Any,
+        response: Any,
+        undo: Callable[[], None] | None = None,
     ) -> operations_pb2.Operation:
         """Begin an operation on a resource, named as Vertex names them."""
         number = self.new_id("operation")
@@ -121,7 +138,9 @@ class Registry(LongRunning):
         if response is not None:
             data["response"] = response
         return operation_message(
-            self._cloud.operations.start(name, "aiplatform", target, seconds, effect, data)
+            self._cloud.operations.start(
+                name, "aiplatform", target, seconds, effect, data, undo=undo
+            )
         )
 
     def told(self) -> operation_types.GenericOperationMetadata:
@@ -130,7 +149,7 @@ class Registry(LongRunning):
         return operation_types.GenericOperationMetadata(create_time=now, update_time=now)
 
     def region(self, parent: str) -> str:
-        """The region of a parent in which something is to be made."""
+        """The region of a parent; INVALID_ARGUMENT where there is none of that name."""
         region = self.parts(PARENT, parent, "parent")["location"]
         if region not in state_of(self._cloud).of("regions", "global"):
             raise invalid(f"Location {region} is not supported.", field="parent")
@@ -143,7 +162,25 @@ class Registry(LongRunning):
 
 
 def _as_dict(item: Any) -> dict[str, Any]:
-    return json_format.MessageToDict(plain(item), preserving_proto_field_name=True)
+    """A model's or endpoint's fields; its id bears the collection's name, as in filters."""
+    fields = json_format.MessageToDict(plain(item), preserving_proto_field_name=True)
+    kind, number = fields["name"].split("/")[-2:]
+    return {**fields, kind.removesuffix("s"): number}
+
+
+def _order(text: str) -> list[tuple[str, bool]]:
+    """(field, whether it falls) of an order_by.
+
+    Raises:
+        ApiError: INVALID_ARGUMENT: Vertex orders by no such field.
+    """
+    found: list[tuple[str, bool]] = []
+    for part in text.split(",") if text else ():
+        name, _, direction = part.strip().partition(" ")
+        if name not in _ORDERED or direction.strip() not in ("", "asc", "desc"):
+            raise invalid(f"Invalid order_by '{text}'.", field="order_by")
+        found.append((name, direction.strip() == "desc"))
+    return found
 
 
 def missing(kind: str, name: str) -> ApiError:

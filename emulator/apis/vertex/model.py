@@ -30,6 +30,7 @@ class ModelVersion:
     Attributes:
         given: the Model of a caller's request; None for the scenario's.
         aliases: names for it beside its number; one version of a model is "default".
+        leaving: it is being deleted, alone or with its model.
     """
 
     id: str
@@ -39,6 +40,7 @@ class ModelVersion:
     updated_at: float = 0.0
     revision: int = 0
     aliases: list[str] = field(default_factory=list)
+    leaving: bool = False
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class VertexEndpoint:
 
     Attributes:
         given: the Endpoint of a caller's request; None for the scenario's.
+        coming: the model that is being deployed, if one is.
     """
 
     id: str
@@ -101,6 +104,12 @@ class VertexEndpoint:
     revision: int = 0
     given: Any = None
     updated_at: float = 0.0
+    coming: Deployment | None = None
+
+    @property
+    def holds(self) -> list[Deployment]:
+        """What is deployed or being deployed."""
+        return [*self.deployments.values(), *([self.coming] if self.coming else [])]
 
 
 @dataclass

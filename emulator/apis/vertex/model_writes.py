@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from google.cloud.aiplatform_v1.types import model, model_service
@@ -130,21 +131,34 @@ class ModelWrites(Registry):
                     f"'{request.name}' names a version; use DeleteModelVersion.", field="name"
                 )
             kept, _ = self.version(request.name)
-            self.check_unused(kept, None)
+            self.check_unused(kept, *kept.versions.values())
             path = messages.model_path(self._cloud.project, kept.region, kept.id)
 
             def effect() -> None:
                 self._state.models.pop((kept.region, kept.id), None)
                 self._cloud.changed("registry.model.deleted", path, kept.tier)
 
-            return self.begin(path, DELETE_S, effect, deletion(self.told()), None)
+            return self.leave(path, list(kept.versions.values()), effect)
 
-    def check_unused(self, kept: UploadedModel, version: ModelVersion | None) -> None:
-        """Pass a model, or one version of it, that is deployed on no endpoint."""
+    def leave(
+        self, target: str, versions: list[ModelVersion], effect: Callable[[], None]
+    ) -> operations_pb2.Operation:
+        """Begin to delete versions, which nothing can be deployed from any more."""
+
+        def stay(leaving: bool = False) -> None:
+            for version in versions:
+                version.leaving = leaving
+
+        stay(leaving=True)
+        return self.begin(target, DELETE_S, effect, deletion(self.told()), None, stay)
+
+    def check_unused(self, kept: UploadedModel, *versions: ModelVersion) -> None:
+        """Pass versions of a model that are deployed on no endpoint, not even soon."""
+        self.check_staying(kept, *versions)
+        numbers = {version.id for version in versions}
         for endpoint in self._state.endpoints.values():
             used = endpoint.region == kept.region and any(
-                d.model == kept.id and (version is None or d.version == version.id)
-                for d in endpoint.deployments.values()
+                d.model == kept.id and d.version in numbers for d in endpoint.holds
             )
             if used:
                 name = messages.model_path(self._cloud.project, kept.region, kept.id)

@@ -7,7 +7,7 @@ from google.longrunning import operations_pb2
 
 from emulator.apis.vertex import messages
 from emulator.apis.vertex.model import DEFAULT_ALIAS
-from emulator.apis.vertex.model_writes import DELETE_S, ModelWrites, check_aliases, deletion
+from emulator.apis.vertex.model_writes import ModelWrites, check_aliases
 from emulator.wire.call import Call
 from emulator.wire.errors import failed_precondition, invalid
 
@@ -75,4 +75,4 @@ class Versions(ModelWrites):
                 kept.versions.pop(version.id, None)
                 self._cloud.changed("registry.model.deleted", path, kept.tier, version=version.id)
 
-            return self.begin(f"{path}@{version.id}", DELETE_S, effect, deletion(self.told()), None)
+            return self.leave(f"{path}@{version.id}", [version], effect)

@@ -51,6 +51,8 @@ def test_model_and_endpoint_live_and_die(fast: EmulatorProcess, wire: str) -> No
     running = endpoints.deploy_model(endpoint=name, deployed_model=_deployed(model, 2, 3))
     with pytest.raises(exceptions.BadRequest, match="other operations running"):
         endpoints.deploy_model(endpoint=name, deployed_model=_deployed(model))
+    with pytest.raises(exceptions.BadRequest, match="undeploy"):
+        models.delete_model(name=model)  # refused as well once it is deployed
     first = running.result(polling=POLL).deployed_model.id
     assert dict(endpoints.get_endpoint(name=name).traffic_split) == {first: 100}
     second = endpoints.deploy_model(
@@ -78,7 +80,10 @@ def test_model_and_endpoint_live_and_die(fast: EmulatorProcess, wire: str) -> No
     ).result(polling=POLL)
     endpoints.undeploy_model(endpoint=name, deployed_model_id=second).result(polling=POLL)
     endpoints.delete_endpoint(name=name).result(polling=POLL)
-    models.delete_model(name=model).result(polling=POLL)
+    leaving = models.delete_model(name=model)
+    with pytest.raises((exceptions.BadRequest, exceptions.NotFound), match=r"deleted|not exist"):
+        models.delete_model(name=model)
+    leaving.result(polling=POLL)
     with pytest.raises(exceptions.NotFound):
         endpoints.get_endpoint(name=name)
     with pytest.raises(exceptions.NotFound):
@@ -125,6 +130,15 @@ def test_updates_by_mask_and_etag(fast: EmulatorProcess) -> None:
         endpoints.update_endpoint(endpoint=change, update_mask={"paths": ["description"]})
     with pytest.raises(exceptions.InvalidArgument):
         endpoints.update_endpoint(endpoint={"name": kept.name}, update_mask={"paths": ["network"]})
+    number = kept.name.split("/")[-1]
+    for asked in ({"filter": f"endpoint={number}"},
+                  {"filter": "labels.a=b", "order_by": "create_time desc"}):  # fmt: skip
+        found = endpoints.list_endpoints(request={"parent": LOCATION, **asked})
+        assert [e.display_name for e in found] == ["u"]
+    elsewhere = LOCATION.replace("us-central1", "mars")
+    for asked in ({"filter": "colour=red"}, {"order_by": "colour"}, {"parent": elsewhere}):
+        with pytest.raises(exceptions.InvalidArgument):
+            endpoints.list_endpoints(request={"parent": LOCATION, **asked})
     endpoints.delete_endpoint(name=kept.name).result(polling=POLL)
 
 
