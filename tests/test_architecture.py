@@ -206,8 +206,8 @@ def test_every_direct_dependency_has_its_reason() -> None:
     """docs/dependencies.md names each package of the .in files."""
     reasons = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     missing: list[str] = []
-    for name in ("run.in", "test.in", "model.in"):
-        for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines():
+    for path in sorted((ROOT / "requirements").glob("*.in")):
+        for line in path.read_text(encoding="utf-8").splitlines():
             package = (
                 line.split("#")[0].split("=")[0].split(">")[0].split("<")[0].split("[")[0].strip()
             )
