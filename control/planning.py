@@ -20,7 +20,6 @@ from core.actions.restore_tier import ACTION as RESTORE
 from core.cloud_resources import CloudResource
 from core.fleet import assemble_fleet
 from core.guards import GuardContext
-from core.guards.context import ChipQuota, OpenIncident, ReservedChips
 from core.plans import Plan, Request, Verdict
 from core.records import Snapshot
 from core.series import Series, Signal
@@ -35,10 +34,6 @@ class CloudFacts:
     The fields are those of `core.guards.GuardContext`.
     """
 
-    incidents: tuple[OpenIncident, ...] | None = None
-    machine_types: Mapping[str, frozenset[str]] | None = None
-    quotas: tuple[ChipQuota, ...] | None = None
-    reservations: tuple[ReservedChips, ...] | None = None
     permissions: Mapping[str, bool] | None = None
 
 
@@ -132,10 +127,6 @@ class Planning:
             freezes=tuple(f.freeze() for f in limits.freezes),
             changes=self._audit.changes(at - timedelta(seconds=limits.recent_change_s)),
             burning=self._burning().get(plan.request.tier),
-            incidents=facts.incidents,
-            machine_types=facts.machine_types,
-            quotas=facts.quotas,
-            reservations=facts.reservations,
             permissions=facts.permissions,
         )
         return guards.judge(plan, snapshot, context)

@@ -15,6 +15,7 @@ from control.settings import Settings
 from core.errors import OpsError
 from core.records import Snapshot, Source
 from core.specs import TierSpec
+from services.alerts import Alerts
 from services.billing import Billing
 from services.budgets import Budgets
 from services.clients import Clients
@@ -24,7 +25,9 @@ from services.inference import Inference
 from services.kube import Kube
 from services.load_balancer import LoadBalancers
 from services.monitoring import Monitoring
+from services.quotas import Quotas
 from services.sdk_imports import import_sdk
+from services.stock import Stock
 from services.tier_rows import Inventory
 from services.tpu import Tpu
 from services.vertex import Vertex
@@ -39,6 +42,7 @@ def make_readers(
     monitoring, billing = Monitoring(clients), Billing(clients)
     tpu, vertex = Tpu(clients), Vertex(clients)
     balancers, budgets = LoadBalancers(clients), Budgets(clients)
+    alerts, quotas, stock = Alerts(clients), Quotas(clients), Stock(clients)
 
     def read_gke(_: Snapshot) -> Fields:
         clusters, pools = gke.list_inventory()
@@ -55,6 +59,10 @@ def make_readers(
         Source.PRICES: lambda _: {"prices": billing.list_prices(specs)},
         Source.COSTS: lambda _: {"costs": billing.list_costs(_now().date())},
         Source.BUDGETS: lambda _: {"budgets": budgets.list_budgets()},
+        Source.ALERTS: lambda _: {"alerts": alerts.list_open(specs)},
+        Source.QUOTAS: lambda _: {"quotas": quotas.list_quotas()},
+        Source.MACHINE_TYPES: lambda _: {"machine_types": stock.list_machine_types(specs)},
+        Source.RESERVATIONS: lambda _: {"reservations": stock.list_reservations(specs)},
     }
     for source in not_set_up(settings):
         reads.pop(source, None)

@@ -166,6 +166,10 @@ class RefreshSettings(Section):
     costs_s: Seconds = 3600
     budgets_s: Seconds = 600
     inference_s: Seconds = 5
+    alerts_s: Seconds = 30
+    quotas_s: Seconds = 600
+    machine_types_s: Seconds = 3600
+    reservations_s: Seconds = 60
 
     def interval_s(self, source: Source) -> float:
         """Seconds between two reads of that source."""

@@ -199,7 +199,7 @@ def _free_host(host: Host) -> Unassigned:
 
 
 def _free_vm(vm: TpuVm) -> Unassigned:
-    generation = _generation_of_type(vm.accelerator_type)
+    generation = generation_of_type(vm.accelerator_type)
     chips = tpu.chips(vm.topology) if vm.topology else 0
     detail = f"{vm.accelerator_type} {vm.topology} {vm.state}"
     return Unassigned("TPU VM", vm.name, vm.zone, detail, chips, generation)
@@ -226,7 +226,7 @@ def hardware_of(machine_type: str) -> tuple[str | None, int]:
     return None, 0
 
 
-def _generation_of_type(accelerator_type: str) -> str | None:
+def generation_of_type(accelerator_type: str) -> str | None:
     """Generation of a Cloud TPU API accelerator type such as "v6e-8" or "V6E"."""
     head = accelerator_type.split("-", 1)[0].lower()
     for gen in tpu.GENERATIONS.values():

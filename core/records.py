@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from core.alerts import Alert
+from core.cloud_limits import ChipQuota, MachineTypes, ReservedChips
 from core.inventory import (
     Cluster,
     DeployedModel,
@@ -42,9 +44,11 @@ from core.money import Budget, CostRow, Price, PriceBasis
 from core.specs import TierSpec
 
 __all__ = [
+    "Alert",
     "Backend",
     "BackendService",
     "Budget",
+    "ChipQuota",
     "ChipReading",
     "Cluster",
     "CostRow",
@@ -55,6 +59,7 @@ __all__ = [
     "KubeEvent",
     "Labels",
     "LoadBalancer",
+    "MachineTypes",
     "NodePool",
     "PathMatcher",
     "PathRule",
@@ -63,6 +68,7 @@ __all__ = [
     "PriceBasis",
     "Problem",
     "Quantiles",
+    "ReservedChips",
     "RouteMatch",
     "RouteRule",
     "ServerStatus",
@@ -90,6 +96,10 @@ class Source(StrEnum):
     COSTS = "costs"  # BigQuery billing export
     BUDGETS = "budgets"
     INFERENCE = "inference"  # our own server
+    ALERTS = "alerts"  # Cloud Monitoring: what its policies have open
+    QUOTAS = "quotas"  # Cloud Quotas: chips that regions and zones allow
+    MACHINE_TYPES = "machine_types"  # Compute Engine: what each zone offers
+    RESERVATIONS = "reservations"  # Compute Engine: chips held for us
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,10 @@ class Snapshot:
     costs: tuple[CostRow, ...] | None = None  # 31 days
     budgets: tuple[Budget, ...] | None = None
     server: ServerStatus | None = None
+    alerts: tuple[Alert, ...] | None = None  # open ones
+    quotas: tuple[ChipQuota, ...] | None = None
+    machine_types: MachineTypes | None = None  # a zone that is missing was not read
+    reservations: tuple[ReservedChips, ...] | None = None
 
     def spec(self, tier: str) -> TierSpec:
         """The configuration of that tier.

@@ -245,7 +245,7 @@ class Clients:
                 project=self.target.project,
                 credentials=self.credentials,
                 client_options=ClientOptions(api_endpoint=self.endpoint(Source.COSTS)),
-                _http=self._direct_session(),
+                _http=self._new_session(),
             )
 
         return self._built.get("bigquery", build)
@@ -328,21 +328,23 @@ class Clients:
                 return client(credentials=self.credentials)
             options = ClientOptions(api_endpoint=self.endpoint(Source.LOAD_BALANCER))
             made: Any = client(credentials=self.credentials, client_options=options)
-            made.transport._session.trust_env = False  # see `_direct_session`
+            made.transport._session.trust_env = False  # see `_new_session`
             return made
 
         return self._built.get(key, build)
 
-    def _direct_session(self) -> Any:
-        """An HTTP session that ignores the environment: its proxy never leads to this machine."""
+    def session(self) -> Any:
+        """An HTTP session with our credentials, for methods that no client library knows."""
+        return self._built.get("session", self._new_session)
+
+    def _new_session(self) -> Any:
         from google.auth.transport.requests import AuthorizedSession
 
         session: Any = AuthorizedSession(self.credentials)
-        session.trust_env = False
+        session.trust_env = not self._emulated  # its proxy never leads to this machine
         return session
 
     def close(self) -> None:
         """Close the shared channel; the clients are of no use afterwards."""
-        channel = self._built.clear().get("channel")
-        if channel is not None:
+        if (channel := self._built.clear().get("channel")) is not None:
             cast("grpc.Channel", channel).close()

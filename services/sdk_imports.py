@@ -5,7 +5,7 @@ that enter such a circle from different sides at the start fail with a deadlock 
 Adapters import lazily (`clients.py`); whoever reads sources in parallel calls `import_sdk` first.
 
 The packages compute_v1 and aiplatform_v1 import the clients and types of every service they have,
-of which we use five. `defer_packages` lets their submodules be imported by themselves: 115 MB of
+of which we use few. `defer_packages` lets their submodules be imported by themselves: 115 MB of
 memory and ten seconds of a busy processor less.
 """
 
@@ -42,6 +42,9 @@ _MODULES: Final = {
     Source.PRICES: ("google.cloud.billing_v1",),
     Source.COSTS: ("google.cloud.bigquery",),
     Source.BUDGETS: ("google.cloud.billing.budgets_v1",),
+    Source.QUOTAS: ("google.cloud.cloudquotas_v1",),
+    Source.MACHINE_TYPES: ("google.cloud.compute_v1.services.machine_types",),
+    Source.RESERVATIONS: ("google.cloud.compute_v1.services.reservations",),
 }
 _DEFERRED: Final = (  # a package stands before its subpackages
     "google.cloud.aiplatform_v1",

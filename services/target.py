@@ -18,11 +18,18 @@ GOOGLE_HOSTS: Final = {
     Source.PRICES: "cloudbilling.googleapis.com",
     Source.COSTS: "bigquery.googleapis.com",
     Source.BUDGETS: "billingbudgets.googleapis.com",
+    Source.ALERTS: "monitoring.googleapis.com",
+    Source.QUOTAS: "cloudquotas.googleapis.com",
+    Source.MACHINE_TYPES: "compute.googleapis.com",
+    Source.RESERVATIONS: "compute.googleapis.com",
 }
 REST_PREFIXES: Final = {
     Source.KUBE: "/k8s",
     Source.LOAD_BALANCER: "/compute",
     Source.COSTS: "/bigquery",
+    Source.ALERTS: "/monitoring",
+    Source.MACHINE_TYPES: "/compute",
+    Source.RESERVATIONS: "/compute",
 }
 
 

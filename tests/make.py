@@ -22,6 +22,7 @@ from core.records import (
     Backend,
     BackendService,
     Budget,
+    ChipQuota,
     Cluster,
     CostRow,
     ForwardingRule,
@@ -153,6 +154,10 @@ _FIELDS = {
     Source.COSTS: "costs",
     Source.BUDGETS: "budgets",
     Source.INFERENCE: "server",
+    Source.ALERTS: "alerts",
+    Source.QUOTAS: "quotas",
+    Source.MACHINE_TYPES: "machine_types",
+    Source.RESERVATIONS: "reservations",
 }
 
 
@@ -162,7 +167,11 @@ def make_snapshot(scenario: str = "normal", now: datetime = NOW) -> Snapshot:
     if scenario == "unread":
         sources = {s: SourceState(s, interval_s=_HOURLY.get(s, 10.0)) for s in Source}
         return Snapshot(now, specs, sources)
-    base = Snapshot(now, specs, make_sources(now), server=make_server(), prices=make_prices())
+    base = Snapshot(
+        now, specs, make_sources(now), server=make_server(), prices=make_prices(), alerts=(),
+        quotas=(ChipQuota("us-central1", "TPU7x", 20_000),), reservations=(),
+        machine_types={"us-central1-c": frozenset({"tpu7x-standard-4t"})},
+    )  # fmt: skip
     if scenario == "empty":
         return replace(
             base, clusters=(), node_pools=(), hosts=(), workloads=(), pods=(), kube_events=(),

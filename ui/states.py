@@ -31,6 +31,10 @@ SOURCE_TITLES: Mapping[Source, str] = {
     Source.COSTS: "Billing export",
     Source.BUDGETS: "Budgets",
     Source.INFERENCE: "Inference server",
+    Source.ALERTS: "Alerts",
+    Source.QUOTAS: "Quotas",
+    Source.MACHINE_TYPES: "Machine types",
+    Source.RESERVATIONS: "Reservations",
 }
 
 

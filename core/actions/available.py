@@ -9,8 +9,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from core.actions.chain_steps import gke_part
 from core.actions.restart_slice import restartable
 from core.actions.vertex_split import endpoints_of
+from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.forecast import find_budget
 from core.records import BackendService, Snapshot
@@ -36,6 +38,14 @@ def _service(snapshot: Snapshot, spec: TierSpec) -> BackendService | str:
         if service.name == spec.backend_service:
             return service
     return f"There is no backend service {spec.backend_service}"
+
+
+def _on_gke(_snapshot: Snapshot, spec: TierSpec) -> str:
+    try:
+        gke_part(spec)
+    except PlanError as error:
+        return error.message
+    return ""
 
 
 def _scale(snapshot: Snapshot, spec: TierSpec) -> str:
@@ -110,6 +120,8 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> str:
 
 _CHECKS: Final = MappingProxyType[str, Callable[[Snapshot, TierSpec], str]](
     {
+        "provision_tier": _on_gke,
+        "tear_down_tier": _on_gke,
         "scale_tier": _scale,
         "scale_replicas": _replicas,
         "shift_traffic": _shift,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from core import ownership
+from core.cloud_limits import Seller
+from core.cloud_resources import TPU
 from core.fleet import Fleet
 from core.plans import Plan, Step
 from core.records import Snapshot
@@ -45,6 +47,13 @@ def chip_delta(plan: Plan, snapshot: Snapshot) -> int:
     if spec is None or spec.generation is None:
         return 0
     return slice_delta(plan) * ownership.chips_per_slice(spec)
+
+
+def seller(plan: Plan) -> Seller:
+    """Whose chips the plan's steps ask for."""
+    if any(step.verb.startswith("vertex.") for step in plan.steps):
+        return Seller.VERTEX
+    return Seller.TPU if any(f"//{TPU}/" in s.resource for s in plan.steps) else Seller.COMPUTE
 
 
 def find_spec(plan: Plan, snapshot: Snapshot) -> TierSpec | None:

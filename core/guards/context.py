@@ -36,37 +36,6 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenIncident:
-    """An alert or incident that has not ended. `tier` "": concerns all."""
-
-    tier: str
-    title: str
-    since: datetime | None
-    acknowledged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ChipQuota:
-    """Chips of a generation that a region allows; `used_chips` None: not known."""
-
-    region: str
-    generation: str
-    limit_chips: float
-    used_chips: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReservedChips:
-    """A reservation of chips in a zone."""
-
-    name: str
-    zone: str
-    generation: str
-    chips: int
-    used_chips: int
-
-
-@dataclass(frozen=True, slots=True)
 class Limits:
     """Thresholds, from the settings.
 
@@ -101,10 +70,7 @@ class GuardContext:
         freezes: when nobody may change what.
         changes: what was changed lately, on any tier; None: the record was not read.
         burning: requests/s and error ratio of the plan's tier over 6 h; None: not read.
-        incidents: open ones; None: no source of incidents was read.
-        machine_types: by zone, the names that Compute Engine lists; a zone that is missing was
-            not read; None: none was.
-        quotas, reservations: None: not read.
+        acknowledged: names of the open alerts that somebody has acknowledged here.
         permissions: of those that were asked for, whether this console's identity has each; None:
             not asked.
     """
@@ -119,8 +85,5 @@ class GuardContext:
     freezes: tuple[Freeze, ...] = ()
     changes: tuple[Changed, ...] | None = None
     burning: tuple[Series, Series] | None = None
-    incidents: tuple[OpenIncident, ...] | None = None
-    machine_types: Mapping[str, frozenset[str]] | None = None
-    quotas: tuple[ChipQuota, ...] | None = None
-    reservations: tuple[ReservedChips, ...] | None = None
+    acknowledged: frozenset[str] = frozenset()
     permissions: Mapping[str, bool] | None = None

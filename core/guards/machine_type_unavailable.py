@@ -5,8 +5,9 @@ from __future__ import annotations
 from core import tpu
 from core.guards.change import chip_delta, find_spec
 from core.guards.context import GuardContext
+from core.guards.freshness import is_fresh
 from core.plans import Outcome, Plan, Verdict
-from core.records import Snapshot
+from core.records import Snapshot, Source
 from core.specs import PartKind
 
 _ON_MACHINES = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
@@ -17,7 +18,8 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     needed = _needed(plan, snapshot)
     if not needed:
         return _verdict(Outcome.PASS, "the plan needs no new machines")
-    listed = context.machine_types
+    fresh = is_fresh(Source.MACHINE_TYPES, snapshot, context)
+    listed = snapshot.machine_types if fresh else None
     missing = [(t, z) for t, z in needed if listed and z in listed and t not in listed[z]]
     if missing:
         named = ", ".join(f"{t} in {z}" for t, z in missing)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from core.guards.change import chip_delta, find_spec
+from core.cloud_limits import ChipQuota
+from core.guards.change import chip_delta, find_spec, seller
 from core.guards.context import GuardContext
+from core.guards.freshness import is_fresh
 from core.plans import Outcome, Plan, Verdict
-from core.pricing import region_of
-from core.records import Snapshot
+from core.quota_use import quota_of, used_chips
+from core.records import Snapshot, Source
 
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
@@ -14,24 +16,29 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     spec, needed = find_spec(plan, snapshot), chip_delta(plan, snapshot)
     if needed <= 0 or spec is None or spec.generation is None:
         return _verdict(Outcome.PASS, "the plan needs no more chips")
-    region = region_of(spec.zone)
-    where = f"{spec.generation} in {region}"
-    if context.quotas is None:
+    where = f"{spec.generation} at {spec.zone}"
+    fresh = is_fresh(Source.QUOTAS, snapshot, context)
+    if snapshot.quotas is None or not fresh:
         why = f"the quota of {where} is not known: Google refuses what does not fit"
         return _verdict(Outcome.WARN, why, "quotas must be readable (see Connections)")
-    found = [q for q in context.quotas if (q.region, q.generation) == (region, spec.generation)]
-    if not found:
+    quota = quota_of(snapshot.quotas, seller(plan), spec.generation, spec.zone)
+    if quota is None:
         why = f"no quota of {where} is listed: Google may refuse all of it"
         return _verdict(Outcome.WARN, why, f"ask for a quota of {where}")
-    quota = min(found, key=lambda q: q.limit_chips)
-    if quota.used_chips is None:
+    return _compared(quota, used_chips(snapshot, quota), needed, where)
+
+
+def _compared(quota: ChipQuota, used: float | None, needed: int, where: str) -> Verdict:
+    if quota.limit_chips < 0:
+        return _verdict(Outcome.PASS, f"the quota of {where} has no limit")
+    if used is None:
         if needed > quota.limit_chips:
             why = f"{needed:,} more chips are above the whole quota of {quota.limit_chips:,.0f}"
             return _verdict(Outcome.BLOCK, why, f"raise the quota of {where}")
         why = f"how much of the quota of {quota.limit_chips:,.0f} chips is used is not known"
         return _verdict(Outcome.WARN, why, "its use must be readable")
-    free = quota.limit_chips - quota.used_chips
-    line = f"{quota.limit_chips:,.0f} chips − {quota.used_chips:,.0f} used = {free:,.0f} free"
+    free = quota.limit_chips - used
+    line = f"{quota.limit_chips:,.0f} chips − {used:,.0f} used = {free:,.0f} free"
     if needed > free:
         why = f"{needed:,} more chips of {where} do not fit into {free:,.0f} free ones"
         lift = f"raise the quota by {needed - free:,.0f} chips, or free some"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from core.guards.change import chip_delta, find_spec
-from core.guards.context import GuardContext, ReservedChips
+from core.guards.context import GuardContext
+from core.guards.freshness import is_fresh
 from core.plans import Outcome, Plan, Verdict
-from core.records import Snapshot
+from core.records import ReservedChips, Snapshot, Source
 from core.specs import TierSpec
 
 
@@ -19,10 +20,12 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
             Outcome.PASS,
             "no reservation is asked for: whether chips are in stock shows only when it starts",
         )
-    if context.reservations is None:
+    fresh = is_fresh(Source.RESERVATIONS, snapshot, context)
+    reservations = snapshot.reservations if fresh else None
+    if reservations is None:
         why = f"reservation {plan.reservation} could not be read"
         return _verdict(Outcome.CONSENT, why, "reservations must be readable (see Connections)")
-    found = next((r for r in context.reservations if r.name == plan.reservation), None)
+    found = next((r for r in reservations if r.name == plan.reservation), None)
     if found is None:
         why = f"there is no reservation {plan.reservation}"
         return _verdict(Outcome.BLOCK, why, "name one that exists, or ask for chips on demand")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from core.guards.context import GuardContext
+from core.guards.freshness import is_fresh, limit_s
 from core.plans import Outcome, Plan, Verdict
 from core.records import Snapshot, Source
 
 NEEDED = (Source.GKE, Source.KUBE, Source.LOAD)
-_MISSED_READS = 2  # of a source that is read less often than the limit
 
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
@@ -18,12 +18,9 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     for source in tuple(Source(name) for name in plan.sources) or NEEDED:
         state = snapshot.sources.get(source)
         age_s = None if state is None else state.age_s(context.now)
-        limit_s = context.stale_after_s
-        if state is not None:
-            limit_s = max(limit_s, _MISSED_READS * state.interval_s)
         word = "never read" if age_s is None else f"{age_s:,.0f} s old"
-        lines.append(f"{source}: {word} (limit {limit_s:,.0f} s)")
-        if age_s is None or age_s > limit_s:
+        lines.append(f"{source}: {word} (limit {limit_s(state, context):,.0f} s)")
+        if not is_fresh(source, snapshot, context):
             old.append(f"{source} {word}")
         elif state is not None and state.problem is not None:
             failing.append(f"{source}: {state.problem.message}")

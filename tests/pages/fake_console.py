@@ -17,7 +17,6 @@ from control.planning import CloudFacts, Judged, Planning
 from control.settings import Settings, load_settings
 from control.store import open_store
 from core import guards
-from core.guards.context import ChipQuota
 from core.plans import Plan, Progress, Request
 from core.records import Problem, Snapshot
 from core.series import UNITS, Annotation, Series, Signal, Window
@@ -51,14 +50,8 @@ class FakeHistory:
 
 
 def all_granted(plan: Plan, _snapshot: Snapshot) -> CloudFacts:
-    """A cloud in which we may do all, with room for everything."""
-    return CloudFacts(
-        incidents=(),
-        machine_types={"us-central1-c": frozenset({"tpu7x-standard-4t"})},
-        quotas=(ChipQuota("us-central1", "TPU7x", 20_000, 1_280),),
-        reservations=(),
-        permissions=dict.fromkeys(plan.permissions, True),
-    )
+    """A cloud in which we may do all."""
+    return CloudFacts(permissions=dict.fromkeys(plan.permissions, True))
 
 
 @dataclass

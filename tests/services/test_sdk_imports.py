@@ -35,7 +35,7 @@ def test_only_the_services_in_use_are_imported() -> None:
         "large = ('google.cloud.compute_v1.services.', 'google.cloud.aiplatform_v1.services.')\n"
         "found = {m.split('.')[4] for m in sys.modules if m.startswith(large)}\n"
         "used = {'backend_services', 'global_forwarding_rules', 'instance_group_managers',\n"
-        "        'url_maps', 'endpoint_service'}\n"
+        "        'url_maps', 'endpoint_service', 'machine_types', 'reservations'}\n"
         "theirs = {'global_operations', 'zone_operations'}  # which those import themselves\n"
         "assert used <= found <= used | theirs, found\n"
     )

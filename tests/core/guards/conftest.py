@@ -37,7 +37,8 @@ def judged() -> Callable[..., Verdict]:
     """The verdict of one guard on a change of small by `delta`.
 
     Keywords: `snapshot`, `demand`, `running`, `safety`, `measured` (tokens/s per slice), `change`
-    (fields of the plan that are others), `facts` (further fields of the context).
+    (fields of the plan that are others), `facts` (further fields of the context), `read` (fields
+    of the snapshot that are others).
     """
 
     def run(judge: Judge, delta: int = -1, **given: Any) -> Verdict:
@@ -49,6 +50,7 @@ def judged() -> Callable[..., Verdict]:
                 for s in snapshot.specs
             )
             snapshot = replace(snapshot, specs=specs)
+        snapshot = replace(snapshot, **given.get("read", {}))
         request = Request("scale_tier", "small", {"delta": delta})
         plan = replace(
             make_plan(snapshot, request, NOW, PlanContext("p")), **given.get("change", {})

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.guards import freeze_window, incident_open, recently_changed, slo_burning
-from core.guards.context import Changed, OpenIncident
+from core.guards.context import Changed
 from core.guards.freezes import DAYS, Freeze
 from core.plans import Outcome, Request, Verdict
-from core.records import Quantiles
+from core.records import Alert, Quantiles
 from core.series import Series, Signal
 from tests.make import NOW, make_series, make_snapshot, make_window
 
@@ -100,22 +100,25 @@ def test_an_unread_record_is_warned_about(judged: Judged) -> None:
 
 def test_an_open_incident_is_asked_about_before_taking_away(judged: Judged) -> None:
     """Removing asks, adding warns, another tier's incident does not count, one of all does."""
-    mine = OpenIncident("small", "TTFT too high", NOW - timedelta(minutes=9), acknowledged=True)
-    verdict = judged(incident_open.judge, facts={"incidents": (mine,)})
+    opened = NOW - timedelta(minutes=9)
+    mine = Alert("projects/p/alerts/1", "TTFT too high", "", "ERROR", "small", {}, opened)
+    known = {"acknowledged": frozenset({mine.name})}
+    verdict = judged(incident_open.judge, read={"alerts": (mine,)}, facts=known)
     assert verdict.outcome is Outcome.CONSENT
     assert "TTFT too high (for 9 min, acknowledged)" in verdict.reason
-    assert judged(incident_open.judge, 1, facts={"incidents": (mine,)}).outcome is Outcome.WARN
-    other = {"incidents": (replace(mine, tier="medium"),)}
-    assert judged(incident_open.judge, facts=other).outcome is Outcome.PASS
-    every = {"incidents": (replace(mine, tier=""),)}
-    assert judged(incident_open.judge, facts=every).outcome is Outcome.CONSENT
+    assert judged(incident_open.judge, 1, read={"alerts": (mine,)}).outcome is Outcome.WARN
+    other = {"alerts": (replace(mine, tier="medium"),)}
+    assert judged(incident_open.judge, read=other).outcome is Outcome.PASS
+    every = {"alerts": (replace(mine, tier=""),)}
+    assert judged(incident_open.judge, read=every).outcome is Outcome.CONSENT
     cure = {"request": Request("fail_over", "small", {})}
-    assert judged(incident_open.judge, change=cure, facts=every).outcome is Outcome.PASS
+    assert judged(incident_open.judge, change=cure, read=every).outcome is Outcome.PASS
 
 
 def test_without_alerts_the_slices_are_judged(judged: Judged) -> None:
     """No source of incidents: it is said, and a tier without a ready slice counts as in one."""
-    verdict = judged(incident_open.judge)
+    unread = {"alerts": None}
+    verdict = judged(incident_open.judge, read=unread)
     assert verdict.outcome is Outcome.PASS
     assert "alerts are not read" in verdict.reason
     snapshot = make_snapshot()
@@ -123,7 +126,7 @@ def test_without_alerts_the_slices_are_judged(judged: Judged) -> None:
     endpoints = tuple(replace(e, deployed=()) for e in snapshot.endpoints or ())
     loads = {k: replace(v, vertex_replicas=0) for k, v in (snapshot.loads or {}).items()}
     dark = replace(snapshot, hosts=hosts, endpoints=endpoints, loads=loads)
-    assert judged(incident_open.judge, snapshot=dark).outcome is Outcome.CONSENT
+    assert judged(incident_open.judge, snapshot=dark, read=unread).outcome is Outcome.CONSENT
 
 
 def burning(error_ratio: float) -> tuple[Series, Series]:
