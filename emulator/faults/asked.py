@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from emulator.wire.codec import plain
@@ -14,7 +15,7 @@ from emulator.wire.library import Method
 _NAMES: Final = ("name", "resource", "parent", "endpoint", "project_name", "log_name", "bucket")
 _OLD_GKE: Final = (("project_id", "projects"), ("zone", "locations"), ("cluster_id", "clusters"),
                    ("node_pool_id", "nodePools"), ("operation_id", "operations"))  # fmt: skip
-# Fields of compute's requests that are no part of the resource's name.
+# Texts in compute's requests that are no part of the resource's name.
 _NOT_COMPUTE: Final = frozenset({"filter", "order_by", "page_token", "request_id"})
 
 
@@ -101,6 +102,8 @@ def _compute_name(message: Message, texts: dict[str, str]) -> str:
     base = f"projects/{texts['project']}/{scope}"
     for name, value in texts.items():
         if name in ("project", "zone", "region") or name in _NOT_COMPUTE or not value:
+            continue
+        if message.DESCRIPTOR.fields_by_name[name].type != FieldDescriptor.TYPE_STRING:
             continue
         return f"{base}/{_plural(name)}/{value}"
     for name, field in message.DESCRIPTOR.fields_by_name.items():

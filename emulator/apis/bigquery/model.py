@@ -48,6 +48,8 @@ class Warehouse:
             config={"threads": 2, "memory_limit": "160MB", "autoinstall_known_extensions": False}
         )
         self._database.execute("SET TimeZone = 'UTC'")
+        # In BigQuery a division by zero is an error, with floats as well.
+        self._database.execute("SET GLOBAL ieee_floating_point_ops = false")
         # A query may read the project's tables and nothing of the host.
         self._database.execute("SET enable_external_access = false")
         self._database.execute("SET lock_configuration = true")

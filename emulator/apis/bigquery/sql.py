@@ -21,6 +21,7 @@ _POSITIONAL: Final = "positional_"
 # A result larger than that would leave no room for anything else.
 _MOST_BYTES: Final = 256 * 1024 * 1024
 _BATCH: Final = 100_000
+_DIVISION: Final = re.compile(r"Division by zero in expression \(?(.+?)\)?\. Use TRY")
 _UNKNOWN_COLUMN: Final = re.compile(r'(?:Referenced column|column) "([^"]+)"')
 
 
@@ -168,6 +169,9 @@ def _wanted(translated: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def explain(message: str, original: str) -> str:
     """DuckDB's words as BigQuery would say it, with the place of a name in the original."""
     first = message.split("\n", 1)[0]
+    divided = _DIVISION.search(first)
+    if divided:
+        return f"division by zero: {divided[1]}"
     found = _UNKNOWN_COLUMN.search(first)
     if found and "not found" in first:
         return f"Unrecognized name: {found[1]}{_place(found[1], original)}"

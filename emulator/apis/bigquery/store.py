@@ -18,6 +18,7 @@ from emulator.apis.bigquery.errors import BigQueryError
 from emulator.apis.bigquery.model import Warehouse
 from emulator.apis.bigquery.schema import EXPORT
 from emulator.context import Cloud
+from emulator.regions import is_region
 
 _DATASET: Final = re.compile(r"[A-Za-z0-9_]{1,1024}")
 _TABLE: Final = re.compile(r"[\w\- ]{1,1024}")
@@ -139,6 +140,9 @@ class Store:
                 f'Invalid dataset ID "{name}". Dataset IDs must be alphanumeric (plus underscores) '
                 "and must be at most 1024 characters long.",
             )
+        place = str(body.get("location") or "US")
+        if place.upper() not in ("US", "EU") and not is_region(place):
+            raise BigQueryError("invalid", f"Invalid storage region '{place}'.")
         if name in self.datasets:
             raise BigQueryError("duplicate", f"Already Exists: Dataset {self.path(name)}")
         now = self._cloud.clock.now()

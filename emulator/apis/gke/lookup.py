@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud.container_v1.types import cluster_service as types
 
+from emulator.apis.compute.model import state_of
 from emulator.apis.gke import messages
 from emulator.apis.gke.checks import SERVICE
 from emulator.apis.gke.model import Cluster, NodePool
@@ -45,6 +46,8 @@ class Lookup:
             if missing:
                 raise invalid(f'Field "{missing[0]}" must be set.', field=missing[0])
         check_project(self._cloud.project, parts["project"], service=SERVICE)
+        if template == LOCATION and parts["location"] != "-":
+            check_location(self._cloud, parts["location"])
         return parts
 
     def cluster(self, parts: dict[str, str]) -> Cluster:
@@ -81,6 +84,13 @@ class Lookup:
         """The operation as it stands."""
         now = self._cloud.clock.now()
         return messages.operation_message(self._cloud.project, job, job.data["location"], now)
+
+
+def check_location(cloud: Cloud, location: str) -> None:
+    """Pass a region or zone that there is."""
+    state = state_of(cloud)
+    if location not in {**state.of("regions", "global"), **state.of("zones", "global")}:
+        raise invalid(f'Location "{location}" does not exist.', field="parent")
 
 
 def missing(name: str) -> ApiError:

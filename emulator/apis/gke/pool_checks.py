@@ -16,6 +16,7 @@ from emulator.apis.gke.checks import (
 )
 from emulator.apis.gke.lifecycle import cluster_target, machine
 from emulator.apis.gke.model import Cluster, NodePool, pool_target, reservations_of
+from emulator.apis.iam.model import iam_state
 from emulator.scenario import TIER_LABEL
 from emulator.wire.errors import ApiError, failed_precondition, invalid
 
@@ -85,6 +86,7 @@ def new_pool(cloud: Cloud, cluster: Cluster, asked: Any, default_zone: str) -> N
     """
     check_name("node_pool", asked.name)
     zone = _zone(cloud, cluster, list(asked.locations) or [default_zone])
+    iam_state(cloud).check_runs_as(asked.config.service_account, "node_pool.config.service_account")
     name = asked.config.machine_type or "e2-medium"
     found = machine(name)
     known = state_of(cloud).of("machineTypes", f"zones/{zone}")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from google.cloud.container_v1.types import cluster_service as types
 
 from emulator.apis.compute.catalogue import region_of
-from emulator.apis.compute.model import state_of
 from emulator.apis.gke import lifecycle, pool_checks
 from emulator.apis.gke.checks import SERVICE
 from emulator.apis.gke.lifecycle import UPDATE_S, cluster_target
-from emulator.apis.gke.lookup import CLUSTER, LOCATION, POOL, Lookup, missing
+from emulator.apis.gke.lookup import CLUSTER, LOCATION, POOL, Lookup, check_location, missing
 from emulator.apis.gke.messages import cluster_path, pool_etag
 from emulator.apis.gke.model import Cluster, NodePool, pool_target
 from emulator.operations import Job
@@ -51,9 +50,8 @@ class Writes(Lookup):
             return self.message(lifecycle.create_cluster(self._cloud, cluster, pools, name))
 
     def _new_cluster(self, location: str, asked: types.Cluster) -> tuple[Cluster, list[NodePool]]:
-        cloud, state = self._cloud, state_of(self._cloud)
-        if location not in {**state.of("regions", "global"), **state.of("zones", "global")}:
-            raise invalid(f'Location "{location}" does not exist.', field="parent")
+        cloud = self._cloud
+        check_location(cloud, location)
         pool_checks.check_name("cluster", asked.name)
         if asked.autopilot.enabled:
             raise ApiError("UNIMPLEMENTED", "The emulator makes Standard clusters only.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from emulator.apis.iam.callers import Caller, caller_of
 from emulator.apis.iam.model import iam_state
@@ -11,6 +13,8 @@ from emulator.context import Cloud
 from emulator.faults.asked import Asked
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError
+
+_COMPUTE_SCOPE: Final = re.compile(r"/(?:global|(?:zones|regions)/[^/]+)$")
 
 
 def check_permission(cloud: Cloud, caller: Caller, asked: Asked) -> None:
@@ -59,6 +63,8 @@ def _policy_names(cloud: Cloud, resource: str) -> Iterator[str]:
 def denied(cloud: Cloud, asked: Asked, permission: str, caller: Caller | None = None) -> ApiError:
     """PERMISSION_DENIED, as the service words it."""
     resource = asked.resource or f"projects/{cloud.project.id}"
+    if asked.service == "compute":
+        resource = _COMPUTE_SCOPE.sub("", resource)  # lists are asked of the project
     who = (caller or Caller()).email
     texts = {
         "compute": f"Required '{permission}' permission for '{resource}'",

@@ -9,6 +9,7 @@ from typing import Final
 
 from emulator.apis.iam.policies import Policies
 from emulator.context import Cloud
+from emulator.wire.errors import invalid
 
 MOST_ACCOUNTS: Final = 100
 # Who acts on loopback, where nobody signs in.
@@ -72,6 +73,24 @@ class IamState:
         if key in self.accounts:
             return self.accounts[key]
         return next((a for a in self.accounts.values() if a.unique_id == key), None)
+
+    def check_runs_as(self, email: str, field: str) -> None:
+        """Pass an account that machines may run as: none, "default", another project's, or one that
+        this project has and has not disabled.
+
+        Raises:
+            ApiError: INVALID_ARGUMENT.
+        """
+        own = (
+            f"@{self.cloud.project.id}.iam.gserviceaccount.com",
+            "@developer.gserviceaccount.com",
+        )
+        if email in ("", "default") or ("@" in email and not email.endswith(own)):
+            return
+        found = self.accounts.get(email)
+        if found is None or found.disabled:
+            what = "does not exist" if found is None else "is disabled"
+            raise invalid(f'Service account "{email}" {what}.', field=field)
 
     def add(self, email: str, display_name: str = "", description: str = "") -> Account:
         """A new account; the caller has checked that the address is free."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from emulator.apis.storage.errors import StorageError, precondition
 from emulator.apis.storage.model import Blob, Bucket
+from emulator.regions import is_region
 
 
 def words(text: str) -> frozenset[str]:
@@ -46,11 +47,7 @@ CLASSES: Final = frozenset(
     {"STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "MULTI_REGIONAL", "REGIONAL",
      "DURABLE_REDUCED_AVAILABILITY"}
 )  # fmt: skip
-_REGIONS: Final = re.compile(
-    r"(?:US|EU|ASIA|NAM4|EUR[4578]|ASIA1)"
-    r"|(?:US|NORTHAMERICA|SOUTHAMERICA|EUROPE|ASIA|AUSTRALIA|ME|AFRICA)-"
-    r"(?:NORTH|SOUTH|EAST|WEST|CENTRAL|NORTHEAST|NORTHWEST|SOUTHEAST|SOUTHWEST)\d{1,2}"
-)
+_WIDER: Final = re.compile(r"US|EU|ASIA|NAM4|EUR[4578]|ASIA1")
 _BUCKET: Final = re.compile(r"[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]")
 _LABEL: Final = re.compile(r"[a-z][-_a-z0-9]{0,62}")
 
@@ -81,7 +78,7 @@ def bucket_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     given = _checked(body, BUCKET_SET, BUCKET_OUT)
     if given.get("location"):
         given["location"] = str(given["location"]).upper()
-        if _REGIONS.fullmatch(given["location"]) is None:
+        if not (_WIDER.fullmatch(given["location"]) or is_region(given["location"])):
             raise StorageError(400, "The specified location constraint is not valid.")
     access = (given.get("iamConfiguration") or {}).get("uniformBucketLevelAccess")
     if not isinstance(access, dict | None):

@@ -10,6 +10,9 @@ from google.cloud.tpu_v2.types import cloud_tpu as types
 from google.longrunning import operations_pb2
 
 from core import tpu
+from emulator.apis.compute.catalogue import region_of
+from emulator.apis.compute.model import state_of
+from emulator.apis.iam.model import iam_state
 from emulator.apis.quotas.model import UNLIMITED, limit, tpu_api_quota
 from emulator.apis.tpu import model
 from emulator.apis.tpu.lookup import SERVICE, Lookup
@@ -95,11 +98,25 @@ class NodeWrites(Lookup):
             raise ApiError("ALREADY_EXISTS", f"Resource '{full}' already exists")
         generation, topology = shape_of(zone, asked)
         _check_runtime(generation, asked.runtime_version)
+        self._check_references(zone, asked)
         labels = dict(asked.labels)
         return model.TpuVm(
             project.id, zone, node_id, generation, topology, labels.get(TIER_LABEL, ""),
             self._cloud.clock.now(), labels=tuple(labels.items()), given=asked,
         )  # fmt: skip
+
+    def _check_references(self, zone: str, asked: types.Node) -> None:
+        """Pass a node that names no network, subnetwork or service account which is not there."""
+        iam_state(self._cloud).check_runs_as(asked.service_account.email, "node.service_account")
+        config, compute = asked.network_config, state_of(self._cloud)
+        for kind, name, scope in (
+            ("network", config.network, "global"),
+            ("subnetwork", config.subnetwork, f"regions/{region_of(zone)}"),
+        ):
+            if name and compute.of(f"{kind}s", scope).get(name.rsplit("/", 1)[-1]) is None:
+                raise invalid(
+                    f"The {kind} '{name}' was not found.", field=f"node.network_config.{kind}"
+                )
 
     def check_quota(self, nodes: list[model.TpuVm]) -> None:
         """Pass nodes (of one zone and generation) for which the zone's quota suffices."""

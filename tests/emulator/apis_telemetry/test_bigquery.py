@@ -148,6 +148,7 @@ def test_pages_of_a_result(client: bigquery.Client) -> None:
         (f"SELECT foo FROM `{TABLE}`", exceptions.BadRequest, r"Unrecognized name: foo at \[1:8\]"),
         ("SELECT 1 FROM (", exceptions.BadRequest, r"Syntax error: .* at \[1:\d+\]"),
         ("SELECT * FROM `heartwood-demo.none.t`", exceptions.NotFound, "Not found: Table"),
+        ("SELECT 1 / x FROM UNNEST([0.0]) AS x", exceptions.BadRequest, "division by zero: "),
         ("SELECT @nobody", exceptions.BadRequest, "nobody"),
         ("DELETE FROM x WHERE true", exceptions.BadRequest, "must be qualified with a dataset"),
         (f"DELETE FROM `{TABLE}` WHERE true", exceptions.Forbidden, "read-only"),

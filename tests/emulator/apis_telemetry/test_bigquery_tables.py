@@ -42,6 +42,10 @@ def test_a_dataset_lives_and_dies(client: bigquery.Client) -> None:
     made = client.create_dataset(bigquery.Dataset(NAME), retry=None)
     with pytest.raises(exceptions.Conflict, match="Already Exists"):
         client.create_dataset(NAME, retry=None)
+    nowhere = bigquery.Dataset("heartwood-demo.nowhere")
+    nowhere.location = "mars"
+    with pytest.raises(exceptions.BadRequest, match="Invalid storage region"):
+        client.create_dataset(nowhere, retry=None)
     made.labels, made.description = {"team": "ops", "old": "x"}, "told"
     changed = client.update_dataset(made, ["labels", "description"], retry=None)
     assert (changed.description, changed.labels) == ("told", {"team": "ops", "old": "x"})

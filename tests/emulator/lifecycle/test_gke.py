@@ -32,7 +32,8 @@ def _pool(name: str, **more: Any) -> dict[str, Any]:
     machine = more.pop("machine", "tpu7x-standard-4t")
     return {
         "name": name, "initial_node_count": more.pop("nodes", 1),
-        "config": {"machine_type": machine, "labels": more.pop("labels", {})},
+        "config": {"machine_type": machine, "labels": more.pop("labels", {}),
+                   "service_account": more.pop("account", "")},
         "locations": [more.pop("zone", "us-central1-c")], **more,
     }  # fmt: skip
 
@@ -92,6 +93,7 @@ REFUSED = [
     (_pool("p", zone="us-central1-b"), "TPU7x is in: us-central1-c, us-central1-ai1a"),
     (_pool("p", zone="us-east5-a"), "is not a zone of the cluster"),
     (_pool("p", nodes=1001), "out of range"),
+    (_pool("p", account="none@heartwood-demo.iam.gserviceaccount.com"), "does not exist"),
     (_pool("p", nodes=64, placement_policy={"policy_name": "none"}), "none' was not found"),
     (_pool("p", nodes=64, placement_policy={"tpu_topology": "4x8x8"}), "needs a workload policy"),
     (_pool("p", nodes=4, placement_policy={"policy_name": "hw-medium-2x2x4",
@@ -180,6 +182,12 @@ def test_a_cluster_lives_and_dies(compute: Compute, empty: EmulatorProcess) -> N
     assert made["currentMasterVersion"].startswith("1.33.")
     assert "resourceInUse" in compute.reason("DELETE", f"{REGION}/subnetworks/k8s-sub")
     gke = make_client("ClusterManagerClient", "grpc", empty)
+    nowhere = f"projects/{PROJECT}/locations/mars"
+    for read in (gke.list_clusters, gke.list_operations):
+        with pytest.raises(exceptions.BadRequest, match='"mars" does not exist'):
+            read(parent=nowhere)
+    with pytest.raises(exceptions.BadRequest, match='"mars" does not exist'):
+        gke.get_server_config(name=nowhere)
     with pytest.raises(exceptions.AlreadyExists):
         gke.create_cluster(parent=LOCATION, cluster={"name": "lives", "network": "k8s-net",
                                                      "initial_node_count": 1})  # fmt: skip

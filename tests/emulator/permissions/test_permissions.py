@@ -90,6 +90,12 @@ def test_a_viewer_reads_and_changes_nothing(guarded: EmulatorProcess) -> None:
     error = answer.json()["error"]
     assert (answer.status_code, error["errors"][0]["reason"]) == (403, "forbidden")
     assert error["message"].startswith("Required 'compute.urlMaps.delete' permission for 'projects")
+    nobody = Principal(guarded, "user:nobody@heartwood.example")
+    error = nobody.rest(f"compute/v1/projects/{PROJECT}/global/networks?maxResults=3").json()[
+        "error"
+    ]
+    asked = "Required 'compute.networks.list' permission for"
+    assert error["message"] == f"{asked} 'projects/{PROJECT}'"
 
 
 def test_routers_refuse_in_their_own_words(guarded: EmulatorProcess) -> None:
