@@ -36,6 +36,8 @@ _CHANGED: Final = (
     Source.VERTEX,
     Source.TPU,
     Source.BUDGETS,
+    Source.ALERTS,
+    Source.RESERVATIONS,
 )
 
 
@@ -108,7 +110,9 @@ class Applying:
         return ""
 
     def _locks(self, plan: Plan) -> tuple[str, ...]:
-        """The tier; of a plan for what all tiers share that, and every tier."""
+        """The tier; of a plan for what all tiers share that, and every tier; of a note nothing."""
+        if plan.is_note:
+            return ()
         wanted = plan.request.tier
         tiers = [spec.name for spec in self._snapshot().specs]
         return (wanted,) if wanted in tiers else (wanted, *sorted(tiers))

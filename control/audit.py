@@ -30,7 +30,7 @@ from control.audit_rows import (
 )
 from control.store import annotation_rows, events, gates, intents, locks, plans, stops
 from core.guards.context import Changed, Running
-from core.plans import AuditEntry, Plan, Progress, Verdict
+from core.plans import NOTES, AuditEntry, Plan, Progress, Verdict
 from core.series import Annotation
 
 _LOCK_TRIES: Final = 5
@@ -294,6 +294,7 @@ class Audit:
             sa.select(intents.c.tier, intents.c.title, events.c.at, events.c.state)
             .join(events, events.c.intent == intents.c.id)
             .where(events.c.at >= since, events.c.state.in_(FINAL_STATES), events.c.step > 0)
+            .where(intents.c.action.not_in(NOTES))
             .order_by(events.c.id)
         )
         with self._engine.connect() as db:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from control.acknowledgements import acknowledgements
 from control.audit import Audit, utc_now
 from control.history import History
 from control.settings import Settings
@@ -128,6 +129,7 @@ class Planning:
             changes=self._audit.changes(at - timedelta(seconds=limits.recent_change_s)),
             burning=self._burning().get(plan.request.tier),
             permissions=facts.permissions,
+            acknowledged=self._acknowledged(at),
         )
         return guards.judge(plan, snapshot, context)
 
@@ -143,7 +145,11 @@ class Planning:
             past_durations_s=self._audit.durations_s(action),
             capacity_before_drain=self._capacity_before_drain(action, tier),
             billing_account=self._settings.project.billing_account,
+            acknowledged=self._acknowledged(utc_now()),
         )
+
+    def _acknowledged(self, now: datetime) -> frozenset[str]:
+        return frozenset(acknowledgements(self._audit, now))
 
     def _capacity_before_drain(self, action: str, tier: str) -> dict[str, float]:
         """By "service group"; of the newest drain made from here that took it from above 0."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, cast
 
 from control import logs
 from control.access import Actor
+from control.acknowledgements import Acknowledgement, acknowledgements
 from control.appliers import make_appliers
 from control.approvals import Approval, Approvals
 from control.audit import Audit
@@ -211,6 +213,10 @@ class Console:
     def cancel(self, intent: str) -> bool:
         """Cancel, or leave out what has not begun; False: too late. Raises Denied."""
         return self.executor.cancel(intent, self.actor())
+
+    def acknowledgements(self) -> Mapping[str, Acknowledgement]:
+        """Who acknowledged which alert, by its full name."""
+        return acknowledgements(self.audit, datetime.now(UTC))
 
     def why_not_applying(self) -> str:
         """Why this console does not apply plans now; "" when it does."""

@@ -18,6 +18,8 @@ from core.errors import PlanError
 
 Facts = Mapping[str, str | int | float | bool | None]  # name → value
 
+NOTES: Final = ("acknowledge_incident",)  # actions that change nothing but our own record
+
 
 class Outcome(StrEnum):
     """What a guard says, mildest first."""
@@ -151,6 +153,11 @@ class Plan:
         body["steps"] = [_without_empty(step) for step in body["steps"]]
         text = json.dumps(body, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it changes nothing but our own record, so that nobody has to wait for it."""
+        return self.request.action in NOTES
 
     @property
     def expected_s(self) -> float | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from control.appliers import budgets, node_pools, resources, slices, traffic, vertex
+from control.appliers import alerts, budgets, node_pools, resources, slices, traffic, vertex
 from control.appliers.verbs import (
     Applier,
     Appliers,
@@ -29,6 +29,7 @@ PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (
     budgets.build,
     slices.build,
     resources.build,
+    alerts.build,
 )
 
 

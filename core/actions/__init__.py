@@ -11,6 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from core.actions.acknowledge_incident import plan_acknowledge_incident
 from core.actions.change_budget import plan_change_budget
 from core.actions.clean_up_orphans import plan_clean_up_orphans
 from core.actions.context import PlanContext
@@ -42,6 +43,7 @@ PLANNERS: Final = MappingProxyType[str, Planner](
         "restore_tier": plan_restore_tier,
         "restart_slice": plan_restart_slice,
         "change_budget": plan_change_budget,
+        "acknowledge_incident": plan_acknowledge_incident,
         "tear_down_tier": plan_tear_down_tier,
         "tear_down_all": plan_tear_down_all,
         "clean_up_orphans": plan_clean_up_orphans,

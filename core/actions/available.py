@@ -110,6 +110,13 @@ def _restart(snapshot: Snapshot, spec: TierSpec) -> str:
     return f"{spec.title} has no slice in GKE whose hosts are known"
 
 
+def _acknowledge(snapshot: Snapshot, spec: TierSpec) -> str:
+    if snapshot.alerts is None:
+        return _UNREAD.format(what="The list of alerts")
+    mine = any(a.tier == spec.name for a in snapshot.alerts)
+    return "" if mine else f"No alert on {spec.title} is open"
+
+
 def _budget(snapshot: Snapshot, spec: TierSpec) -> str:
     if snapshot.budgets is None:
         return _UNREAD.format(what="The list of budgets")
@@ -130,5 +137,6 @@ _CHECKS: Final = MappingProxyType[str, Callable[[Snapshot, TierSpec], str]](
         "restore_tier": _restore,
         "restart_slice": _restart,
         "change_budget": _budget,
+        "acknowledge_incident": _acknowledge,
     }
 )

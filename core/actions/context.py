@@ -21,6 +21,7 @@ class PlanContext:
             here, from the audit.
         resources: what exists of the chain that the action is about, and what else is ours, by full
             name; None: it was not read, or the action does not need it.
+        acknowledged: names of alerts that were acknowledged here, from the audit.
     """
 
     project: str
@@ -29,3 +30,4 @@ class PlanContext:
     capacity_before_drain: Mapping[str, float] = field(default_factory=dict[str, float])
     billing_account: str = ""
     resources: Mapping[str, CloudResource] | None = None
+    acknowledged: frozenset[str] = frozenset()

@@ -9,6 +9,8 @@ from core.records import Snapshot
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     """Block while another intent on the tier, or on no single one, is not finished."""
+    if plan.is_note:
+        return Verdict("action_in_progress", Outcome.PASS, "it changes nothing but the record")
     names = {s.name for s in snapshot.specs}
     mine = plan.request.tier
     others = [r for r in context.running if r.tier == mine or not {r.tier, mine} <= names]

@@ -13,6 +13,8 @@ from core.records import Snapshot
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     """Block while a freeze holds for the tier."""
+    if plan.is_note:
+        return Verdict("freeze_window", Outcome.PASS, "it changes nothing but the record")
     tier = plan.request.tier if find_spec(plan, snapshot) else ""
     held = [
         (freeze, end)

@@ -10,6 +10,8 @@ from core.records import Snapshot
 
 def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
     """Warn within minutes of another change of the tier."""
+    if plan.is_note:
+        return _verdict(Outcome.PASS, "it changes nothing but the record")
     window_s = context.limits.recent_change_s
     if context.changes is None:
         return _verdict(Outcome.WARN, "what was changed lately is not known", "read the audit")

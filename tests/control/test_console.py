@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from control.settings import Settings, load_settings
 from control.wiring import Console
-from core.errors import Denied
+from core.errors import Denied, PlanError
 from core.fleet import State, assemble_fleet
 from core.plans import Outcome, Request
-from core.records import Source
+from core.records import Alert, Source
 from core.series import Signal
 from tests.processes import EmulatorProcess, start_emulator
 
@@ -115,6 +116,51 @@ def test_traffic_is_shifted_once_and_the_second_plan_is_told(console: Console) -
     assert second.state == "refused"
     assert "was 'hw-small 100' and is 'hw-small 85, hw-medium 15'" in second.outcome
     wait_until(lambda: "split: hw-small 85" in repr(console.snapshot().load_balancer))
+
+
+def test_an_alert_is_acknowledged_in_the_record(
+    console: Console, emulator: EmulatorProcess
+) -> None:
+    """An open alert, acknowledged, is so for the next plan; Monitoring has it open as before."""
+    where = f"{emulator.rest_url}/monitoring/v3/projects/{console.settings.project.id}"
+    condition = {
+        "displayName": "always",
+        "conditionThreshold": {
+            "filter": 'metric.type="prometheus.googleapis.com/vllm:num_requests_running/gauge"'
+            ' AND resource.type="prometheus_target" AND resource.labels.namespace="medium"',
+            "aggregations": [{
+                "alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_MEAN",
+                "crossSeriesReducer": "REDUCE_SUM", "groupByFields": ["resource.label.namespace"],
+            }],
+            "comparison": "COMPARISON_GT", "thresholdValue": -1, "duration": "0s",
+        },
+    }  # fmt: skip
+    policy = {"displayName": "always", "combiner": "OR", "conditions": [condition]}
+    httpx.post(f"{where}/alertPolicies", json=policy, trust_env=False).raise_for_status()
+    assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD, Source.ALERTS], 60)
+
+    def opened() -> Alert | None:
+        console.refresh_now(Source.ALERTS)
+        return next((a for a in console.snapshot().alerts or () if a.title == "always"), None)
+
+    wait_until(lambda: opened() is not None)
+    alert = opened()
+    assert alert is not None
+    assert alert.tier == "medium"
+    request = Request("acknowledge_incident", "medium", {"alert": alert.name})
+    judged = console.plan(request)
+    assert [v for v in judged.verdicts if v.outcome is not Outcome.PASS] == []
+    intent = console.submit(judged, (), reason="looking at it")
+    wait_until(lambda: (p := console.progress(intent)) is not None and p.state == "succeeded")
+    said = console.acknowledgements()[alert.name]
+    assert (said.intent, said.reason) == (intent, "looking at it")
+    with pytest.raises(PlanError, match="already"):
+        console.plan(request)
+    assert opened() == alert
+    changed = console.plan(Request("change_budget", "medium", {"amount_usd": 9_300_000}))
+    told = {v.guard: v.reason for v in changed.verdicts}
+    assert "acknowledged" in told["incident_open"]
+    assert "nothing was changed" in told["recently_changed"]
 
 
 def test_calls_grow_with_views_and_not_with_viewers(console: Console) -> None:
