@@ -1,8 +1,8 @@
 """Acknowledge an open alert: say that somebody looks after it.
 
-Cloud Monitoring's API lists alerts and can neither acknowledge nor close one. So this is kept in our
-own record alone: guards and pages show it, Monitoring and whom it notifies do not learn of it. It
-counts until the alert ends; the next one of the same policy has another name.
+Cloud Monitoring's API lists alerts and can neither acknowledge nor close one. So this is kept in
+our own record alone: guards and pages show it, Monitoring and whom it notifies do not learn of it.
+It counts until the alert ends; the next one of the same policy has another name.
 """
 
 from __future__ import annotations
