@@ -8,15 +8,14 @@ there has to be stopped or applies it instead.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from control.audit import FINAL_STATES
+from control.plan_export import to_json
 from control.planning import Judged
 from control.settings import load_settings
 from control.wiring import Console
@@ -71,13 +70,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
     finally:
         console.stop()
     if arguments.json:
-        body = {
-            "digest": judged.plan.digest,
-            "plan": asdict(judged.plan),
-            "verdicts": [asdict(v) for v in judged.verdicts],
-        }
-        json.dump(body, sys.stdout, indent=1, default=str, ensure_ascii=False)
-        sys.stdout.write("\n")
+        sys.stdout.write(to_json(judged))
     else:
         sys.stdout.writelines(f"{line}\n" for line in plan_lines(judged))
     return 3 if any(v.outcome is Outcome.BLOCK for v in judged.verdicts) else 0

@@ -6,7 +6,7 @@ from ui import action_menu, chrome, cost_view, plan_dialog, view
 
 chrome.through_app()
 
-action_menu.draw_menus(("change_budget", "scale_tier"))
+action_menu.draw_menus(("change_budget", "scale_tier"), ("clean_up_orphans",))
 view.live(cost_view.totals)
 view.live(cost_view.days)
 view.live(cost_view.budgets)

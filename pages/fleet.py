@@ -9,9 +9,10 @@ from ui import action_menu, chrome, fleet_lists, fleet_view, plan_dialog, view
 chrome.through_app()
 
 ACTIONS = (
-    "scale_tier", "scale_replicas", "shift_traffic", "fail_over", "drain_tier", "restore_tier",
-    "restart_slice", "change_budget",
+    "provision_tier", "scale_tier", "scale_replicas", "shift_traffic", "fail_over", "drain_tier",
+    "restore_tier", "restart_slice", "change_budget", "tear_down_tier",
 )  # fmt: skip
+OF_ALL = ("clean_up_orphans", "tear_down_all")
 PANELS = {
     "Hosts": fleet_view.hosts,
     "Slices": fleet_view.slices,
@@ -20,7 +21,7 @@ PANELS = {
     "Unassigned": fleet_lists.unassigned,
 }
 
-action_menu.draw_menus(ACTIONS)
+action_menu.draw_menus(ACTIONS, OF_ALL)
 view.live(fleet_view.picture)
 view.live(fleet_view.sizes)
 chosen = st.segmented_control(

@@ -25,9 +25,9 @@ from core.scale_target import slices_for_p95, slices_for_rate
 from core.specs import TierSpec
 from core.traffic_effect import health
 from core.traffic_rules import Division, leading_to
-from ui import formats
+from ui import formats, lifecycle_forms
 
-Draw = Callable[[Snapshot, TierSpec], Request | None]
+Draw = Callable[[Snapshot, TierSpec], Request | str]  # else why there is nothing to plan yet
 _ALL: Final = "all of them"
 
 
@@ -38,26 +38,23 @@ class Form:
     Attributes:
         label: on its button.
         title_of: the dialog's title, with {tier}.
-        draw: draws the widgets; None: there is nothing to plan yet, and the page says why.
+        draw: draws the widgets; None: it asks for nothing, and is not of one tier.
+        destructive: it stands apart in the menu, since what it deletes does not come back.
     """
 
     label: str
     icon: str
     help: str
     title_of: str
-    draw: Draw
+    draw: Draw | None
+    destructive: bool = False
 
-    def title(self, spec: TierSpec) -> str:
-        """The dialog's title."""
-        return self.title_of.format(tier=spec.title)
-
-
-def _nothing_yet(sentence: str) -> None:
-    """Say why there is no plan yet."""
-    st.markdown(f":small[{formats.plain(sentence)}]")
+    def title(self, spec: TierSpec | None) -> str:
+        """The dialog's title; None: for what is not of one tier."""
+        return self.title_of.format(tier="" if spec is None else spec.title)
 
 
-def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     way = st.segmented_control(
         "Change", ["Add", "Remove", "To $/h", "To p95"], default="Add", required=True,
         key="plan_way",
@@ -82,14 +79,14 @@ def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | None:
             )  # fmt: skip
             found = slices_for_p95(snapshot, tier, p95_ms)
     except ValueError as error:
-        return _nothing_yet(str(error))
+        return str(error)
     st.code("\n".join(found.arithmetic), language=None, wrap_lines=True)
     if found.delta == 0:
-        return _nothing_yet(f"Nothing to change: {found.reached}.")
+        return f"Nothing to change: {found.reached}."
     return Request("scale_tier", spec.name, {"delta": found.delta})
 
 
-def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     models = {
         f"{m.display_name} on {e.display_name} ({m.id})": (e, m)
         for e in endpoints_of(snapshot, spec)
@@ -97,13 +94,13 @@ def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     }
     chosen = st.selectbox("Deployed model", list(models), key="plan_model", width=360)
     if not chosen:
-        return None
+        return "No model of it is deployed on Vertex."
     endpoint, model = models[chosen]
     replicas = st.number_input(
         "Replicas, at least", 1, 256, max(1, model.replicas_min), key="plan_replicas", width=160
     )
     if replicas == model.replicas_min:
-        return _nothing_yet(f"It has {replicas} replicas now: another number shows a plan.")
+        return f"It has {replicas} replicas now: another number shows a plan."
     parameters: Mapping[str, str | int] = {
         "endpoint": endpoint.id,
         "model": model.id,
@@ -112,7 +109,7 @@ def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     return Request("scale_replicas", spec.name, parameters)
 
 
-def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     places = _places(snapshot, spec)
     endpoints = {
         f"Vertex endpoint {e.display_name}": e
@@ -121,7 +118,7 @@ def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     }
     names = [*places, *endpoints]
     if not names:
-        return _nothing_yet("Nothing leads to this tier.")
+        return "Nothing leads to this tier."
     where = st.selectbox("Of what comes by", names, key="plan_place", width=300)
     if where in endpoints:
         return _split(endpoints[where], spec)
@@ -129,11 +126,11 @@ def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | None:
     to = st.selectbox("send to", targets, key="plan_to", width=200)
     percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
     if not to:
-        return None
+        return "There is no other backend service to send it to."
     return Request("shift_traffic", spec.name, {"place": where, "to": to, "percent": int(percent)})
 
 
-def _split(endpoint: Endpoint, spec: TierSpec) -> Request | None:
+def _split(endpoint: Endpoint, spec: TierSpec) -> Request | str:
     models = {f"{m.display_name} ({m.id})": m for m in endpoint.deployed}
     to = st.selectbox("send to", list(models), key="plan_model", width=260)
     percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
@@ -163,21 +160,23 @@ def _targets(snapshot: Snapshot, division: Division) -> Sequence[str]:
     return [s.name for s in sorted(services, key=order)]
 
 
-def _fail_over(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _fail_over(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     others = {s.title: s.name for s in snapshot.specs if s.backend_service and s.name != spec.name}
     to = st.selectbox("Send all of its paths to", list(others), key="plan_taker", width=260)
-    return None if not to else Request("fail_over", spec.name, {"to": others[to]})
+    if not to:
+        return "No other tier stands behind the load balancer."
+    return Request("fail_over", spec.name, {"to": others[to]})
 
 
-def _drain(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _drain(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     return _groups(snapshot, spec, "drain_tier", "Take out of rotation")
 
 
-def _restore(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _restore(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     return _groups(snapshot, spec, "restore_tier", "Give back to rotation")
 
 
-def _groups(snapshot: Snapshot, spec: TierSpec, action: str, label: str) -> Request | None:
+def _groups(snapshot: Snapshot, spec: TierSpec, action: str, label: str) -> Request | str:
     services = snapshot.load_balancer.backend_services if snapshot.load_balancer else ()
     groups = [
         b.group
@@ -190,30 +189,38 @@ def _groups(snapshot: Snapshot, spec: TierSpec, action: str, label: str) -> Requ
     return Request(action, spec.name, {} if chosen == _ALL else {"group": chosen})
 
 
-def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     found = find_budget(spec, snapshot.budgets)
     now = float(found.amount_usd or 0.0) if found else 0.0
+    typed = float(st.session_state.get("plan_amount_usd") or now)
     amount = st.number_input(
-        "US dollars a month", 1.0, 1e12, max(1.0, now), step=1000.0, format="%.2f",
-        key="plan_amount_usd", width=220,
+        f"US dollars a month · {formats.money(typed)}".replace("$", "\\$"),
+        1.0, 1e12, max(1.0, now), step=1000.0, format="%.2f", key="plan_amount_usd", width=240,
     )  # fmt: skip
     thresholds = st.text_input(
         "Notify at", told_ratios(found.threshold_ratios) if found else "", key="plan_thresholds",
         help="Percentages of the budget, separated by commas", width=220,
     )  # fmt: skip
     if found and (amount, thresholds) == (now, told_ratios(found.threshold_ratios)):
-        return _nothing_yet("Change the amount or the thresholds to see a plan.")
+        return "Change the amount or the thresholds to see a plan."
     return Request("change_budget", spec.name, {"amount_usd": amount, "thresholds": thresholds})
 
 
-def _restart(snapshot: Snapshot, spec: TierSpec) -> Request | None:
+def _restart(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     names = restartable(assemble_fleet(snapshot).tier(spec.name))
     chosen = st.selectbox("Slice", names, key="plan_slice", width=420)
-    return Request("restart_slice", spec.name, {"slice": chosen}) if chosen else None
+    if not chosen:
+        return "It has no slice on GKE whose hosts are known."
+    return Request("restart_slice", spec.name, {"slice": chosen})
 
 
 FORMS: Final = MappingProxyType[str, Form](
     {
+        "provision_tier": Form(
+            "Provision", ":material/add_circle:",
+            "Make what is missing of it: network, cluster, pools, servers, balancer, alerts",
+            "Provision {tier}", lifecycle_forms.provision,
+        ),
         "scale_tier": Form(
             "Scale", ":material/expand:",
             "Add or remove host-slices, or go to a rate or a latency", "Scale {tier}", _scale,
@@ -246,6 +253,20 @@ FORMS: Final = MappingProxyType[str, Form](
         "change_budget": Form(
             "Change budget", ":material/savings:", "Amount and thresholds of its monthly budget",
             "Change the budget of {tier}", _budget,
+        ),
+        "tear_down_tier": Form(
+            "Tear down", ":material/delete_forever:", "Delete all that was made for this tier",
+            "Tear {tier} down", lifecycle_forms.tear_down, destructive=True,
+        ),
+        "clean_up_orphans": Form(
+            "Clean up orphans", ":material/cleaning_services:",
+            "Delete what was made from here and belongs to no tier any more",
+            "Clean up orphans", None,
+        ),
+        "tear_down_all": Form(
+            "Tear down everything", ":material/delete_forever:",
+            "Delete every tier on GKE and what they share", "Tear down everything", None,
+            destructive=True,
         ),
     }
 )  # fmt: skip

@@ -5,26 +5,36 @@ The dialog around it is `ui/plan_dialog.py`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import streamlit as st
 
 from control.planning import Judged
-from core.plans import CostChange, Outcome, Step, Verdict
-from ui import formats, words
+from core.forecast import forecast_month
+from core.plans import CostChange, Outcome, Plan, Step, Verdict
+from core.pricing import HOURS_PER_MONTH, token_cost
+from ui import access, formats, words
 
+_FEW: Final = 12  # steps that are seen at once
 _WORST_FIRST: Final = (Outcome.BLOCK, Outcome.APPROVAL, Outcome.CONSENT, Outcome.WARN)
 
 
 def what_changes(judged: Judged) -> None:
     """The whole plan: steps, cost, who is affected, the equivalent commands."""
     plan = judged.plan
-    st.markdown(f"## {formats.plain(plan.title)}")
+    st.markdown(f"**{formats.plain(plan.title)}**")
     draw_steps(plan.steps)
-    st.markdown(cost_lines(plan.cost), help=formats.plain(plan.cost.source))
-    affected = [*plan.affected, *(f"Cannot be undone: {s}" for s in plan.irreversible)]
-    st.markdown("\n".join(f"- {formats.plain(s)}" for s in affected))
+    if len(plan.steps) > 1 and plan.expected_s is not None:
+        st.caption(f"All steps together usually take {formats.duration(plan.expected_s)}.")
+    st.markdown(
+        "  \n".join((cost_lines(plan.cost), *_consequences(plan))),
+        help=formats.plain(plan.cost.source),
+    )
+    lines = [f":red[Cannot be undone:] {formats.plain(s)}" for s in plan.irreversible]
+    lines += [formats.plain(s) for s in (*plan.affected, *plan.leaves)]
+    draw_list(lines)
     commands = "\n".join(step.command for step in plan.steps)
     with st.expander("Equivalent command", icon=":material/terminal:", type="compact"):
         st.code(commands, language="bash", wrap_lines=True)
@@ -34,13 +44,62 @@ def what_changes(judged: Judged) -> None:
         )
 
 
+def draw_list(lines: Sequence[str]) -> None:
+    """Sentences in Markdown, one under the other; what is beyond a dozen folded away."""
+    st.markdown("\n".join(f"- {line}" for line in lines[:_FEW]))
+    if lines[_FEW:]:
+        with st.expander(f"{len(lines) - _FEW} more", type="compact"):
+            st.markdown("\n".join(f"- {line}" for line in lines[_FEW:]))
+
+
+def made(plan: Plan) -> str:
+    """When it was made, in words."""
+    return f"{formats.stamp(plan.made_at)} UTC"
+
+
+def _consequences(plan: Plan) -> Iterable[str]:
+    """What the new rate means for the tier's tokens and for its budget; Markdown."""
+    derived = access.derived()
+    snapshot, name = derived.snapshot, plan.request.tier
+    spec = next((s for s in snapshot.specs if s.name == name), None)
+    before, after = plan.cost.before_usd_per_hour, plan.cost.after_usd_per_hour
+    if spec is None or after is None:
+        return
+    tier, load = derived.fleet.tier(name), (snapshot.loads or {}).get(name)
+    rates = (derived.rates[name], replace(derived.rates[name], usd_per_hour=after))
+    was, then = (token_cost(tier, rate, load).blended_usd for rate in rates)
+    if then:
+        yield formats.plain(
+            f"{formats.money(was)} → {formats.money(then)} per million tokens, at the load of now"
+        )
+    found = forecast_month(spec, snapshot.costs, access.now(), after, snapshot.budgets)
+    left = found.budget_left_usd
+    if left is None or found.budget.amount_usd is None or before == after:
+        return
+    told = f"{formats.money(left)} of the budget of {formats.money(found.budget.amount_usd)} left"
+    if left > 0 and after > 0:
+        told += f", which lasts {formats.duration(left / after * 3600)} at the new rate"
+    if found.month_end_usd is not None:
+        reached = found.reached_on
+        told += "; not reached this month" if reached is None else f"; reached on {reached:%d %B}"
+    yield formats.plain(told)
+
+
 def draw_steps(steps: Sequence[Step]) -> None:
     """What each step changes, before → after, and how long it usually takes."""
+    _step_table(steps[:_FEW])
+    rest = steps[_FEW:]
+    if rest:
+        with st.expander(f"{formats.plural(len(rest), 'more step')}", type="compact"):
+            _step_table(rest)
+
+
+def _step_table(steps: Sequence[Step]) -> None:
     rows = [
         {
             "What changes": formats.plain(step.title),
-            "Before": _facts(step.before),
-            "After": f"**{_facts(step.after)}**",
+            "Before": _facts(step.before, "nothing"),
+            "After": f"**{_facts(step.after, 'nothing')}**",
             "Takes": formats.duration(step.expected_s),
         }
         for step in steps
@@ -48,26 +107,37 @@ def draw_steps(steps: Sequence[Step]) -> None:
     st.table(rows, border="horizontal", hide_index=True, alt="Steps of the plan")
 
 
-def _facts(values: Mapping[str, object]) -> str:
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
-    return formats.plain(told)
+def _facts(values: Mapping[str, object], none: str) -> str:
+    """Values by name, in words; `none` where there are none: it is made, or goes."""
+    told = [_fact(name, value) for name, value in values.items()]
+    return formats.plain(", ".join(told) or none)
+
+
+def _fact(name: str, value: object) -> str:
+    if name == "exists":
+        return "exists" if value else "nothing"
+    if name.endswith("_usd") and isinstance(value, int | float):
+        return f"{name.removesuffix('_usd').replace('_', ' ')} {formats.money_exact(value)}"
+    if isinstance(value, bool):
+        return f"{name.replace('_', ' ')}: {'yes' if value else 'no'}"
+    return f"{name.replace('_', ' ')} {value}"
 
 
 def cost_lines(cost: CostChange) -> str:
-    """Dollars per hour and per day, before → after, as Markdown."""
-    before, after = cost.before_usd_per_hour, cost.after_usd_per_hour
-    delta = cost.delta_usd_per_hour
-    day_before = None if before is None else before * 24
-    day_after = None if after is None else after * 24
-    day_delta = None if delta is None else delta * 24
-    lines = [
-        f"**{formats.money_exact(before)} → {formats.money_exact(after)} per hour** "
-        f"({formats.money_change(delta)})",
-        f"{formats.money_exact(day_before)} → {formats.money_exact(day_after)} per day "
-        f"({formats.money_change(day_delta)})",
-    ]
-    text = "  \n".join(lines).replace("$", "\\$")
-    return f"{text} :small[:gray[{cost.basis} price]]"
+    """Dollars per hour, day and month of 730 hours, before → after, as Markdown."""
+    lines: list[str] = []
+    for hours, span in ((1, "hour"), (24, "day"), (HOURS_PER_MONTH, "month")):
+        before, after, delta = (
+            None if usd is None else usd * hours
+            for usd in (
+                cost.before_usd_per_hour, cost.after_usd_per_hour, cost.delta_usd_per_hour,
+            )
+        )  # fmt: skip
+        line = f"{formats.money_exact(before)} → {formats.money_exact(after)} per {span}"
+        change = formats.money_change(delta)
+        lines.append(f"**{line}** ({change})" if span == "hour" else f"{line} ({change})")
+    lines[0] += f" :small[:gray[{cost.basis} price]]"
+    return "  \n".join(lines).replace("$", "\\$")
 
 
 def draw_verdicts(verdicts: Sequence[Verdict], *, key: str) -> None:
@@ -81,7 +151,7 @@ def draw_verdicts(verdicts: Sequence[Verdict], *, key: str) -> None:
         if passed:
             label = f"{formats.plural(len(passed), 'guard')} found no danger"
             icon = ":material/check_circle:"
-            with st.expander(label, type="compact", icon=icon, expanded=not telling):
+            with st.expander(label, type="compact", icon=icon):
                 for verdict in passed:
                     _draw_verdict(verdict)
 
@@ -101,4 +171,4 @@ def _draw_verdict(verdict: Verdict) -> None:
 
 def guard_title(verdict: Verdict) -> str:
     """A guard's name in words."""
-    return verdict.guard.replace("_", " ").capitalize()
+    return verdict.guard.replace("_", " ").capitalize().replace("Slo ", "SLO ")

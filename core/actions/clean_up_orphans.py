@@ -20,9 +20,11 @@ from core.errors import PlanError
 from core.plans import CostChange, Plan, Request, Step
 from core.pricing import chips_rate
 from core.records import NodePool, Snapshot
+from core.specs import PartKind
 
 ACTION: Final = "clean_up_orphans"
 _HOURS: Final = 24.0
+_GKE: Final = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
 
 
 def plan_clean_up_orphans(
@@ -79,15 +81,19 @@ def plan_clean_up_orphans(
 
 
 def orphaned_owners(snapshot: Snapshot, present: Present) -> dict[str, str]:
-    """Owners whose resources belong to nothing → why, in a sentence."""
+    """Owners whose resources belong to nothing → why, in a sentence.
+
+    A tier without a part on GKE never has node pools: it is none for lack of them.
+    """
     configured = {spec.name for spec in snapshot.specs}
+    on_gke = {spec.name for spec in snapshot.specs if any(p.kind in _GKE for p in spec.parts)}
     pooled = {r.owner for r in present.values() if "/nodePools/" in r.name}
     pooled |= {key[0] for key, pools in ownership.assign(snapshot).node_pools.items() if pools}
     found: dict[str, str] = {}
     for owner in {r.owner for r in present.values() if r.owner} - {PLATFORM}:
         if owner not in configured:
             found[owner] = f"{owner} is no tier in heartwood.toml"
-        elif owner not in pooled:
+        elif owner in on_gke and owner not in pooled:
             found[owner] = f"{owner} has no node pools any more"
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
+from urllib.parse import unquote
 
 from core import ownership
 from core.actions.chain_steps import Present, Removal, observe, present_of
@@ -75,7 +76,7 @@ def leftovers(
             continue
         pool = "/nodePools/" in name or KUBERNETES in name
         yield Piece(
-            f"left-{index}", name, f"{path_of(name).split('/')[-2]} {short_name(name)}",
+            f"left-{index}", name, f"{path_of(name).split('/')[-2]} {unquote(short_name(name))}",
             found.owner, {}, "", remove_command(name, site.project),
             ("cluster",) if pool else (),
         )  # fmt: skip

@@ -1,0 +1,122 @@
+"""Plans from the dialog: the cancel window, saved under a link, as a file, made again; refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from control.plan_export import to_json, to_markdown
+from core.cloud_resources import PLATFORM
+from core.plans import Request
+from tests import make
+from tests.pages.conftest import Open, all_text
+from tests.pages.fake_console import FakeConsole
+from tests.pages.test_action_dialogs import tick_all
+from ui import consent_view
+
+
+def green(open_page: Open) -> AppTest:
+    """The dialog with a plan that no guard has a word against."""
+    at = open_page("cost", do="change_budget:small")
+    at.number_input(key="plan_amount_usd").set_value(2.5e6).run()
+    tick_all(at)
+    return at
+
+
+def keys(at: AppTest) -> set[str]:
+    """Of all buttons."""
+    return {b.key for b in at.button if b.key}
+
+
+def test_a_click_can_be_taken_back_for_some_seconds(
+    console: FakeConsole, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the window nothing is applied; taken back nothing ever is; after it, once."""
+    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", 3600.0)
+    at = green(open_page)
+    at.button(key="plan_apply").click().run()
+    assert "plan_apply" not in keys(at)
+    at.run()
+    assert console.submitted == []
+    at.button(key="plan_undo").click().run()
+    assert "plan_undo" not in keys(at)
+    assert not at.button(key="plan_apply").disabled
+    assert console.submitted == []
+    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", 0.0)
+    at.button(key="plan_apply").click().run()
+    at.run()
+    assert len(console.submitted) == 1
+
+
+def test_another_wish_within_the_window_applies_nothing(
+    console: FakeConsole, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was clicked was another plan; and a window that nobody watched to its end is void."""
+    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", 3600.0)
+    at = green(open_page)
+    at.button(key="plan_apply").click().run()
+    at.number_input(key="plan_amount_usd").set_value(2.6e6).run()
+    assert "plan_undo" not in keys(at)
+    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", -60.0)
+    at.button(key="plan_apply").click().run()
+    assert "plan_apply" in keys(at)
+    assert console.submitted == []
+
+
+def test_a_saved_plan_opens_by_its_link_as_it_was(console: FakeConsole, open_page: Open) -> None:
+    """In another session, with its own figures; made again, what differs is told."""
+    at = green(open_page)
+    at.button(key="plan_save").click().run()
+    digest = "".join(at.query_params["plan"])
+    assert f"do=change_budget:small&plan={digest}" in all_text(at)
+    other = open_page("cost", do="change_budget:small", plan=digest)
+    assert "2,500,000.00" in all_text(other)
+    assert not other.number_input
+    console.planted = replace(console.planted, budgets=())
+    other.button(key="plan_again").click().run()
+    assert other.error
+    budgets = (replace(b, amount_usd=2.4e6) for b in make.make_budgets())
+    console.planted = replace(console.planted, budgets=tuple(budgets))
+    other.button(key="plan_again").click().run()
+    assert "amount usd 2300000.0 → 2400000.0" in all_text(other)
+
+
+def test_links_to_what_is_not_there_say_so(open_page: Open) -> None:
+    """An unknown plan, action or tier in the address: a sentence, and the page goes on."""
+    at = open_page("cost", do="change_budget:small", plan="0" * 64)
+    assert "cannot be shown: no plan of that name" in all_text(at)
+    assert at.number_input(key="plan_amount_usd")
+    for wrong in ("explode:small", "drain_tier:nobody", "tear_down_all:small", "x"):
+        at = open_page("fleet", do=wrong)
+        assert "nothing was opened" in all_text(at)
+
+
+def test_a_plan_as_a_file_holds_all_of_it(console: FakeConsole) -> None:
+    """Markdown for people, JSON for scripts: digest, steps, cost, verdicts, commands."""
+    judged = console.plan(Request("scale_tier", "small", {"delta": -1}))
+    plan = judged.plan
+    found = json.loads(to_json(judged))
+    assert found["digest"] == plan.digest
+    assert len(found["verdicts"]) == len(judged.verdicts)
+    text = to_markdown(judged)
+    for part in (plan.digest, plan.steps[0].command, "$3,072.00/h → $3,024.00/h", "`over_budget`"):
+        assert part in text
+
+
+def test_tiers_are_made_and_deleted_from_the_menus(open_page: Open) -> None:
+    """Each where somebody would look for it; a tier that is not on GKE says why not."""
+    at = open_page("fleet")
+    assert {"provision_small", "tear_down_small", f"tear_down_all_{PLATFORM}"} <= keys(at)
+    assert f"clean_up_orphans_{PLATFORM}" in keys(open_page("cost"))
+    assert at.button(key="tear_down_dev").disabled
+    assert "no part on GKE" in (at.button(key="provision_dev").help or "")
+    at.button(key=f"tear_down_all_{PLATFORM}").click().run()
+    assert not at.exception
+    assert "was not read" in all_text(at)  # these tests have no project behind them
+    at = open_page("fleet", do="provision_tier:small")
+    at.text_input(key="plan_host").set_value("not a host!").run()
+    assert "is no host name" in all_text(at)
+    assert at.button(key="plan_apply").disabled
