@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 from google.protobuf import json_format, message
@@ -86,13 +86,17 @@ def _in_googles_words(said: str) -> str:
     return f'Unknown name "{found["name"]}"{f" at {place!r}" if place else ""}: Cannot find field.'
 
 
-def encode_response(response: Any, query: dict[str, str]) -> bytes:
-    """The JSON body of a response; enums as integers where the call asks for it."""
+def encode_response(
+    response: Any, query: Mapping[str, str], keep: Callable[[Any], Any] | None = None
+) -> bytes:
+    """The JSON body of a response, or what `keep` leaves of it; enums as integers on demand."""
     alt = f"{query.get('$alt', '')};{query.get('alt', '')}"
     as_dict = json_format.MessageToDict(
         plain(response), use_integers_for_enums="enum-encoding=int" in alt
     )
-    return json.dumps(as_dict, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(
+        keep(as_dict) if keep else as_dict, ensure_ascii=False, separators=(",", ":")
+    ).encode()
 
 
 def _body_as_it_is(target: message.Message, body: bytes, content_type: str) -> Any:

@@ -23,6 +23,7 @@ from emulator.wire.codec import decode_request, encode_response
 from emulator.wire.errors import ApiError, to_envelope
 from emulator.wire.http_rules import Match, Router
 from emulator.wire.mount import Asgi, Mount, RouterMount
+from emulator.wire.partial import asked_for
 from emulator.wire.waiting import Waiting, wait_rest
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class RestService:
         match = self._find(request)
         mount = self._owner[id(match.route.method)]
         headers = {k.lower(): v for k, v in request.headers.items()}
+        keep = asked_for(dict(query))
         message = decode_request(match, query, body, headers.get("content-type", ""))
         base = str(request.base_url).rstrip("/")
         path = _path(request)
@@ -99,8 +101,8 @@ class RestService:
         answer = invoke(self._cloud, mount.handler, message, call)
         if isinstance(answer, Waiting):
             later = answer.answer
-            return replace(answer, answer=lambda: _encoded(later(), dict(query)))
-        return _encoded(answer, dict(query))
+            return replace(answer, answer=lambda: _encoded(later(), dict(query), keep))
+        return _encoded(answer, dict(query), keep)
 
     def _find(self, request: Request) -> Match:
         path = _path(request)
@@ -116,10 +118,10 @@ class RestService:
         return match
 
 
-def _encoded(answer: Any, query: dict[str, str]) -> Payload:
+def _encoded(answer: Any, query: dict[str, str], keep: Callable[[Any], Any]) -> Payload:
     if isinstance(answer, httpbody_pb2.HttpBody):
         return answer.data, answer.content_type
-    return encode_response(answer, query), _JSON
+    return encode_response(answer, query, keep), _JSON
 
 
 def _overridden(scope: Any) -> Any:

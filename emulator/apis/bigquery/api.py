@@ -26,6 +26,8 @@ from emulator.context import Cloud
 from emulator.journal.changes import Made
 from emulator.journal.http import Answer, Body, record_of
 from emulator.journal.reading import may_be_query, query_reads
+from emulator.wire.errors import ApiError
+from emulator.wire.partial import asked_for
 
 _LOG = logging.getLogger("emulator")
 Handler = Callable[[Request, Mapping[str, Any]], dict[str, Any] | None]
@@ -136,10 +138,14 @@ class BigQuery:
         """What the handler answers or refuses, and the code to count it by."""
         try:
             self._check(request)
+            keep = asked_for(request.query_params)
             found = handler(request, body)
-            return (Response(status_code=204) if found is None else JSONResponse(found)), "OK"
+            return (Response(status_code=204) if found is None else JSONResponse(keep(found))), "OK"
         except BigQueryError as error:
             return JSONResponse(error.envelope(), error.status), error.reason
+        except ApiError as error:
+            refused = BigQueryError("invalid", error.message)
+            return JSONResponse(refused.envelope(), refused.status), refused.reason
         except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
             _LOG.exception("bigquery %s failed", request.url.path)
             error = BigQueryError("backendError", "An internal error occurred.")

@@ -29,6 +29,7 @@ from emulator.wire.errors import ApiError, invalid, to_envelope
 from emulator.wire.filters import compile_filter
 from emulator.wire.library import Method
 from emulator.wire.paging import page
+from emulator.wire.partial import asked_for
 from emulator.wire.rest import json_response
 
 Body = Mapping[str, Any]
@@ -74,7 +75,8 @@ class ProjectsV1:
                 project = request.path_params.get("project", "")
                 if project:
                     self._projects.check(f"projects/{project}")
-                return json_response(handler(project, _object(raw), request))
+                keep = asked_for(request.query_params)
+                return json_response(keep(handler(project, _object(raw), request)))
             except ApiError as error:
                 code = error.code.name
                 return json_response(to_envelope(error), error.http_status)

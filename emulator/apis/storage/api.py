@@ -19,12 +19,12 @@ from emulator.apis.storage.asks import Answer, Ask
 from emulator.apis.storage.buckets import Buckets
 from emulator.apis.storage.disk import Draft
 from emulator.apis.storage.errors import StorageError
-from emulator.apis.storage.fields import partial
 from emulator.apis.storage.objects import Objects
 from emulator.apis.storage.uploads import Uploads
 from emulator.context import Cloud
 from emulator.faults.naming import asked_http
 from emulator.wire.errors import ApiError, to_envelope
+from emulator.wire.partial import asked_for
 from emulator.wire.rest import json_response
 
 _LOG = logging.getLogger("emulator")
@@ -102,24 +102,27 @@ class Storage:
             found = pattern.fullmatch(path)
             if found and route_verb == verb:
                 names = {k: unquote(v) for k, v in found.groupdict().items()}
-                fields = query.get("fields", "")
 
                 def work(names: dict[str, str] = names, handler: Handler = handler) -> Answer:
                     return handler(Ask(names, dict(query), _object(raw), base, headers, query))
 
-                return self._run(name, work, fields)
+                return self._run(name, work, query)
         return _refusal(StorageError(404, f"Not Found: {verb} {path}"))
 
-    def _run(self, name: str, work: Callable[[], Answer], fields: str) -> Answer:
+    def _run(self, name: str, work: Callable[[], Answer], query: Mapping[str, str]) -> Answer:
         code = "OK"
         try:
+            keep = asked_for(query)
             answer = work()
-            if answer.body is not None and fields:
-                answer = Answer(partial(answer.body, fields), answer.status, answer.headers)
-            return answer
+            if answer.body is None:
+                return answer
+            return Answer(keep(answer.body), answer.status, answer.headers)
         except StorageError as error:
             code = error.reason
             return _refusal(error)
+        except ApiError as error:
+            code = error.legacy_reason
+            return _refusal(StorageError(400, error.message, code, "fields"))
         except Exception:  # noqa: BLE001 - a caller never gets less than Google's envelope
             _LOG.exception("storage %s failed", name)
             code = "backendError"
@@ -154,7 +157,7 @@ class Storage:
             return self._uploads.start(Ask(names, dict(query), _object(text), base, headers, query))
 
         try:
-            return self._run("objects.insert", work, query.get("fields", ""))
+            return self._run("objects.insert", work, query)
         finally:
             if not draft.kept:
                 draft.drop()

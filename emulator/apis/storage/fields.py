@@ -1,4 +1,4 @@
-"""Bodies and parameters: what callers may set, preconditions, partial answers (`fields=`)."""
+"""Bodies and parameters: what callers may set, preconditions."""
 
 from __future__ import annotations
 
@@ -161,49 +161,3 @@ def whole_number(query: Mapping[str, str], name: str, default: int, most: int) -
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise StorageError(400, f"Invalid Value: '{text}'", location=name)
     return min(int(text) or default, most)
-
-
-def partial(body: dict[str, Any], fields: str) -> dict[str, Any]:
-    """The parts of an answer that `fields=` names, as in items(name,size),nextPageToken.
-
-    Raises:
-        StorageError: 400: not of that form.
-    """
-    if not fields or fields == "*":
-        return body
-    tree, rest = _field_tree(fields, 0)
-    if rest:
-        raise StorageError(400, f"Invalid field selection {fields}", "invalidParameter", "fields")
-    return _cut(body, tree)
-
-
-def _field_tree(text: str, depth: int) -> tuple[dict[str, Any], str]:
-    tree: dict[str, Any] = {}
-    while text and depth < 20:
-        found = re.match(r"\s*([\w./*-]+)\s*", text)
-        if found is None:
-            break
-        text = text[found.end() :]
-        branch = tree
-        for part in found[1].strip("/").split("/"):
-            leaf, branch = branch, branch.setdefault(part, {})
-        if text.startswith("("):
-            inner, text = _field_tree(text[1:], depth + 1)
-            if not text.startswith(")"):
-                return tree, text or "("
-            leaf[part].update(inner)
-            text = text[1:]
-        if not text.startswith(","):
-            break
-        text = text[1:]
-    return tree, text
-
-
-def _cut(value: Any, tree: Mapping[str, Any]) -> Any:
-    if not tree or "*" in tree:
-        return value
-    if isinstance(value, list):
-        return [_cut(v, tree) for v in value]
-    if isinstance(value, Mapping):
-        return {k: _cut(v, tree[k]) for k, v in value.items() if k in tree}
-    return value
