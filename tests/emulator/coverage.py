@@ -86,8 +86,9 @@ def _documented(prefix: str, method: Method) -> Iterator[str]:
 
 
 def _sample(rule: HttpRule, path: str) -> str:
+    """A path that fits the rule; what may be of a project, a folder or so is of a project."""
     filled = _VARIABLE.sub(lambda found: found[1] or "a", path)
-    return filled.replace("**", "a").replace("*", "a")
+    return filled.replace("/*/*/", "/projects/a/").replace("**", "a").replace("*", "a")
 
 
 async def _of_routers(app: RestApp, checked: set[str]) -> list[Row]:

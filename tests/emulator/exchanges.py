@@ -40,6 +40,7 @@ DOCUMENTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "compute": (("compute/v1/", "compute.v1"),),
     "container": (("v1beta1/", "container.v1beta1"), ("v1/", "container.v1")),
     "iam": (("v1/", "iam.v1"),),
+    "iamcredentials": (("v1/", "iamcredentials.v1"),),
     "logging": (("v2/", "logging.v2"),),
     "monitoring": (("v3/", "monitoring.v3"), ("v1/", "monitoring.v1")),
     "serviceusage": (("v1beta1/", "serviceusage.v1beta1"), ("v1/", "serviceusage.v1")),

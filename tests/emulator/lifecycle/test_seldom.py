@@ -171,3 +171,41 @@ def test_what_is_only_validated_changes_nothing(compute: Compute) -> None:
     assert compute.call("GET", "global/securityPolicies/v-policy") == before
     twice = rule | {"priority": before["rules"][0]["priority"]}
     compute.call("POST", path, twice, status=400, validateOnly="true")
+
+
+def test_members_and_edges(living_compute: Compute) -> None:
+    """Hosts in a group and out again, an endpoint on the internet, policies changed."""
+    compute = living_compute
+    compute.make(f"{ZONE}/instanceGroups", name="s-hosts", network="global/networks/hw-net")
+    url = f"{compute.url}/k8s/{PROJECT}/us-central1/hw-serving/api/v1/nodes"
+    pool = {"labelSelector": "cloud.google.com/gke-nodepool=hw-small-00", "limit": 1}
+    (node,) = compute.client.get(url, params=pool).json()["items"]
+    host = {"instances": [{"instance": f"{ZONE}/instances/{node['metadata']['name']}"}]}
+    group = f"{ZONE}/instanceGroups/s-hosts"
+    change(compute, "POST", f"{group}/addInstances", host)
+    assert compute.call("GET", group)["size"] == 1
+    change(compute, "POST", f"{group}/removeInstances", host)
+    compute.make("global/networkEndpointGroups", name="s-outside", defaultPort=443,
+                 networkEndpointType="INTERNET_FQDN_PORT")  # fmt: skip
+    outside = {"networkEndpoints": [{"fqdn": "a.example.com", "port": 443}]}
+    for verb in ("attach", "detach"):
+        path = f"global/networkEndpointGroups/s-outside/{verb}NetworkEndpoints"
+        change(compute, "POST", path, outside)
+    compute.make("global/securityPolicies", name="s-edge", type="CLOUD_ARMOR_EDGE")
+    edge = {"securityPolicy": "global/securityPolicies/s-edge"}
+    path = "global/backendServices/hw-small"
+    change(compute, "POST", f"{path}/setEdgeSecurityPolicy", edge)
+    assert compute.call("GET", path)["edgeSecurityPolicy"].endswith("/s-edge")
+    compute.make(f"{REGION}/resourcePolicies", name="s-shape", workloadPolicy={
+        "type": "HIGH_THROUGHPUT", "acceleratorTopology": "2x2x2"})  # fmt: skip
+    change(compute, "PATCH", f"{REGION}/resourcePolicies/s-shape", {"description": "new"})
+    compute.make(f"{ZONE}/reservations", name="s-kept", specificReservation={
+        "count": "2", "instanceProperties": {"machineType": "tpu7x-standard-4t"}})  # fmt: skip
+    more = {"specificReservation": {"count": "3"}}
+    kept = f"{ZONE}/reservations/s-kept"
+    change(compute, "PATCH", kept, more, updateMask="specificReservation.count")
+    assert compute.call("GET", kept)["specificReservation"]["count"] == "3"
+    for scope, last in (("global", "networkEndpointGroups/s-outside"),
+                        (REGION, "resourcePolicies/s-shape")):  # fmt: skip
+        operation = compute.done(compute.call("DELETE", f"{scope}/{last}"))
+        compute.call("DELETE", f"{scope}/operations/{operation['name']}")

@@ -123,6 +123,7 @@ def test_accounts_descriptors_and_tokens(rest: Rest) -> None:
                  ":generateAccessToken",
                  {"scope": ["https://www.googleapis.com/auth/cloud-platform"]})  # fmt: skip
     assert token["accessToken"]
+    rest("GET", f"serviceusage/v1/operations?filter={P}")
     made = rest(
         "POST",
         f"monitoring/v3/{P}/services?serviceId=seldom",
