@@ -13,17 +13,27 @@ from typing import Protocol
 from control.acknowledgements import acknowledgements
 from control.audit import Audit, utc_now
 from control.history import History
+from control.rollout_record import template_before
 from control.settings import Settings
 from core import guards
-from core.actions import CHAINS, SEARCHING, PlanContext, make_plan
+from core.actions import (
+    CHAINS,
+    ROLLING_OUT,
+    SEARCHING,
+    PlanContext,
+    make_plan,
+    workload_name,
+)
 from core.actions.drain_tier import ACTION as DRAIN
 from core.actions.restore_tier import ACTION as RESTORE
+from core.actions.tier_lookup import spec_of
 from core.cloud_resources import CloudResource
 from core.fleet import assemble_fleet
 from core.guards import GuardContext
 from core.plans import Plan, Request, Verdict
 from core.records import Snapshot
 from core.series import Series, Signal
+from services.project import Found
 
 Burning = Mapping[str, tuple[Series, Series]]
 
@@ -70,6 +80,10 @@ class ResourceReader(Protocol):
         """Everything that is ours."""
         ...
 
+    def get(self, name: str) -> Found | None:
+        """What exists under that name."""
+        ...
+
 
 class Planning:
     """Makes and judges plans."""
@@ -107,8 +121,22 @@ class Planning:
             if request.action in SEARCHING:
                 there |= {found.name: found for found in self._resources.list_ours()}
             context = replace(context, resources=there)
+        if request.action in ROLLING_OUT:
+            context = self._with_workload(context, snapshot, request)
         plan = make_plan(snapshot, request, utc_now(), context)
         return Judged(plan, self.judge(plan, snapshot))
+
+    def _with_workload(
+        self, context: PlanContext, snapshot: Snapshot, request: Request
+    ) -> PlanContext:
+        """With what runs the tier's servers now, and what ran them before the last roll-out."""
+        if self._resources is None:
+            return context
+        name = workload_name(snapshot, spec_of(snapshot, request), context)
+        found = self._resources.get(name)
+        earlier = template_before(self._audit, request.tier, name)
+        workload = None if found is None else found.body
+        return replace(context, workload=workload, template_before=earlier)
 
     def judge(
         self, plan: Plan, snapshot: Snapshot, *, leave_out: str = "", now: datetime | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from core.errors import Invalid
 from services.clients import Clients
 
 _AT_ONCE: Final = 100  # as many as one call takes
@@ -28,11 +29,26 @@ class Permissions:
         Raises:
             OpsError: the call failed.
         """
-        known = [p for p in dict.fromkeys(asked) if not p.startswith(_ELSEWHERE)]
-        held: set[str] = set()
-        for start in range(0, len(known), _AT_ONCE):
-            held |= self._ask(known[start : start + _AT_ONCE])
-        return {permission: permission in held for permission in known}
+        wanted = [p for p in dict.fromkeys(asked) if not p.startswith(_ELSEWHERE)]
+        found: dict[str, bool] = {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            found |= self._tell(wanted[start : start + _AT_ONCE])
+        return found
+
+    def _tell(self, asked: Sequence[str]) -> Mapping[str, bool]:
+        """Of each that can be asked for; one that Google refuses to be asked for is left out."""
+        left = list(asked)
+        while left:
+            try:
+                held = self._ask(left)
+            except Invalid as error:
+                refused = [p for p in left if p in error.message.replace("'", " ").split()]
+                if not refused:
+                    raise
+                left = [p for p in left if p not in refused]
+            else:
+                return {permission: permission in held for permission in left}
+        return {}
 
     def _ask(self, asked: Sequence[str]) -> set[str]:
         from google.cloud.resourcemanager_v3.services.projects import ProjectsClient

@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from control.appliers import alerts, budgets, node_pools, resources, slices, traffic, vertex
+from control.appliers import (
+    alerts,
+    budgets,
+    node_pools,
+    resources,
+    rollouts,
+    slices,
+    traffic,
+    vertex,
+)
 from control.appliers.verbs import (
     Applier,
     Appliers,
@@ -30,6 +39,7 @@ PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (
     slices.build,
     resources.build,
     alerts.build,
+    rollouts.build,
 )
 
 

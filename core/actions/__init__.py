@@ -15,11 +15,14 @@ from core.actions.acknowledge_incident import plan_acknowledge_incident
 from core.actions.change_budget import plan_change_budget
 from core.actions.clean_up_orphans import plan_clean_up_orphans
 from core.actions.context import PlanContext
+from core.actions.deploy_model import model_chain, plan_deploy_model
 from core.actions.drain_tier import plan_drain_tier
 from core.actions.fail_over import plan_fail_over
 from core.actions.provision_tier import chain_of, plan_provision_tier
 from core.actions.restart_slice import plan_restart_slice
 from core.actions.restore_tier import plan_restore_tier
+from core.actions.roll_back import plan_roll_back
+from core.actions.rollouts import workload_name
 from core.actions.scale_replicas import plan_scale_replicas
 from core.actions.scale_tier import plan_scale_tier
 from core.actions.shift_traffic import plan_shift_traffic
@@ -43,6 +46,8 @@ PLANNERS: Final = MappingProxyType[str, Planner](
         "restore_tier": plan_restore_tier,
         "restart_slice": plan_restart_slice,
         "change_budget": plan_change_budget,
+        "deploy_model": plan_deploy_model,
+        "roll_back": plan_roll_back,
         "acknowledge_incident": plan_acknowledge_incident,
         "tear_down_tier": plan_tear_down_tier,
         "tear_down_all": plan_tear_down_all,
@@ -56,6 +61,7 @@ Chaining = Callable[[Snapshot, Request, PlanContext], Chain]
 CHAINS: Final = MappingProxyType[str, Chaining](
     {
         "provision_tier": chain_of,
+        "deploy_model": model_chain,
         "tear_down_tier": tear_down_chain,
         "tear_down_all": lambda snapshot, _, context: whole_chain(snapshot, context),
         "clean_up_orphans": lambda snapshot, _, context: whole_chain(snapshot, context),
@@ -64,6 +70,9 @@ CHAINS: Final = MappingProxyType[str, Chaining](
 
 # Those that need to know all that is ours.
 SEARCHING: Final = ("tear_down_tier", "tear_down_all", "clean_up_orphans")
+
+# Those that change what runs a tier's servers, and need to know it whole.
+ROLLING_OUT: Final = ("deploy_model", "roll_back")
 
 
 def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: PlanContext) -> Plan:
@@ -84,9 +93,11 @@ def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: Plan
 __all__ = [
     "CHAINS",
     "PLANNERS",
+    "ROLLING_OUT",
     "SEARCHING",
     "PlanContext",
     "Planner",
     "make_plan",
     "plan_scale_tier",
+    "workload_name",
 ]

@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import Final
 
 from core.actions.chain_steps import gke_part
+from core.actions.context import PlanContext
 from core.actions.restart_slice import restartable
+from core.actions.rollouts import workload_name
 from core.actions.vertex_split import endpoints_of
 from core.errors import PlanError
 from core.fleet import assemble_fleet
@@ -43,6 +45,14 @@ def _service(snapshot: Snapshot, spec: TierSpec) -> BackendService | str:
 def _on_gke(_snapshot: Snapshot, spec: TierSpec) -> str:
     try:
         gke_part(spec)
+    except PlanError as error:
+        return error.message
+    return ""
+
+
+def _servers(snapshot: Snapshot, spec: TierSpec) -> str:
+    try:
+        workload_name(snapshot, spec, PlanContext(""))
     except PlanError as error:
         return error.message
     return ""
@@ -129,6 +139,8 @@ _CHECKS: Final = MappingProxyType[str, Callable[[Snapshot, TierSpec], str]](
     {
         "provision_tier": _on_gke,
         "tear_down_tier": _on_gke,
+        "deploy_model": _servers,
+        "roll_back": _servers,
         "scale_tier": _scale,
         "scale_replicas": _replicas,
         "shift_traffic": _shift,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from core.cloud_resources import CloudResource
 
@@ -21,6 +22,10 @@ class PlanContext:
             here, from the audit.
         resources: what exists of the chain that the action is about, and what else is ours, by full
             name; None: it was not read, or the action does not need it.
+        workload: what runs the tier's servers, as Kubernetes has it; None: it was not read, or the
+            action does not need it.
+        template_before: the pod template that was there before the tier's last roll-out made from
+            here, from the audit; None: there was none.
         acknowledged: names of alerts that were acknowledged here, from the audit.
     """
 
@@ -31,3 +36,5 @@ class PlanContext:
     billing_account: str = ""
     resources: Mapping[str, CloudResource] | None = None
     acknowledged: frozenset[str] = frozenset()
+    workload: Mapping[str, Any] | None = None
+    template_before: Mapping[str, Any] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 from core.cloud_resources import CONTAINER, KUBERNETES, CloudResource, owner_of, path_of
 from core.errors import NotFound
@@ -16,6 +17,7 @@ from services.project.product import Found, Json, done
 
 _TIMEOUT_S: Final = 30.0
 _APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
 _MANAGER: Final = "heartwood"
 # Where objects of ours are looked for; what is inside a namespace of ours goes with it.
 _LISTED: Final = ("api/v1/namespaces", "apis/storage.k8s.io/v1/storageclasses")
@@ -41,6 +43,17 @@ class KubeObjects:
         parameters = f"?fieldManager={_MANAGER}&force=true"
         self._call(name, "PATCH", body, parameters, _APPLY)
         return ""
+
+    def patch(self, name: str, change: Json) -> None:
+        """Merge a change into it (RFC 7396); the same twice is once."""
+        self._call(name, "PATCH", change, f"?fieldManager={_MANAGER}", _MERGE)
+
+    def list_in(self, name: str, labels: Mapping[str, str]) -> tuple[Json, ...]:
+        """The objects of a collection that have these labels."""
+        wanted = ",".join(f"{key}={value}" for key, value in labels.items())
+        answer = self._call(name, "GET", None, f"?labelSelector={quote(wanted)}")
+        with calls.converting(name):
+            return tuple(cast(Sequence[Json], answer["items"]))
 
     def delete(self, name: str) -> str:
         """Have it deleted with what depends on it."""

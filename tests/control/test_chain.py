@@ -89,7 +89,36 @@ def healthy(snapshot: Snapshot, service: str) -> int | None:
     return None
 
 
-def test_a_tier_is_made_from_nothing_and_taken_down_again(console: Console) -> None:
+def models_come_and_go(console: Console, emulator: EmulatorProcess) -> None:
+    """Weights from a bucket, a volume filled with them, all servers with them, and back again."""
+    storage, project = emulator.rest_url, console.settings.project.id
+    made = httpx.post(f"{storage}/storage/v1/b?project={project}", json={"name": "hw-weights-here"},
+                      trust_env=False)  # fmt: skip
+    made.raise_for_status()
+    put = f"{storage}/upload/storage/v1/b/hw-weights-here/o?uploadType=media&name=qwen/w.bin"
+    httpx.post(put, content=b"w" * 1000, trust_env=False).raise_for_status()
+    wanted = {"weights": "gs://hw-weights-here/qwen/", "model": "Qwen3-8B", "size_gib": 20}
+    judged = console.plan(Request("deploy_model", "small", wanted))
+    assert apply(console, judged).startswith("succeeded")
+    name = judged.plan.steps[-1].resource
+    template = ProjectResources(console.clients).get(name).body["spec"]["template"]
+    server = template["spec"]["containers"][0]
+    assert server["command"][:3] == ["vllm", "serve", "/models"]
+    assert server["command"][-2:] == ["--served-model-name", "Qwen3-8B"]
+    until(console, lambda s: healthy(s, "hw-small") == 2)
+    with pytest.raises(PlanError, match="already"):
+        console.plan(Request("deploy_model", "small", wanted))
+    back = console.plan(Request("roll_back", "small", {}))
+    assert "from Qwen3-8B to Llama-3.1-8B-Instruct" in back.plan.title
+    assert apply(console, back).startswith("succeeded")
+    template = ProjectResources(console.clients).get(name).body["spec"]["template"]
+    assert "volumes" not in template["spec"]
+    assert template["spec"]["containers"][0]["command"][2] == "Llama-3.1-8B-Instruct"
+
+
+def test_a_tier_is_made_from_nothing_and_taken_down_again(
+    console: Console, emulator: EmulatorProcess
+) -> None:
     """One plan makes all; the Snapshot shows it serving; one plan leaves nothing of ours."""
     before = {r.name for r in ProjectResources(console.clients).list_ours()}
     judged = console.plan(Request("provision_tier", "small", {"slices": 2}))
@@ -100,6 +129,7 @@ def test_a_tier_is_made_from_nothing_and_taken_down_again(console: Console) -> N
     )
     until(console, lambda s: healthy(s, "hw-small") == 2)
     until(console, lambda s: assemble_fleet(s).tier("small").slice_count.ready == 2)
+    models_come_and_go(console, emulator)
     with pytest.raises(PlanError, match="missing"):
         console.plan(Request("provision_tier", "small", {"slices": 2}))
     down = console.plan(Request("tear_down_all", "platform", {}))
