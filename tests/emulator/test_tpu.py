@@ -32,8 +32,8 @@ def test_node_stops_and_starts(fast: EmulatorProcess, wire: str) -> None:
     assert tpu.get_node(name=NODE).state == cloud_tpu.Node.State.STOPPING
     with pytest.raises(exceptions.GoogleAPICallError, match="in state STOPPING"):
         tpu.start_node(request={"name": NODE})
-    assert stopping.result(timeout=20).state == cloud_tpu.Node.State.STOPPED
-    assert tpu.start_node(request={"name": NODE}).result(timeout=20).state == (
+    assert stopping.result(timeout=60).state == cloud_tpu.Node.State.STOPPED
+    assert tpu.start_node(request={"name": NODE}).result(timeout=60).state == (
         cloud_tpu.Node.State.READY
     )
     assert tpu.get_node(name=NODE).state == cloud_tpu.Node.State.READY

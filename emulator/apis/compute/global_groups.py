@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from emulator.apis.compute.group_api import NetworkEndpointGroups
 from emulator.apis.compute.model import Body
 from emulator.apis.compute.refusals import bad_value, unset
-from emulator.wire.call import Call
 
 
 class GlobalNetworkEndpointGroups(NetworkEndpointGroups):
     """NEGs of type INTERNET_FQDN_PORT and INTERNET_IP_PORT."""
 
-    def attach_network_endpoints(self, request: Any, call: Call) -> Any:
-        """Add endpoints."""
-        asked = request.global_network_endpoint_groups_attach_endpoints_request_resource
-        return self._endpoints(request, call, "attachNetworkEndpoints", asked)
-
-    def detach_network_endpoints(self, request: Any, call: Call) -> Any:
-        """Take endpoints out."""
-        asked = request.global_network_endpoint_groups_detach_endpoints_request_resource
-        return self._endpoints(request, call, "detachNetworkEndpoints", asked)
+    library_name = "global_network_endpoint_groups"
 
     def _endpoint(self, scope: str, body: Body, given: Body, index: int) -> Body:
         where = f"networkEndpoints[{index}]"

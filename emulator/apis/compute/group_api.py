@@ -16,7 +16,13 @@ from emulator.wire.call import Call
 
 
 class NetworkEndpointGroups(Writable):
-    """Zonal NEGs; their size is that of the moment."""
+    """Zonal NEGs; their size is that of the moment.
+
+    Attributes:
+        library_name: how the names of the requests' bodies begin in the library.
+    """
+
+    library_name = "network_endpoint_groups"
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud, SPECS["networkEndpointGroups"])
@@ -42,16 +48,15 @@ class NetworkEndpointGroups(Writable):
 
     def attach_network_endpoints(self, request: Any, call: Call) -> Any:
         """Add endpoints; those that GKE keeps in step it puts back as they were."""
-        asked = request.network_endpoint_groups_attach_endpoints_request_resource
-        return self._endpoints(request, call, "attachNetworkEndpoints", asked)
+        return self._endpoints(request, call, "attach")
 
     def detach_network_endpoints(self, request: Any, call: Call) -> Any:
         """Take endpoints out."""
-        asked = request.network_endpoint_groups_detach_endpoints_request_resource
-        return self._endpoints(request, call, "detachNetworkEndpoints", asked)
+        return self._endpoints(request, call, "detach")
 
-    def _endpoints(self, request: Any, call: Call, verb: str, asked: Any) -> Any:
-        scope = self.scope(request)
+    def _endpoints(self, request: Any, call: Call, way: str) -> Any:
+        asked = getattr(request, f"{self.library_name}_{way}_endpoints_request_resource")
+        scope, verb = self.scope(request), f"{way}NetworkEndpoints"
         state = self.state
         with self._cloud.lock:
             if (again := self.replayed(request, verb)) is not None:
@@ -65,12 +70,10 @@ class NetworkEndpointGroups(Writable):
                 raise unset("networkEndpoints")
             kept = state.endpoints.get(path, [])
             absent = [e for e in given if e not in kept]
-            if verb.startswith("detach") and absent and path not in state.follows:
+            if way == "detach" and absent and path not in state.follows:
                 raise bad_value("networkEndpoints", absent[0], "The endpoint is not attached.")
-            after = (
-                [*kept, *absent] if verb.startswith("attach") else [e for e in kept
-                                                                    if e not in given]
-            )  # fmt: skip
+            left = [e for e in kept if e not in given]
+            after = [*kept, *absent] if way == "attach" else left
 
             def effect() -> None:
                 state.endpoints[path] = after

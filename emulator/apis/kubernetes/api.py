@@ -1,6 +1,7 @@
-"""The HTTP side of every cluster's API: discovery, get, list, watch; JSON and Tables.
+"""The HTTP side of every cluster's API: which request is for whom, discovery and OpenAPI.
 
-Objects are model.py's, a watch's stream is watch.py's, writes are asks.py's and writes.py's.
+What reads answer is in reads.py, a watch's stream in watch.py, writes in asks.py and writes.py;
+objects are model.py's.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -20,23 +21,18 @@ from starlette.routing import Route
 from emulator.apis.kubernetes import (
     deletes,
     discovery,
-    logs,
     openapi,
-    scaling,
     subresources,
     writes,
 )
 from emulator.apis.kubernetes.asks import Ask, Outcome, read_ask
 from emulator.apis.kubernetes.kind_schemas import schema_of
 from emulator.apis.kubernetes.model import ClusterObjects
-from emulator.apis.kubernetes.nodes import HEARTBEAT
+from emulator.apis.kubernetes.reads import Reads
 from emulator.apis.kubernetes.requests import (
-    Options,
     Target,
-    make_token,
     parse_options,
     parse_target,
-    read_token,
     wants_table,
 )
 from emulator.apis.kubernetes.resources import REVIEWS, Kinds
@@ -44,16 +40,10 @@ from emulator.apis.kubernetes.reviews import Reviewer
 from emulator.apis.kubernetes.schema import prepare
 from emulator.apis.kubernetes.status import (
     StatusError,
-    expired,
     method_not_allowed,
-    no_such_object,
     no_such_path,
-    too_new,
 )
-from emulator.apis.kubernetes.store import Item
-from emulator.apis.kubernetes.tables import table_columns, table_rows
-from emulator.apis.kubernetes.watch import follow, watch_lines
-from emulator.clock import rfc3339
+from emulator.apis.kubernetes.watch import watch_lines
 
 if TYPE_CHECKING:
     from emulator.apis.gke.model import Cluster
@@ -61,7 +51,6 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("emulator")
 _JSON: Final = "application/json"
-_BEAT_S: Final = 300  # a kubelet whose node does not change reports it every five minutes
 _TICK_S: Final = 0.25  # how often what is due is looked for while nobody asks
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -74,6 +63,7 @@ class KubernetesApi:
         self._clusters: dict[str, ClusterObjects] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._reads = Reads(cloud)
 
     def app(self) -> Starlette:
         """The ASGI application; paths start with /PROJECT/LOCATION/CLUSTER."""
@@ -139,10 +129,10 @@ class KubernetesApi:
         table = wants_table(accept)
         if options.watch:
             lines = watch_lines(objects.store, target.kind, options, table, self._cloud.clock.now)
-            return StreamingResponse(self._beating(lines), media_type=_JSON)
+            return StreamingResponse(self._reads.beating(lines), media_type=_JSON)
         if target.name:
-            return self._get(objects, target, options, table, query)
-        return self._list(objects, target, options, table)
+            return self._reads.one(objects, target, options, table, query)
+        return self._reads.all(objects, target, options, table)
 
     def _write(
         self, request: Request, objects: ClusterObjects, target: Target, raw: bytes
@@ -160,7 +150,7 @@ class KubernetesApi:
             # Quoted and escaped as JSON does it, which keeps the header ASCII.
             headers["warning"] = ", ".join(f"299 - {json.dumps(one)}" for one in outcome.warnings)
         answer = _json(outcome.body, outcome.code, headers)
-        return self._bytes(bytes(answer.body), outcome.code, headers)
+        return self._reads.body(bytes(answer.body), outcome.code, headers)
 
     def _written(
         self, objects: ClusterObjects, request: Request, ask: Ask, query: dict[str, str]
@@ -248,93 +238,6 @@ class KubernetesApi:
         if found is None:
             raise no_such_path()
         return Response(found, media_type=_JSON)
-
-    def _log(self, objects: ClusterObjects, pod: Item, query: dict[str, str]) -> Response:
-        now = self._cloud.clock.now()
-        options = logs.read_options(query, pod, now)
-        lines = logs.log_lines(pod, options, now)
-        if not options.follow:
-            return PlainTextResponse(logs.as_text(lines, options))
-        followed = follow(objects.store, pod, options, lines, self._cloud.clock.now)
-        return StreamingResponse(followed, media_type="text/plain")
-
-    def _get(
-        self,
-        objects: ClusterObjects,
-        target: Target,
-        options: Options,
-        table: bool,
-        query: dict[str, str],
-    ) -> Response:
-        found = objects.store.list(target.kind)
-        item = found[1].get((target.namespace, target.name)) if found else None
-        if item is None:
-            raise no_such_object(target.kind, target.name)
-        if target.sub == "scale":
-            return _json(scaling.scale_of(item))
-        if target.sub == "log":
-            return self._log(objects, item, query)
-        if target.sub not in ("", "status"):
-            raise method_not_allowed("GET")
-        if table:
-            return self._table(target, [item], {}, options)
-        return self._bytes(item.encoded)
-
-    def _list(
-        self, objects: ClusterObjects, target: Target, options: Options, table: bool
-    ) -> Response:
-        wanted, after = options.version if options.exact else None, ("", "")
-        if options.token:
-            wanted, after = read_token(options.token)
-        found = objects.store.list(target.kind, wanted)
-        if found is None:
-            raise expired()
-        version, listing = found
-        if (options.version or 0) > version and not options.token:
-            raise too_new(options.version or 0, version)
-        items = [i for key, i in listing.items() if key > after and options.matches(i)]
-        meta: dict[str, Any] = {"resourceVersion": str(version)}
-        if options.limit and len(items) > options.limit:
-            left = len(items) - options.limit
-            items = items[: options.limit]
-            meta["continue"] = make_token(version, items[-1].namespace, items[-1].name)
-            if not options.selective:
-                meta["remainingItemCount"] = left
-        if table:
-            return self._table(target, items, meta, options)
-        head = {
-            "kind": target.kind.list_kind,
-            "apiVersion": target.kind.api_version,
-            "metadata": meta,
-        }
-        body = json.dumps(head, separators=(",", ":"))[:-1].encode() + b',"items":['
-        return self._bytes(body + b",".join(item.encoded for item in items) + b"]}")
-
-    def _table(
-        self, target: Target, items: list[Item], meta: dict[str, Any], options: Options
-    ) -> Response:
-        body = {
-            "kind": "Table",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": meta,
-            "columnDefinitions": table_columns(target.kind),
-            "rows": table_rows(target.kind, items, self._cloud.clock.now(), options.include),
-        }
-        return self._bytes(json.dumps(body, separators=(",", ":")).encode())
-
-    def _bytes(
-        self, body: bytes, code: int = 200, headers: dict[str, str] | None = None
-    ) -> Response:
-        body = body.replace(HEARTBEAT.encode(), self._beat())
-        return Response(body, code, headers, media_type=_JSON)
-
-    async def _beating(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for line in lines:
-            yield line.replace(HEARTBEAT.encode(), self._beat())
-
-    def _beat(self) -> bytes:
-        """When the kubelets last reported."""
-        return rfc3339(self._cloud.clock.now() // _BEAT_S * _BEAT_S).encode()
 
 
 def _label(method: str, target: Target, watch: str) -> str:

@@ -36,7 +36,7 @@ def living() -> Iterator[EmulatorProcess]:
         body = {**pool, "config": config, "locations": ["us-central1-c"]}
         operation = gke.create_node_pool(parent=CLUSTER, node_pool=body)
         name = f"{LOCATION}/operations/{operation.name}"
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while gke.get_operation(name=name).status.name != "DONE":
             assert time.monotonic() < until
             time.sleep(0.05)

@@ -214,7 +214,7 @@ def _wait(client: httpx.Client, step: Step, answer: httpx.Response) -> None:
         name = f"{LOCATION}/operations/{name}"
     elif "/operations/" not in f"/{name}":
         return
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         found = client.get(f"/{api}/{version}/{name}").json()
         if found.get("done") or found.get("status") == "DONE":

@@ -198,7 +198,7 @@ def test_crashes_lose_nothing(pair: tuple[_Seen, _Seen], state: Path, starts: St
     points = _write_two_points(second)
     written = httpx.get(second.rest_url + points).json()["timeSeries"]
     answered, end = _burst(second)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while len(answered) < 40 and time.monotonic() < until:
         time.sleep(0.005)
     _kill(second)

@@ -23,10 +23,19 @@ from tests.processes import EmulatorProcess
         ("POST", "/k8s/p/l/c/api/v1/namespaces", b"dryRun=All", True),
         ("POST", "/k8s/p/l/c/api/v1/namespaces", b"dryRun=All&dryRun=", False),
         ("POST", "/k8s/p/l/c/api/v1/namespaces", b"dryRun=all", False),
+        ("DELETE", "/storage/v1/b/x", b"", False),
+        ("POST", "/cloudresourcemanager/v1/projects/p:testIamPermissions", b"", True),
+        ("POST", "/cloudresourcemanager/v1/projects/p:setIamPolicy", b"", False),
+        ("POST", "/k8s/p/l/c/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", b"", True),
+        ("POST", "/k8s/p/l/c/api/v1/namespaces/n/configmaps", b"", False),
+        ("PATCH", "/k8s/p/l/c/api/v1/namespaces/n", b"fieldManager=k&dryRun=All", True),
+        ("PATCH", "/k8s/p/l/c/api/v1/namespaces/n", b"fieldManager=dryRun=All", False),
     ],
 )
-def test_only_kubernetes_knows_dry_runs(verb: str, path: str, query: bytes, reads: bool) -> None:
-    """A parameter that the API behind does not know makes no trial of a change."""
+def test_which_requests_read(verb: str, path: str, query: bytes, reads: bool) -> None:
+    """By verb, by the few paths that are listed, and when only a trial is asked for; a parameter
+    that the API behind does not know makes none, and only Kubernetes knows dry runs.
+    """
     assert http_reads(verb, path, query) is reads
 
 

@@ -17,7 +17,7 @@ from emulator.context import make_cloud
 from emulator.disturbance import Disturbance, Wanted, disturbed
 from emulator.journal.changes import Changes, Made
 from emulator.journal.http import Body, Loop
-from emulator.journal.reading import http_reads, may_be_query, query_reads, reads
+from emulator.journal.reading import may_be_query, query_reads, reads
 from emulator.operations import Operations
 from emulator.server import load_apis
 from emulator.settings import Settings
@@ -161,24 +161,6 @@ def test_which_methods_read() -> None:
             elif hasattr(mount.handler, method.name) and reads(method, request) and verbs:
                 others.add(method.name)
     assert others <= READING, others - READING
-
-
-@pytest.mark.parametrize(
-    ("verb", "path", "query", "found"),
-    [
-        ("GET", "/storage/v1/b", b"", True),
-        ("DELETE", "/storage/v1/b/x", b"", False),
-        ("POST", "/cloudresourcemanager/v1/projects/p:testIamPermissions", b"", True),
-        ("POST", "/cloudresourcemanager/v1/projects/p:setIamPolicy", b"", False),
-        ("POST", "/k8s/p/l/c/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", b"", True),
-        ("POST", "/k8s/p/l/c/api/v1/namespaces/n/configmaps", b"", False),
-        ("PATCH", "/k8s/p/l/c/api/v1/namespaces/n", b"fieldManager=k&dryRun=All", True),
-        ("PATCH", "/k8s/p/l/c/api/v1/namespaces/n", b"fieldManager=dryRun=All", False),
-    ],
-)
-def test_which_requests_read(verb: str, path: str, query: bytes, found: bool) -> None:
-    """By verb, by the few paths that are listed, and when only a trial is asked for."""
-    assert http_reads(verb, path, query) is found
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ Kubectl = Callable[[str], str]
 def kubectl(writable: EmulatorProcess, namespace: str, tmp_path: Path) -> Kubectl:
     """Runs lines of shell in a namespace of the test's own; fails with what they said."""
     config = writable.data_dir / "kubeconfig"
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not config.exists():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -64,14 +64,14 @@ def test_apply_and_what_comes_after(kubectl: Kubectl) -> None:
         kubectl apply -f web.yaml
         sed -i s/1.27/1.28/ web.yaml; kubectl diff -f web.yaml | grep '+.*1.28' || true
         kubectl apply -f web.yaml
-        kubectl rollout status deploy/web --timeout=20s
+        kubectl rollout status deploy/web --timeout=60s
         kubectl scale deploy/web --replicas=3
-        kubectl wait --for=condition=Available deploy/web --timeout=20s
+        kubectl wait --for=condition=Available deploy/web --timeout=60s
         kubectl label deploy/web tier=x
         kubectl annotate deploy/web note=y
         kubectl patch deploy web -p '{"spec":{"paused":true}}'
         kubectl get deploy web
-        kubectl delete -f web.yaml --timeout=20s
+        kubectl delete -f web.yaml --timeout=60s
         """)
     )
     lines = out.splitlines()

@@ -15,7 +15,7 @@ from tests.emulator.discovery import find_method, problems
 from tests.processes import EmulatorProcess, start_emulator
 
 # Google's futures ask once a second and ever more rarely; these operations end sooner.
-POLL = DEFAULT_POLLING.with_delay(initial=0.05, multiplier=1.2, maximum=0.2).with_timeout(30)
+POLL = DEFAULT_POLLING.with_delay(initial=0.05, multiplier=1.2, maximum=0.2).with_timeout(60)
 
 
 @dataclass

@@ -39,7 +39,7 @@ def _pool(name: str, **more: Any) -> dict[str, Any]:
 
 
 def _wait(client: Any, operation: Any) -> Any:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         found = client.get_operation(name=f"{LOCATION}/operations/{operation.name}")
         if found.status.name == "DONE":
@@ -156,7 +156,7 @@ def _rest(emulator: EmulatorProcess, verb: str, path: str, body: Any = None) -> 
 
 
 def _rest_wait(emulator: EmulatorProcess, operation: Any) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while operation["status"] != "DONE":
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -227,7 +227,7 @@ def cloud() -> Cloud:
 
 
 def _finish(cloud: Cloud, job: Any) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not job.done:
         assert time.monotonic() < until
         cloud.operations.settle()

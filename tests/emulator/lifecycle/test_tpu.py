@@ -27,7 +27,7 @@ NODE: dict[str, Any] = {"accelerator_type": "v6e-8", "runtime_version": "v2-alph
 def _until(ask: Any, wanted: str) -> list[str]:
     """The states seen until the wanted one."""
     seen: list[str] = []
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         state = ask()
         if not seen or seen[-1] != state:

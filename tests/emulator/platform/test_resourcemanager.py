@@ -42,7 +42,7 @@ def test_name_and_labels_change(platform: EmulatorProcess, wire: str) -> None:
     def update(mask: str, etag: str = "", **fields: object) -> object:
         project = {"name": own.name, "etag": etag, **fields}
         request = {"project": project, "update_mask": {"paths": [mask]}}
-        return projects.update_project(request=request).result(timeout=20)
+        return projects.update_project(request=request).result(timeout=60)
 
     assert update("labels", own.etag, labels={"wire": wire}).labels == {"wire": wire}
     with pytest.raises((exceptions.Aborted, exceptions.Conflict)):

@@ -19,7 +19,7 @@ DOCUMENT = ("serviceusage.v1", "/serviceusage")
 
 def _enable(client: object, service: str) -> types.EnableServiceResponse:
     request = types.EnableServiceRequest(name=f"{PARENT}/services/{service}")
-    return client.enable_service(request=request).result(timeout=20)
+    return client.enable_service(request=request).result(timeout=60)
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -30,7 +30,7 @@ def test_a_disabled_service_refuses_its_calls(platform: EmulatorProcess, wire: s
     zone = f"{PARENT}/locations/us-central1-b"
     off = usage.disable_service(request={"name": f"{PARENT}/services/tpu.googleapis.com"})
     assert off.metadata.resource_names == [f"{NUMBER}/services/tpu.googleapis.com"]
-    assert off.result(timeout=20).service.state == resources.State.DISABLED
+    assert off.result(timeout=60).service.state == resources.State.DISABLED
     try:
         with pytest.raises(exceptions.Forbidden, match="has not been used in project") as refused:
             tpu.list_nodes(parent=zone)
@@ -50,7 +50,7 @@ def test_a_router_service_is_refused_too(platform: EmulatorProcess) -> None:
     """BigQuery answers the same, with the older reason beside it."""
     usage = make_client("ServiceUsageClient", "grpc", platform)
     name = f"{PARENT}/services/bigquery.googleapis.com"
-    usage.disable_service(request={"name": name}).result(timeout=20)
+    usage.disable_service(request={"name": name}).result(timeout=60)
     try:
         answer = httpx.get(f"{platform.rest_url}/bigquery/v2/projects/{PROJECT}/datasets")
         assert answer.status_code == 403

@@ -37,7 +37,7 @@ def _set(emulator: EmulatorProcess, service: str, quota: str, value: int, **wher
         "ignore_safety_checks": ["QUOTA_DECREASE_PERCENTAGE_TOO_HIGH"],
     }  # fmt: skip
     name = client.update_quota_preference(request=request).name
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while client.get_quota_preference(name=name).reconciling:
         assert time.monotonic() < end
         time.sleep(0.02)
