@@ -31,7 +31,7 @@ class ConsoleProcess:
 
 @contextlib.contextmanager
 def running_console(
-    folder: Path, emulator: EmulatorProcess, serving_port: int, start_limit_s: float = 60
+    folder: Path, emulator: EmulatorProcess, serving_port: int, start_limit_s: float = 240
 ) -> Iterator[ConsoleProcess]:
     """`streamlit run server.py` with its data in `folder`; ended with SIGTERM."""
     port = find_free_port()
@@ -56,7 +56,7 @@ def running_console(
     finally:
         process.terminate()
         try:
-            process.wait(15)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where every emulator records its exchanges, for a check at the end of the session.
@@ -35,7 +38,7 @@ class EmulatorProcess:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(timeout=15)
+            return self.process.wait(timeout=60)
         finally:
             self.process.kill()
             if self.process.stdout:
@@ -50,7 +53,7 @@ def start_emulator(
     seed: int = 7,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
-    start_timeout_s: float = 60.0,
+    start_timeout_s: float = 240.0,
     record: bool = True,
 ) -> EmulatorProcess:
     """Start `python -m emulator` on ports that it picks and wait until it answers.
@@ -95,6 +98,16 @@ def start_emulator(
             return EmulatorProcess(
                 found[1], found[2], process, Path(env["HEARTWOOD_DATA_DIR"]), data
             )
+
+
+@contextlib.contextmanager
+def held_resizes(running: EmulatorProcess) -> Iterator[None]:
+    """Resizes of GKE that begin inside come as far as to their nodes; once left, they go on."""
+    place = f"{running.rest_url}/_heartwood/faults"
+    rule = {"preset": "stuck-operation", "service": "container", "method": "SetNodePoolSize"}
+    (made,) = httpx.post(place, json=rule, trust_env=False).json()["faults"]
+    yield
+    httpx.delete(f"{place}/{made['id']}", trust_env=False).raise_for_status()
 
 
 def _drain(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:

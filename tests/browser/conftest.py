@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.console_process import ConsoleProcess, running_console
 from tests.processes import EmulatorProcess, start_emulator
@@ -22,6 +22,8 @@ SETTLED = """() => {
     && !document.querySelector('[data-testid="stSkeleton"]');
 }"""
 Open = Callable[..., Page]
+
+expect.set_options(timeout=60_000)  # what is waited for comes, however busy the machine is
 
 
 @dataclass
@@ -86,7 +88,7 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Open]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(90_000)
         page.goto(f"{stack.console.url}/{path}")
         settle(page)
         return page
@@ -98,5 +100,5 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Open]:
 
 def settle(page: Page) -> None:
     """Wait until the script has run and no skeleton is left; no exception may be shown."""
-    page.wait_for_function(SETTLED, timeout=60_000)
+    page.wait_for_function(SETTLED, timeout=180_000)
     assert page.get_by_test_id("stException").count() == 0, page.url

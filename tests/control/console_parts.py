@@ -89,7 +89,7 @@ class Parts:
             judged.plan, judged.verdicts, judged.consents_needed, ACTOR, intent=intent
         )
 
-    def wait(self, intent: str, *states: str, timeout_s: float = 20.0) -> str:
+    def wait(self, intent: str, *states: str, timeout_s: float = 120.0) -> str:
         """The intent's state once it is one of these; fails when it is not in time."""
         end = time.monotonic() + timeout_s
         while True:
@@ -105,7 +105,7 @@ def details(parts: Parts, intent: str) -> str:
     return "\n".join(p.detail for p in parts.audit.log(intent))
 
 
-def wait_for(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_for(true: Callable[[], bool], timeout_s: float = 120.0) -> None:
     """Until it is true."""
     end = time.monotonic() + timeout_s
     while not true():

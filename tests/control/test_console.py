@@ -43,7 +43,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def wait_until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], timeout_s: float = 120.0) -> None:
     """Until it is true, or the test fails."""
     end = time.monotonic() + timeout_s
     while not true():

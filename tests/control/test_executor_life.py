@@ -214,7 +214,7 @@ def test_killed_inside_a_step_it_resumes(
     assert progress is not None
     assert progress.state == "running"
     parts.gke.clear(flag)
-    assert spawn().wait(timeout=60) == 0
+    assert spawn().wait(timeout=240) == 0
     entry = parts.audit.entry("k1")
     assert entry is not None
     assert entry.state == "succeeded"
@@ -233,7 +233,7 @@ def test_stopped_politely_it_resumes_too(tmp_path: Path, spawn: Spawn) -> None:
     assert progress is not None
     assert progress.state == "running"
     parts.gke.clear("hold")
-    assert spawn().wait(timeout=60) == 0
+    assert spawn().wait(timeout=240) == 0
     entry = parts.audit.entry(intent)
     assert entry is not None
     assert entry.state == "succeeded"

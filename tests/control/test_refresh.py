@@ -94,7 +94,7 @@ def start() -> Iterator[Start]:
         refresher.stop()
 
 
-def wait_until(true: Callable[[], bool], timeout_s: float = 5.0) -> None:
+def wait_until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Until it is true, or the test fails."""
     end = time.monotonic() + timeout_s
     while not true():

@@ -77,13 +77,13 @@ class Parent:
     def said(self) -> str:
         return self.output.read_text()
 
-    def wait_for(self, text: str, limit_s: float = 15) -> None:
+    def wait_for(self, text: str, limit_s: float = 120) -> None:
         """Until it has said that."""
         wait(lambda: text in self.said(), limit_s, lambda: self.said())
 
     def end(self) -> tuple[int, str]:
         """Its exit status and all that it said."""
-        return self.process.wait(30), self.said()
+        return self.process.wait(120), self.said()
 
 
 def wait(until: Callable[[], bool], limit_s: float, what: Callable[[], str] = str) -> None:
@@ -103,7 +103,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a supervisor over a table of children; whatever is left of it is killed."""
     started: list[Parent] = []
 
-    def run(rows: list[Row], start_limit_s: float = 20) -> Parent:
+    def run(rows: list[Row], start_limit_s: float = 120) -> Parent:
         output = tmp_path / "said.txt"
         with output.open("w") as sink:
             process = subprocess.Popen(

@@ -103,7 +103,7 @@ def test_rest_refuses_nonsense_in_googles_shape(
     url = httpx.URL(target.rest_url).copy_with(raw_path=_quote(prefix + path))
     content = b"" if rule.verb == "GET" else body
     query = data.draw(_QUERY)
-    _check(httpx.request(rule.verb, url, params=query, content=content, timeout=30))
+    _check(httpx.request(rule.verb, url, params=query, content=content, timeout=120))
 
 
 def _quote(path: str) -> bytes:
@@ -127,7 +127,7 @@ def test_grpc_refuses_nonsense_in_time(target: EmulatorProcess, path: str, paylo
 
 def _outcome(emulator: EmulatorProcess, path: str, payload: bytes) -> Any:
     with grpc.insecure_channel(emulator.grpc_target) as channel:
-        call = channel.unary_unary(path).future(payload, timeout=30)
+        call = channel.unary_unary(path).future(payload, timeout=120)
         return call.code()
 
 

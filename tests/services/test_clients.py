@@ -76,7 +76,7 @@ def test_a_restarted_server_is_found_again_within_seconds() -> None:
             Gke(clients).list_clusters()
     server, _ = _serve(port, answer)
     try:
-        end = time.monotonic() + 8
+        end = time.monotonic() + 60
         while True:
             try:
                 assert Gke(clients).list_clusters() == ()

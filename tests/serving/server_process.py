@@ -35,7 +35,7 @@ class ServerProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def wait_ready(self, limit_s: float = 150) -> None:
+    def wait_ready(self, limit_s: float = 500) -> None:
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             if self.process.poll() is not None:

@@ -66,7 +66,7 @@ def read_events(http: httpx.Client, path: str, body: dict) -> list[dict]:
     return events
 
 
-def wait_idle(http: httpx.Client, limit_s: float = 20) -> None:
+def wait_idle(http: httpx.Client, limit_s: float = 120) -> None:
     """Wait until no request is held."""
     end = time.monotonic() + limit_s
     while http.get("/v1/status").json()["unfinished_requests"]:

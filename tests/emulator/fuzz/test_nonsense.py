@@ -102,7 +102,7 @@ def target() -> Iterator[EmulatorProcess]:
 @pytest.fixture(scope="module")
 def client(target: EmulatorProcess) -> Iterator[httpx.Client]:
     """One connection for all requests."""
-    with httpx.Client(base_url=target.rest_url, timeout=20) as made:
+    with httpx.Client(base_url=target.rest_url, timeout=120) as made:
         yield made
 
 
@@ -165,7 +165,7 @@ def test_grpc(target: EmulatorProcess, channel: grpc.Channel, number: int) -> No
     rng = nonsense.Wild(number)
     path, method = rng.choice(_GRPC)
     data = nonsense.raw_message(rng, method.request, method.rules)
-    outcome: Any = channel.unary_unary(path).future(data, timeout=20)
+    outcome: Any = channel.unary_unary(path).future(data, timeout=120)
     code = outcome.code()
     bad = {
         grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -187,4 +187,4 @@ def test_it_still_serves(target: EmulatorProcess) -> None:
     """After all that the project answers as before."""
     assert httpx.get(f"{target.rest_url}/healthz", timeout=5).json()["status"] == "ok"
     url = f"{target.rest_url}/container/v1/projects/heartwood-demo/locations/-/clusters"
-    assert "hw-serving" in httpx.get(url, timeout=10).text
+    assert "hw-serving" in httpx.get(url, timeout=120).text

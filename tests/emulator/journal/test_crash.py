@@ -228,7 +228,7 @@ def test_an_unusable_directory_ends_the_start_with_one_line(tmp_path: Path) -> N
     (tmp_path / "notes.txt").write_text("mine")
     result = subprocess.run(
         [sys.executable, "-m", "emulator", "--state-dir", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
         env={**os.environ, "HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"},
     )  # fmt: skip
     assert result.returncode == 2

@@ -22,7 +22,7 @@ def make_api(running: EmulatorProcess) -> client.ApiClient:
 
 def make_http(running: EmulatorProcess) -> httpx.Client:
     """Plain HTTP to the same."""
-    return httpx.Client(base_url=running.rest_url + PATH, timeout=30, trust_env=False)
+    return httpx.Client(base_url=running.rest_url + PATH, timeout=120, trust_env=False)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -14,7 +13,7 @@ import pytest
 from kubernetes import client, watch
 
 from tests.emulator.kubernetes.conftest import make_api, make_http
-from tests.processes import EmulatorProcess, start_emulator
+from tests.processes import EmulatorProcess, held_resizes, start_emulator
 
 POOL = "hw-small-00"
 SIZE_PATH = (
@@ -96,22 +95,12 @@ def reasons(http: httpx.Client, field: str) -> list[str]:
     return [event["reason"] for event in items]
 
 
-@contextmanager
-def held(running: EmulatorProcess) -> Iterator[None]:
-    """Resizes that begin inside come as far as to their nodes; once left, they go on."""
-    place = f"{running.rest_url}/_heartwood/faults"
-    rule = {"preset": "stuck-operation", "service": "container", "method": "SetNodePoolSize"}
-    (made,) = httpx.post(place, json=rule, trust_env=False).json()["faults"]
-    yield
-    httpx.delete(f"{place}/{made['id']}", trust_env=False).raise_for_status()
-
-
 def test_a_pool_grows(running: EmulatorProcess, http: httpx.Client) -> None:
     """Replicas are wanted at once, a pod waits until its node is ready, pulls and serves."""
     before = {n["metadata"]["name"] for n in nodes_of(http)}
     pods = "/api/v1/namespaces/small/pods"
     known = {p["metadata"]["name"] for p in http.get(pods).json()["items"]}
-    with held(running):
+    with held_resizes(running):
         resize(running, 17)
         found = deployment(http)
         assert (found["spec"]["replicas"], found["status"]["unavailableReplicas"]) == (49, 1)
@@ -133,7 +122,7 @@ def test_a_pool_grows(running: EmulatorProcess, http: httpx.Client) -> None:
 def test_a_pool_shrinks(running: EmulatorProcess, http: httpx.Client) -> None:
     """A node is cordoned, its pod ends, both go; the others stay as they were."""
     before = {n["metadata"]["name"]: n["metadata"]["resourceVersion"] for n in nodes_of(http)}
-    with held(running):
+    with held_resizes(running):
         resize(running, 15)
         wait(lambda: any(n["spec"].get("unschedulable") for n in nodes_of(http)))
         (leaving,) = [n for n in nodes_of(http) if n["spec"].get("unschedulable")]
@@ -171,7 +160,7 @@ def test_a_watch_is_told_of_every_change(running: EmulatorProcess, http: httpx.C
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
-    with held(running):
+    with held_resizes(running):
         resize(running, 17)
         wait(lambda: len(told) == 1)
     thread.join(60)

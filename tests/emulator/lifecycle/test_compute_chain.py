@@ -178,7 +178,7 @@ def test_managed_certificate_turns_active_behind_a_rule(compute: Compute) -> Non
         target="global/targetHttpsProxies/cert-proxy", loadBalancingScheme="EXTERNAL_MANAGED",
     )  # fmt: skip
     assert rule["IPAddress"].startswith("203.0.113.")
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while compute.call("GET", "global/sslCertificates/cert")["managed"]["status"] != "ACTIVE":
         assert time.monotonic() < until
         time.sleep(0.2)

@@ -75,7 +75,7 @@ class Rest:
         assert method, f"{verb} {path} is no method of {self.document}"
         if body is not None and status == 200:
             assert problems(self.document, method["request"]["$ref"], body) == []
-        answer = httpx.request(verb, f"{self.url}/{path}", json=body, params=query, timeout=30)
+        answer = httpx.request(verb, f"{self.url}/{path}", json=body, params=query, timeout=120)
         assert answer.status_code == status, answer.text
         found = answer.json()
         if status == 200:

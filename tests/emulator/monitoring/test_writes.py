@@ -109,7 +109,7 @@ GOOD = series("strict", point(1.0))
 REFUSED = {
     "Only one point": series("strict", point(1.0), point(2.0)),
     "more than 25h in the past": series("strict", point(1.0, NOW - 26 * 3600)),
-    "more than 5m in the future": series("strict", point(1.0, NOW + 900)),
+    "more than 5m in the future": series("strict", point(1.0, NOW + 86400)),
     "older end time": series("strict", point(1.0, NOW - 1200)),
     "more frequently than the maximum": series("strict", point(1.0, NOW - 598)),
     "must be DOUBLE, but is INT64": series("strict", point(1, kind="int64")),

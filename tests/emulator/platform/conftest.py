@@ -35,7 +35,7 @@ def rest(platform: EmulatorProcess) -> Rest:
         **query: str,
     ) -> Any:  # fmt: skip
         answer = httpx.request(
-            verb, f"{platform.rest_url}{prefix}/{path}", json=body, params=query, timeout=20
+            verb, f"{platform.rest_url}{prefix}/{path}", json=body, params=query, timeout=120
         )
         found = answer.json()
         assert answer.status_code == status, found
