@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from dbos import DBOS
 
-from control.appliers import Appliers
+from control.appliers import Appliers, TakenBack
 from control.audit import Audit, utc_now
 from control.board import Board, Ended, Ending
 from control.planning import Planning
@@ -28,6 +28,7 @@ _log: Final = structlog.get_logger("executor")
 T = TypeVar("T")
 Launch = Callable[[str, int], None]
 
+_FAILED: Final = (Ending.FAILED, Ending.TAKEN_BACK)
 _CHANGED: Final = (
     Source.GKE,
     Source.KUBE,
@@ -144,10 +145,12 @@ class Applying:
         steps = self._audit.plan_of(intent).steps
         board = self._board(intent)
         ended = board.wait_for(range(1, len(steps) + 1), self._stop)
-        failed = [n for n, e in ended.items() if e.ending is Ending.FAILED]
+        failed = [n for n, e in ended.items() if e.ending in _FAILED]
         left_out = [e for e in ended.values() if e.ending is Ending.LEFT_OUT]
         done = len(ended) - len(failed) - len(left_out)
         kept = f"{done} of {len(steps)} steps were done and stay"
+        if any(e.ending is Ending.TAKEN_BACK for e in ended.values()):
+            kept = f"{done} of {len(steps)} steps were done, nothing of it stays"
         if failed:
             said = "; ".join(f"step {n} ({steps[n - 1].title}): {ended[n].detail}" for n in failed)
             return "failed", board.begun, f"{said}; {kept}" if len(steps) > 1 else said
@@ -185,6 +188,8 @@ class Applying:
             operation = _step("start", self._start_step, intent, number)
             _step("wait", self._wait_step, intent, number, operation)
             _step("verify", self._verify_step, intent, number)
+        except TakenBack as error:
+            return Ended(Ending.TAKEN_BACK, error.message)
         except HeartwoodError as error:
             return Ended(Ending.FAILED, error.message)
         return Ended(Ending.DONE)
@@ -201,7 +206,8 @@ class Applying:
             return ""
         for other, ended in {**board.ended(), **needed}.items():
             if ended.ending is not Ending.DONE:
-                return f"step {other} failed" if ended.ending is Ending.FAILED else ended.detail
+                failed = ended.ending in _FAILED
+                return f"step {other} {ended.ending.value}" if failed else ended.detail
         actor = self._audit.stop_asked_by(intent)
         if actor:
             return f"stopped by {actor}"

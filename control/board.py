@@ -23,6 +23,7 @@ class Ending(StrEnum):
     DONE = "done"
     FAILED = "failed"
     LEFT_OUT = "left out"
+    TAKEN_BACK = "taken back"  # it found harm, and what the steps before it did is undone
 
 
 @dataclass(frozen=True, slots=True)

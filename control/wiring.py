@@ -97,7 +97,7 @@ class Console:
         self.executor = Executor(
             self.audit,
             self.planning,
-            make_appliers(self.clients),
+            make_appliers(self.clients, self.refresher.snapshot),
             self.refresher.snapshot,
             self.refresher.refresh_now,
             settings.data.workflow_database_url,

@@ -13,6 +13,7 @@ from typing import Final
 from control.appliers import (
     alerts,
     budgets,
+    canary,
     node_pools,
     resources,
     rollouts,
@@ -27,8 +28,10 @@ from control.appliers.verbs import (
     Observer,
     Product,
     Report,
+    TakenBack,
     follow,
 )
+from core.records import Snapshot
 from services.clients import Clients
 
 PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (
@@ -43,9 +46,9 @@ PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (
 )
 
 
-def make_appliers(clients: Clients) -> Appliers:
-    """The verbs of all products."""
-    return Appliers(build(clients) for build in PRODUCTS)
+def make_appliers(clients: Clients, snapshot: Callable[[], Snapshot]) -> Appliers:
+    """The verbs of all products; `snapshot` gives the newest, for what is watched."""
+    return Appliers([*(build(clients) for build in PRODUCTS), canary.build(clients, snapshot)])
 
 
 __all__ = [
@@ -56,6 +59,7 @@ __all__ = [
     "Observer",
     "Product",
     "Report",
+    "TakenBack",
     "follow",
     "make_appliers",
 ]

@@ -32,6 +32,10 @@ class Interrupted(BaseException):
     """
 
 
+class TakenBack(Conflict):
+    """The step found harm and took back what the steps before it had done: nothing of it stays."""
+
+
 class Applier(Protocol):
     """One verb. Safe to start twice: it looks first whether the change is there already."""
 

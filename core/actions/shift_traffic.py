@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core.actions import vertex_split
+from core.actions.canary import first_share, first_weights, is_canary, staged, watch_step
 from core.actions.context import PlanContext
 from core.actions.tier_lookup import (
     balancer_of,
@@ -50,13 +51,17 @@ def plan_shift_traffic(
 ) -> Plan:
     """The plan that gives `to` the share `percent` of a place's traffic.
 
-    Parameters of a URL map: `place` (as `Place.name`), `to` (a backend service), `percent`.
-    Parameters of Vertex: `endpoint` and `to` (ids), `percent`.
+    Parameters of a URL map: `place` (as `Place.name`), `to` (a backend service), `percent`; with a
+    canary also `canary_percent` (a smaller share that comes first) and `watch_min` (minutes that
+    each stage is watched; on harm the weights go back by themselves).
+    Parameters of Vertex: `endpoint` and `to` (ids), `percent`; no canary.
 
     Raises:
         PlanError: there is no such thing, or the share cannot be had; the hint says what can.
     """
     if "endpoint" in request.parameters:
+        if is_canary(request):
+            raise PlanError("Vertex's split is shifted at once.", hint="Leave the canary out")
         return vertex_split.plan_split(snapshot, request, now, context)
     spec = spec_of(snapshot, request)
     balancer = balancer_of(snapshot)
@@ -82,7 +87,7 @@ def plan_shift_traffic(
     return Plan(
         request=request,
         title=f"Send {percent}% of {division.place.name} to {to.name}",
-        steps=(_step(division, after, context),),
+        steps=_steps(snapshot, request, division, to.name, after, context),
         observed=observe(balancer, (division,)),
         cost=same_cost(snapshot, fleet.tier(spec.name)),
         affected=_affected(snapshot, balancer, division, after),
@@ -189,8 +194,33 @@ def weights_step(
     )
 
 
-def _step(division: Division, after: Mapping[str, int], context: PlanContext) -> Step:
-    title = f"Write the weights of {division.place.name}"
+def _steps(
+    snapshot: Snapshot,
+    request: Request,
+    division: Division,
+    to: str,
+    after: Mapping[str, int],
+    context: PlanContext,
+) -> tuple[Step, ...]:
+    """One, or those of a canary: a smaller share, a watch, the whole, a watch."""
+    if not is_canary(request):
+        return (_step(division, after, context),)
+    small = first_share(division, request, to, after[to])
+    first = _step(division, small, context, f" ({small[to]}%)")
+    back = first_weights(division, first)
+    last = _step(staged(division, small), after, context, f" ({after[to]}%)")
+    return (
+        first,
+        watch_step(snapshot, request, to, first, back),
+        last,
+        watch_step(snapshot, request, to, last, back),
+    )
+
+
+def _step(
+    division: Division, after: Mapping[str, int], context: PlanContext, stage: str = ""
+) -> Step:
+    title = f"Write the weights of {division.place.name}{stage}"
     return weights_step(context.project, {division: after}, title, context)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from control.access import Actor
-from control.appliers import Appliers, Product
+from control.appliers import Appliers, Product, Report, TakenBack
 from control.appliers.node_pools import ResizePool
 from control.audit import utc_now
 from core.errors import Blocked, Denied, Expired, Unavailable, Unconfirmed
@@ -146,6 +147,36 @@ def test_a_fault_of_ours_is_a_failed_intent(parts: Parts) -> None:
     assert parts.wait(intent, "failed", "succeeded") == "failed"
     assert "ZeroDivisionError" in details(parts, intent)
     assert parts.audit.unfinished() == ()
+
+
+def test_what_takes_itself_back_is_told_so(parts: Parts) -> None:
+    """A step that found harm and undid the ones before it: the intent failed, nothing stays."""
+
+    class Harmed:
+        """Finds harm at once."""
+
+        def start(self, step: Step) -> str:
+            return "watching"
+
+        def wait(self, operation: str, report: Report, stop: threading.Event) -> None:
+            raise TakenBack("latency was missed; so it was written back")
+
+        def verify(self, step: Step, stop: threading.Event) -> str:
+            raise AssertionError("it never comes so far")
+
+    observe = parts.executor._applying._appliers._facts
+    verbs = {"gke.set_node_pool_size": ResizePool(parts.gke), "canary.watch": Harmed()}
+    parts.executor._applying._appliers = Appliers([Product(verbs, observe)])  # type: ignore[dict-item]
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    (resize,) = judged.plan.steps
+    watch = replace(resize, verb="canary.watch", title="Watch", before={}, after={})
+    plan = replace(judged.plan, steps=(resize, watch, replace(watch, title="Go on")))
+    agreed = (*judged.consents_needed, "permission_missing")  # asked since it has several steps
+    intent = parts.executor.submit(plan, judged.verdicts, agreed, ACTOR)
+    assert parts.wait(intent, "failed", "succeeded", "refused") == "failed"
+    entry = parts.audit.entry(intent)
+    assert entry is not None
+    assert "written back; 1 of 3 steps were done, nothing of it stays" in entry.outcome
 
 
 def test_a_resize_that_runs_already_is_waited_for(parts: Parts) -> None:

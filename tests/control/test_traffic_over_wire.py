@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from control.appliers import Appliers, make_appliers
+from control.appliers import Appliers, TakenBack, make_appliers
+from control.appliers.canary import WatchTier
+from control.appliers.traffic import SetWeights
 from core.actions import PlanContext, make_plan
 from core.actions.restart_slice import restartable
 from core.errors import Conflict, NotFound, Unavailable
@@ -27,7 +29,7 @@ from services.load_balancer_writes import LoadBalancerWrites
 from services.vertex import Vertex
 from tests.contracts.conftest import emulated_cloud
 from tests.emulator.lifecycle.test_vertex import _deployed
-from tests.make import make_snapshot, make_specs
+from tests.make import make_snapshot, make_sources, make_specs
 from tests.processes import EmulatorProcess, start_emulator
 
 PLACE = "hw-serving tiers /simple/*"
@@ -103,7 +105,7 @@ def side() -> Iterator[Side]:
     """One emulator for this module, whose operations take moments."""
     process = start_emulator("normal", speed=1200)
     clients = emulated_cloud(process).clients
-    yield Side(process, clients, make_appliers(clients))
+    yield Side(process, clients, make_appliers(clients, make_snapshot))
     clients.close()
     process.stop()
 
@@ -138,6 +140,49 @@ def test_traffic_is_shifted_and_shifted_back(side: Side) -> None:
             service="hw-small", shares=(),
         )
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("ttft_ms", [420.0, 900.0, None])
+def test_a_canary_goes_on_or_goes_back(side: Side, ttft_ms: float | None) -> None:
+    """Medium keeps its objectives: all of it goes there. It misses one, or none can tell: back."""
+    now = [_now()]
+    calm = make_snapshot("normal", now[0])
+    loads = dict(calm.loads or {})
+    slow = replace(loads["medium"], ttft=replace(loads["medium"].ttft, p95_ms=ttft_ms))
+    heavy = {name: load for name, load in loads.items() if name != "medium"}
+    if ttft_ms is not None:
+        heavy["medium"] = slow
+
+    def look() -> Snapshot:
+        """Each look is two minutes later; the harm shows at the second."""
+        now[0] += timedelta(minutes=2)
+        sources = make_sources(now[0])
+        seen = calm if now[0] < first + timedelta(minutes=3) else replace(calm, loads=heavy)
+        return replace(seen, sources=sources)
+
+    first = now[0]
+    request = {**SMALL_TO_MEDIUM, "percent": 60, "canary_percent": 10, "watch_min": 5}
+    plan = side.plan("shift_traffic", **request)
+    assert [s.verb for s in plan.steps] == ["compute.set_weights", "canary.watch"] * 2
+    watcher = WatchTier(SetWeights(LoadBalancerWrites(side.clients)), look, lambda: now[0], 0.0)
+    said: list[str] = []
+    give, watch, rest, _ = plan.steps
+    side.do(give)
+    assert side.shares() == "'hw-small 90, hw-medium 10'"
+    if ttft_ms == 420:
+        watcher.wait(watcher.start(watch), said.append, threading.Event())
+        side.do(rest)
+        assert side.shares() == "'hw-small 40, hw-medium 60'"
+        side.apply(side.plan("shift_traffic", place=PLACE, to="hw-small", percent=100))
+        return
+    begun = watcher.start(watch)
+    word = "not known" if ttft_ms is None else "TTFT p95: 900 ms now"
+    with pytest.raises(TakenBack, match=word):
+        watcher.wait(begun, said.append, threading.Event())
+    assert side.shares() == "'hw-small 100'"
+    assert any("written back" in sentence for sentence in said)
+    with pytest.raises(TakenBack):  # resumed after a kill: it looks again, and writes nothing twice
+        watcher.wait(begun, said.append, threading.Event())
 
 
 def test_what_somebody_else_wrote_is_not_overwritten(side: Side) -> None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from core.actions import PlanContext, make_plan
 from core.actions.available import why_not
+from core.canary import read_watch
 from core.consent import Friction, friction
 from core.errors import PlanError
 from core.load_balancer import LoadBalancer
-from core.plans import Plan, Request
+from core.plans import Plan, Request, order_of
 from core.records import DeployedModel, Snapshot
 from tests.make import NOW, make_load_balancer, make_snapshot
 
@@ -87,6 +88,23 @@ def test_what_cannot_be_shifted_is_refused_with_what_can() -> None:
         plan("shift_traffic", classic, place=PLACE, to="hw-medium", percent=10)
     with pytest.raises(PlanError, match="not been read"):
         plan("shift_traffic", replace(NORMAL, load_balancer=None), place=PLACE, to="x", percent=1)
+
+
+def test_a_canary_has_two_stages_that_are_watched() -> None:
+    """A smaller share first; what the taker misses already is told; what cannot be is refused."""
+    canary = {"place": PLACE, "to": "hw-medium", "percent": 50, "watch_min": 10}
+    found = plan("shift_traffic", **canary, canary_percent=5)
+    first, watch, last, _ = found.steps
+    assert dict(first.after) == dict(last.before)
+    assert watch.expected_s == 600
+    assert read_watch(watch.body).back == dict(first.before)
+    assert read_watch(watch.body).now == dict(first.after)
+    assert order_of(found.steps) == ((), (1,), (1, 2), (1, 2, 3))
+    for wrong in ({"canary_percent": 50}, {"canary_percent": 5, "watch_min": 1}, {}):
+        with pytest.raises(PlanError):
+            plan("shift_traffic", **{**canary, **wrong})
+    with pytest.raises(PlanError, match="at once"):
+        plan("shift_traffic", endpoint="1", to="2", percent=1, watch_min=5)
 
 
 def test_an_unknown_load_is_said_and_not_counted_as_none() -> None:

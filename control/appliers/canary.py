@@ -1,0 +1,102 @@
+"""The verb of a canary: watch the tier that takes the requests, write the weights back on harm.
+
+The end of the watch is an instant that is fixed when the step starts, so that a restart in between
+neither prolongs nor shortens it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from control.appliers.traffic import SetWeights
+from control.appliers.verbs import Interrupted, Product, Report, TakenBack
+from core.actions import canary, shift_traffic
+from core.canary import Health, Watch, health, read_watch
+from core.errors import Conflict
+from core.plans import Step
+from core.records import Snapshot
+from services.clients import Clients
+from services.load_balancer_writes import LoadBalancerWrites
+
+_POLL_S: Final = 5.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class WatchTier:
+    """canary.watch: its body says what is watched and what is written back."""
+
+    def __init__(
+        self,
+        weights: SetWeights,
+        snapshot: Callable[[], Snapshot],
+        now: Callable[[], datetime] = _utc_now,
+        poll_s: float = _POLL_S,
+    ) -> None:
+        """`weights` writes them back; `snapshot` is the newest; `now` is UTC."""
+        self._weights, self._snapshot = weights, snapshot
+        self._now, self._poll_s = now, poll_s
+
+    def start(self, step: Step) -> str:
+        """Nothing is called; the operation is the watch with its end."""
+        try:
+            watch = read_watch(step.body)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Conflict(f"the step names nothing to watch: {error}") from error
+        until = self._now() + timedelta(seconds=watch.watch_s)
+        return json.dumps({"until": until.isoformat(), "watch": watch.text})
+
+    def wait(self, operation: str, report: Report, stop: threading.Event) -> None:
+        """Look until the end; on harm write the weights back.
+
+        Raises:
+            TakenBack: the tier was harmed, or at the end nobody could tell, and the weights are as
+                they were before.
+            OpsError: they could not be written back.
+        """
+        found = json.loads(operation)
+        watch, until = read_watch(found["watch"]), datetime.fromisoformat(found["until"])
+        said = ""
+        while True:
+            state, sentence = health(self._snapshot(), watch.tier, watch.missed, self._now())
+            if state is Health.HARMED or (state is Health.UNKNOWN and self._now() >= until):
+                self._back(watch, sentence, report, stop)
+            if self._now() >= until:
+                return
+            if sentence != said:
+                report(f"{state.value}: {sentence}")
+                said = sentence
+            if stop.wait(self._poll_s):
+                raise Interrupted
+
+    def _back(self, watch: Watch, why: str, report: Report, stop: threading.Event) -> None:
+        report(f"written back, since {why}")
+        step = Step(
+            verb=shift_traffic.VERB,
+            resource=watch.resource,
+            title="Write the first weights back",
+            before=watch.now,
+            after=watch.back,
+            expected_s=None,
+            expected_source="",
+            command="",
+        )
+        self._weights.wait(self._weights.start(step), report, stop)
+        told = self._weights.verify(step, stop)
+        raise TakenBack(f"{why}; so the weights were written back: {told}")
+
+    def verify(self, step: Step, stop: threading.Event) -> str:
+        """It came to its end without harm."""
+        return f"{step.after['watched']} was not harmed in {step.after['minutes']} min"
+
+
+def build(clients: Clients, snapshot: Callable[[], Snapshot]) -> Product:
+    """The verb, over that cloud's load balancer."""
+    weights = SetWeights(LoadBalancerWrites(clients))
+    return Product({canary.VERB: WatchTier(weights, snapshot)})
