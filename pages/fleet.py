@@ -10,7 +10,7 @@ chrome.through_app()
 
 ACTIONS = (
     "provision_tier", "scale_tier", "scale_replicas", "shift_traffic", "fail_over", "drain_tier",
-    "restore_tier", "restart_slice", "change_budget", "tear_down_tier",
+    "restore_tier", "restart_slice", "deploy_model", "roll_back", "change_budget", "tear_down_tier",
 )  # fmt: skip
 OF_ALL = ("clean_up_orphans", "tear_down_all")
 PANELS = {

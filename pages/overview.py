@@ -6,7 +6,17 @@ import streamlit as st
 
 from core.records import Source
 from core.series import Signal
-from ui import access, chrome, history, palette, states, tier_cards, view
+from ui import (
+    access,
+    alerts_view,
+    chrome,
+    history,
+    palette,
+    plan_dialog,
+    states,
+    tier_cards,
+    view,
+)
 from ui.findings import draw_findings
 
 chrome.through_app()
@@ -57,5 +67,8 @@ def charts() -> None:
         history.tier_chart("HBM utilisation", [Signal.HBM], key="hbm")
 
 
+plan_dialog.follow_link()
+view.live(alerts_view.panel)
 view.live(now)
 view.live(charts)
+plan_dialog.draw()

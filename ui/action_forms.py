@@ -13,9 +13,11 @@ from typing import Final
 
 import streamlit as st
 
+from core.actions.canary import LEAST_MIN, MOST_MIN
 from core.actions.change_budget import told_ratios
 from core.actions.restart_slice import restartable
 from core.actions.vertex_split import endpoints_of
+from core.cloud_resources import PLATFORM
 from core.fleet import assemble_fleet
 from core.forecast import find_budget
 from core.plans import Request
@@ -27,6 +29,7 @@ from core.traffic_effect import health
 from core.traffic_rules import Division, leading_to
 from ui import formats, lifecycle_forms
 
+DrawAll = Callable[[Snapshot], Request | str]
 Draw = Callable[[Snapshot, TierSpec], Request | str]  # else why there is nothing to plan yet
 _ALL: Final = "all of them"
 
@@ -38,7 +41,8 @@ class Form:
     Attributes:
         label: on its button.
         title_of: the dialog's title, with {tier}.
-        draw: draws the widgets; None: it asks for nothing, and is not of one tier.
+        draw: draws the widgets for one tier; None: it is not of one tier.
+        draw_all: draws those for what is no tier's; None: there is no such thing.
         destructive: it stands apart in the menu, since what it deletes does not come back.
     """
 
@@ -47,11 +51,18 @@ class Form:
     help: str
     title_of: str
     draw: Draw | None
+    draw_all: DrawAll | None = None
     destructive: bool = False
 
     def title(self, spec: TierSpec | None) -> str:
         """The dialog's title; None: for what is not of one tier."""
-        return self.title_of.format(tier="" if spec is None else spec.title)
+        return self.title_of.format(tier="everything" if spec is None else spec.title)
+
+    def ask(self, snapshot: Snapshot, tier: str) -> Request | str:
+        """Draw the widgets for that tier, or for all; the wish, else why there is none yet."""
+        if tier == PLATFORM:
+            return self.draw_all(snapshot) if self.draw_all else "It is of one tier."
+        return self.draw(snapshot, snapshot.spec(tier)) if self.draw else "It is not of one tier."
 
 
 def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | str:
@@ -127,7 +138,20 @@ def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
     if not to:
         return "There is no other backend service to send it to."
-    return Request("shift_traffic", spec.name, {"place": where, "to": to, "percent": int(percent)})
+    parameters: dict[str, str | int] = {"place": where, "to": to, "percent": int(percent)}
+    if st.checkbox(
+        "Canary first", key="plan_canary",
+        help="A smaller share first, each stage watched; the weights go back by themselves on harm",
+    ):  # fmt: skip
+        parameters["canary_percent"] = int(
+            st.number_input("canary percent", 1, 99, 5, key="plan_canary_percent", width=130)
+        )
+        parameters["watch_min"] = int(
+            st.number_input(
+                "minutes watched", LEAST_MIN, MOST_MIN, 10, key="plan_watch_min", width=140
+            )
+        )
+    return Request("shift_traffic", spec.name, parameters)
 
 
 def _split(endpoint: Endpoint, spec: TierSpec) -> Request | str:
@@ -149,7 +173,10 @@ def _places(snapshot: Snapshot, spec: TierSpec) -> dict[str, Division]:
 
 
 def _targets(snapshot: Snapshot, division: Division) -> Sequence[str]:
-    """Who answers comes first, and of those who gets nothing yet: a canary is asked for most."""
+    """Who answers comes first, and of those who gets nothing yet: a canary is asked for most.
+
+    Who gets all of it already is none.
+    """
     there = {s for s, weight in division.shares if weight}
     services = snapshot.load_balancer.backend_services if snapshot.load_balancer else ()
 
@@ -157,7 +184,7 @@ def _targets(snapshot: Snapshot, division: Division) -> Sequence[str]:
         found = health(service)
         return found is not None and found[0] == 0, service.name in there
 
-    return [s.name for s in sorted(services, key=order)]
+    return [s.name for s in sorted(services, key=order) if there != {s.name}]
 
 
 def _fail_over(snapshot: Snapshot, spec: TierSpec) -> Request | str:
@@ -250,6 +277,21 @@ FORMS: Final = MappingProxyType[str, Form](
             "Evict its servers' pods; new ones come on the same hosts",
             "Restart a slice of {tier}", _restart,
         ),
+        "deploy_model": Form(
+            "Deploy a model", ":material/deployed_code_update:",
+            "Bring weights from a bucket and roll them out", "Deploy a model on {tier}",
+            lifecycle_forms.deploy,
+        ),
+        "roll_back": Form(
+            "Roll back", ":material/undo:", "Serve again what was served before the last roll-out",
+            "Roll {tier} back", lifecycle_forms.roll_back,
+        ),
+        "acknowledge_incident": Form(
+            "Acknowledge an alert", ":material/notifications_paused:",
+            "Say that you look after it; kept in the audit, Monitoring does not learn of it",
+            "Acknowledge an alert of {tier}", lifecycle_forms.acknowledge,
+            lifecycle_forms.acknowledge_of_all,
+        ),
         "change_budget": Form(
             "Change budget", ":material/savings:", "Amount and thresholds of its monthly budget",
             "Change the budget of {tier}", _budget,
@@ -261,12 +303,12 @@ FORMS: Final = MappingProxyType[str, Form](
         "clean_up_orphans": Form(
             "Clean up orphans", ":material/cleaning_services:",
             "Delete what was made from here and belongs to no tier any more",
-            "Clean up orphans", None,
+            "Clean up orphans", None, lifecycle_forms.clean_up,
         ),
         "tear_down_all": Form(
             "Tear down everything", ":material/delete_forever:",
             "Delete every tier on GKE and what they share", "Tear down everything", None,
-            destructive=True,
+            lifecycle_forms.tear_down_all, destructive=True,
         ),
     }
 )  # fmt: skip

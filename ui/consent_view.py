@@ -34,7 +34,8 @@ def draw_consents(shown: Shown) -> set[str]:
     ticked: set[str] = set()
     for verdict in shown.judged.verdicts:
         if verdict.outcome in _TICKS and st.checkbox(
-            f"I accept: {formats.plain(verdict.reason)}", key=f"tick_{verdict.guard}_{shown.intent}"
+            f"I accept: {formats.plain(formats.shortened(verdict.reason, 180))}",
+            key=f"tick_{verdict.guard}_{shown.intent}",
         ):
             ticked.add(verdict.guard)
     if _friction(shown) is Friction.RED:

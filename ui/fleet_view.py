@@ -55,8 +55,8 @@ def _part_row(tier: FleetTier, part: FleetPart, derived: Derived) -> tables.Row:
     alone = len(tier.parts) == 1
     rate = derived.rates[tier.name]
     share = None
-    if rate.usd_per_hour is not None and chips.running is not None and tier.chip_count.running:
-        share = rate.usd_per_hour * chips.running / tier.chip_count.running
+    if rate.usd_per_hour is not None and chips.running is not None:
+        share = rate.usd_per_hour * chips.running / (tier.chip_count.running or 1)
     return {
         "Tier": tier.spec.title,
         "Part": ownership.KIND_TITLES[part.spec.kind],

@@ -64,7 +64,7 @@ def follow_link() -> None:
     if _known(wanted) is None:
         st.warning(
             "The address asks for an action or a tier that is not there; nothing was opened. The "
-            "menus below have all there are.",
+            "menus on Fleet, Traffic and Cost have all there are.",
             icon=":material/link_off:",
         )
         return
@@ -77,8 +77,10 @@ def _known(name: str) -> tuple[str, str] | None:
     form = action_forms.FORMS.get(action)
     if form is None:
         return None
-    tiers = {PLATFORM} if form.draw is None else {s.name for s in access.snapshot().specs}
-    return (action, tier) if tier in tiers else None
+    if tier == PLATFORM:
+        return (action, tier) if form.draw_all else None
+    tiers = {spec.name for spec in access.snapshot().specs}
+    return (action, tier) if form.draw and tier in tiers else None
 
 
 def _close() -> None:
@@ -95,7 +97,7 @@ def draw() -> None:
         return
     action, tier = named
     form = action_forms.FORMS[action]
-    title = form.title(None if form.draw is None else access.snapshot().spec(tier))
+    title = form.title(None if tier == PLATFORM else access.snapshot().spec(tier))
     st.dialog(title, width="large", on_dismiss=_close)(_content)(action, tier)
 
 
@@ -157,13 +159,8 @@ def _again_button(*, disabled: bool = False) -> bool:
 
 def _planned(action: str, tier: str, shown: Shown | None) -> Shown | str:
     """The form, and the plan that it asks for; else why there is none."""
-    snapshot = access.snapshot()
-    draw_form = action_forms.FORMS[action].draw
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="plan_form"):
-        if draw_form is None:
-            request = Request(action, tier, {})
-        else:
-            request = draw_form(snapshot, snapshot.spec(tier))
+        request = action_forms.FORMS[action].ask(access.snapshot(), tier)
         again = _again_button(disabled=isinstance(request, str))
     if isinstance(request, str):
         shown_plan.forget()  # what the form says now is no wish: nothing may be applied
@@ -195,7 +192,7 @@ def _progress(intent: str) -> None:
         progress_view.draw_progress(intent)
 
     poll()
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         st.page_link(
             "pages/audit.py", label="Open in Audit", icon=":material/history:",
             query_params={"intent": intent},

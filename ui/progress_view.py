@@ -5,11 +5,16 @@ Used by the dialog and by the Audit page.
 
 from __future__ import annotations
 
+from typing import Final
+
 import streamlit as st
 
 from control.audit import FINAL_STATES
 from core.errors import HeartwoodError
 from ui import access, formats, states, words
+
+_LOG_LINES: Final = 14
+_LOG_PX: Final = 320
 
 
 def draw_progress(intent: str) -> None:
@@ -26,9 +31,10 @@ def draw_progress(intent: str) -> None:
     st.progress(min(1.0, share), text=f"step {found.step} of {found.steps}")
     lines = [
         f"{formats.clock(p.updated_at)}  {p.state:<10} {p.detail}"
-        for p in console.audit.log(intent)
+        for p in reversed(console.audit.log(intent))  # the newest is seen without scrolling
     ]
-    st.code("\n".join(lines), language=None, wrap_lines=True)
+    height = _LOG_PX if len(lines) > _LOG_LINES else "content"
+    st.code("\n".join(lines), language=None, wrap_lines=True, height=height)
     if not done:
         st.caption("It runs outside this page: you may leave and find it again under Audit.")
         _stop_control(intent)

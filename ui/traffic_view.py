@@ -247,7 +247,10 @@ def route_tester() -> None:
     note = "computed from the rules; nothing is sent"
     with states.panel("Where does this path go?", fresh, note):
         if not maps:
-            states.show_empty("No URL map has been read")
+            if balancer is None:
+                states.show_missing(snapshot.sources, _SOURCES)
+            else:
+                states.show_empty("No URL map", "Nothing routes paths to tiers in this project.")
             return
         hosts = [h for m in maps[0].matchers for h in m.hosts if not h.startswith("*")]
         with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from control.access import Actor, require
+from control.acknowledgements import Acknowledgement, acknowledgements
 from control.approvals import Approval, Approvals
 from control.audit import Audit
 from control.history import PRESETS, Reading, preset_window
@@ -149,6 +150,10 @@ class FakeConsole:
         require(self.actor())
         self.cancelled.append(intent)
         return self.audit.open_gate(intent, "cancelled", "cancelled by ada") == "cancelled"
+
+    def acknowledgements(self) -> Mapping[str, Acknowledgement]:
+        """From the audit store."""
+        return acknowledgements(self.audit, datetime.now(UTC))
 
     def why_not_applying(self) -> str:
         """Planted."""

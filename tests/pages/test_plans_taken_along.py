@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from control.plan_export import to_json, to_markdown
+from core.alerts import Alert
 from core.cloud_resources import PLATFORM
 from core.plans import Request
 from tests import make
@@ -120,3 +121,40 @@ def test_tiers_are_made_and_deleted_from_the_menus(open_page: Open) -> None:
     at.text_input(key="plan_host").set_value("not a host!").run()
     assert "is no host name" in all_text(at)
     assert at.button(key="plan_apply").disabled
+
+
+def test_an_alert_is_acknowledged_from_the_overview(console: FakeConsole, open_page: Open) -> None:
+    """It stands there with its age and tier; its button opens the plan for that very alert."""
+    assert "Open alerts" not in all_text(open_page("overview"))
+    opened = console.planted.taken_at
+    alerts = tuple(
+        Alert(f"projects/p/alerts/{n}", f"Errors {n}", "", "CRITICAL", tier, {}, opened)
+        for n, tier in ((1, "small"), (2, "small"), (3, ""))
+    )
+    console.planted = replace(console.planted, alerts=alerts)
+    at = open_page("overview")
+    assert "Errors 3" in all_text(at)
+    at.button(key="ack_projects/p/alerts/2").click().run()
+    assert not at.exception
+    assert "Acknowledge Errors 2" in all_text(at)
+    at = open_page("overview", do=f"acknowledge_incident:{PLATFORM}")
+    assert "Acknowledge Errors 3" in all_text(at)
+
+
+def test_forms_tell_a_wrong_wish_and_lose_nothing(open_page: Open) -> None:
+    """A canary beyond its end, weights that are nowhere, thresholds that are no figures."""
+    at = open_page("traffic", do="shift_traffic:small")
+    at.checkbox(key="plan_canary").check().run()
+    at.number_input(key="plan_canary_percent").set_value(50).run()
+    assert "does not lie between" in all_text(at)
+    assert at.number_input(key="plan_canary_percent").value == 50
+    assert at.button(key="plan_apply").disabled
+    at = open_page("fleet", do="deploy_model:small")
+    assert "where the weights are" in all_text(at)
+    at.text_input(key="plan_weights").set_value("/local/folder").run()
+    assert at.error
+    assert at.text_input(key="plan_weights").value == "/local/folder"
+    at = open_page("cost", do="change_budget:small")
+    at.text_input(key="plan_thresholds").set_value("half").run()
+    assert at.error
+    assert at.text_input(key="plan_thresholds").value == "half"
