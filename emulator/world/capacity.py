@@ -8,6 +8,7 @@ from emulator.log import Change
 from emulator.world.incidents import Event, Growth
 from emulator.world.noise import Floats, Ints
 from emulator.world.parts import Part, PartKind
+from emulator.world.steps import levels
 
 _PREFIX = {PartKind.GKE: "gke.", PartKind.VERTEX: "vertex.", PartKind.TPU_VM: "tpu."}
 
@@ -49,10 +50,8 @@ def provisioned(
         if delta:
             steps.append((change.at, delta))
     steps.sort(key=lambda step: step[0])
-    at = np.array([step[0] for step in steps])
-    level = np.cumsum([step[1] for step in steps])
-    found = level[np.searchsorted(at, np.asarray(times, dtype=np.float64), side="right") - 1]
-    return np.maximum(found, 0.0)
+    sums = np.cumsum([delta for _, delta in steps])
+    return np.maximum(levels(zip([at for at, _ in steps], sums, strict=True), times), 0.0)
 
 
 def lost(part: Part, events: list[Event], times: Ints | Floats, *, billed_only: bool) -> Floats:

@@ -11,11 +11,11 @@ import numpy as np
 
 from emulator.log import ActionLog, Change
 from emulator.scenario import Scenario
-from emulator.world import capacity, demand, incidents
+from emulator.world import capacity, demand, incidents, routing
 from emulator.world.incidents import Event
 from emulator.world.load import Load, solve
 from emulator.world.noise import Floats, Ints
-from emulator.world.parts import Part, parts_of
+from emulator.world.parts import Part, PartKind, parts_of
 from emulator.world.roofline import engine_of
 
 
@@ -104,18 +104,44 @@ class World:
         """The part's load in each of those minutes (Unix time // 60)."""
         clock = minutes * 60.0 + 30.0
         first, last = (clock[0], clock[-1] + 60) if minutes.size else (0.0, 0.0)
-        events = [e for e in self.incidents(first, last) if e.part == part.key]
+        found = self.incidents(first, last)
+        events = [e for e in found if e.part == part.key]
         slices = self.slices(part, clock) - capacity.lost(part, events, clock, billed_only=False)
-        offered = demand.offered_rps(part, self.seed, minutes)
+        offered = self._offered(part, minutes, found)
         slow = np.ones(minutes.shape)
         errors = np.zeros(minutes.shape)
         for event in events:
             weight = _envelope(event, clock)
-            offered = offered * (1.0 + (event.demand - 1.0) * weight)
             slow = slow * (1.0 + (event.slow - 1.0) * weight)
             errors = errors + event.error_ratio * weight
         engine = self.engines[part.key]
         return solve(engine, minutes, np.maximum(slices, 0.0), offered, slow, errors)
+
+    def _offered(self, part: Part, minutes: Ints, events: list[Event]) -> Floats:
+        """Requests/s that come to the part: its own, or what the URL map leads to it."""
+        changes = self.log.changes()
+        if not _balanced(part) or not routing.ever_shifted(changes, part.tier):
+            return self._arriving(part, minutes, events)
+        clock = minutes * 60.0 + 30.0
+        offered = np.zeros(minutes.shape)
+        for source in filter(_balanced, self.parts):
+            share = routing.share(changes, source.tier, part.tier, clock)
+            if share.any():
+                offered = offered + share * self._arriving(source, minutes, events)
+        return offered
+
+    def _arriving(self, part: Part, minutes: Ints, events: list[Event]) -> Floats:
+        """Requests/s of the part's own clients, incidents included."""
+        clock = minutes * 60.0 + 30.0
+        offered = demand.offered_rps(part, self.seed, minutes)
+        for event in events:
+            if event.part == part.key:
+                offered = offered * (1.0 + (event.demand - 1.0) * _envelope(event, clock))
+        return offered
+
+    def receives(self, part: Part) -> bool:
+        """Whether requests come to the part, or came since its traffic was shifted."""
+        return part.share > 0 or routing.ever_shifted(self.log.changes(), part.tier)
 
     def tier_load(self, tier: str, minutes: Ints) -> list[Load]:
         """The loads of all of the tier's parts."""
@@ -124,6 +150,11 @@ class World:
     def at_origin(self, origin: float) -> World:
         """The same world as if the emulator had been started at `origin`."""
         return World(self.scenario, self.log, self.seed, origin)
+
+
+def _balanced(part: Part) -> bool:
+    """Whether the load balancer leads requests to the part."""
+    return part.kind is PartKind.GKE and part.seed.behind_load_balancer
 
 
 def _envelope(event: Event, clock: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """How a URL map routes, and what is wrong with one: path patterns, matchers, hosts, its tests.
 
-Pure functions of the map's body; the load balancer's data plane may route by `service_for`.
+Pure functions of the map's body; traffic.py asks them where each tier's requests go.
 """
 
 from __future__ import annotations
@@ -34,20 +34,41 @@ def check_map(body: Body) -> tuple[list[str], list[dict[str, str]]]:
 
 def service_for(body: Body, host: str, path: str) -> str:
     """Link of the backend service (the first, of weighted ones) that a request goes to; ""."""
+    return next(iter(services_for(body, host, path)), "")
+
+
+def services_for(body: Body, host: str, path: str) -> dict[str, float]:
+    """Links of the backend services that such requests go to, each with its share of them."""
+    node, prefix = _place(body, host, path)
+    name = f"{prefix}Service" if prefix else "service"
+    if name in node:
+        return {str(node[name]): 1.0}
+    action: Any = node.get(f"{prefix}RouteAction" if prefix else "routeAction", {})
+    weighted = action.get("weightedBackendServices", [])
+    whole = sum(int(w.get("weight", 0)) for w in weighted)
+    found: dict[str, float] = {}
+    for one in weighted:
+        link = str(one.get("backendService", ""))
+        found[link] = found.get(link, 0.0) + int(one.get("weight", 0)) / max(whole, 1)
+    return found
+
+
+def _place(body: Body, host: str, path: str) -> tuple[Body, str]:
+    """What says where a request goes: a rule (prefix ""), or a matcher or map ("default")."""
     matcher = _matcher(body, host)
     if matcher is None:
-        return _service(body, "default")
-    best = ("", "")
+        return body, "default"
+    best: tuple[str, Body] = ("", {})
     for rule in matcher.get("pathRules", []):
         for pattern in rule.get("paths", []):
             if _fits(pattern, path) and len(pattern) > len(best[0]):
-                best = (pattern, _service(rule, ""))
+                best = (pattern, rule)
     if best[0]:
-        return best[1]
+        return best[1], ""
     for rule in sorted(matcher.get("routeRules", []), key=lambda r: int(r.get("priority", 0))):
         if any(_route_fits(match, path) for match in rule.get("matchRules", [])):
-            return _service(rule, "")
-    return _service(matcher, "default")
+            return rule, ""
+    return matcher, "default"
 
 
 def _matcher(body: Body, host: str) -> Body | None:
@@ -73,16 +94,6 @@ def _route_fits(match: Body, path: str) -> bool:
     if "prefixMatch" in match:
         return plain.startswith(match["prefixMatch"])
     return plain == match.get("fullPathMatch")
-
-
-def _service(node: Body, prefix: str) -> str:
-    """The service of a map, matcher (prefix "default") or rule (prefix "")."""
-    name = f"{prefix}Service" if prefix else "service"
-    if name in node:
-        return str(node[name])
-    action: Any = node.get(f"{prefix}RouteAction" if prefix else "routeAction", {})
-    weighted = action.get("weightedBackendServices", [])
-    return str(weighted[0].get("backendService", "")) if weighted else ""
 
 
 def _errors(body: Body) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any, Final
 
-from emulator.apis.compute import refusals, rules, views
+from emulator.apis.compute import refusals, rules, traffic, views
 from emulator.apis.compute.api import Collection, reply
 from emulator.apis.compute.fields import (
     as_body,
@@ -219,7 +219,8 @@ def start(
             state.put(collection, scope, body)
         views.settled(cloud, path, gone=verb == "delete")
         past = "inserted" if verb == "insert" else "deleted" if verb == "delete" else "changed"
-        cloud.changed(f"compute.{collection}.{past}", path, "")
+        shares = traffic.shifted(cloud, collection)
+        cloud.changed(f"compute.{collection}.{past}", path, "", **shares)
 
     kept = {"scope": scope, "type": verb, "request": getattr(request, "request_id", "")}
     kept["id"] = str((body or state.at(path) or {}).get("id", ""))

@@ -65,7 +65,7 @@ def latency_blocks(telemetry: Telemetry, name: str) -> list[DistributionBlock]:
 def _parts(telemetry: Telemetry) -> list[Part]:
     return [
         p for p in telemetry.world.parts
-        if p.kind is PartKind.GKE and p.seed.behind_load_balancer and p.share > 0
+        if p.kind is PartKind.GKE and p.seed.behind_load_balancer and telemetry.world.receives(p)
     ]  # fmt: skip
 
 
