@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.apis.kubernetes import custom, defaults, garbage
+from emulator.apis.kubernetes.aging import Aging
 from emulator.apis.kubernetes.naming import suffix, uid_of
 from emulator.apis.kubernetes.notes import as_new_event, noted
 from emulator.apis.kubernetes.overlays import Overlays
@@ -69,6 +70,7 @@ class ClusterState:
         self._due: float | None = None
         self._at: float | None = None
         self._seen = -1
+        self._aging = Aging()
         self.untidy = False  # whether a deletion may have to be carried on
         self._lives: dict[tuple[str, str, str], int] = {}
         self._generated: dict[tuple[str, str, str], int] = {}
@@ -298,6 +300,7 @@ class ClusterState:
         try:
             for _ in range(_ROUNDS):
                 before = self.store.version
+                self._forget_events(at)
                 garbage.collect(self)
                 self._due = self._ask(at)
                 if self.store.version == before:
@@ -307,12 +310,19 @@ class ClusterState:
             self._seen = self.store.version
 
     def _ask(self, at: float) -> float | None:
+        old = self._aging.due()
         try:
             due = self._reconcile(self)
         except Exception:  # noqa: BLE001 - a faulty controller must not take the API server along
             _LOG.exception("a controller of %s failed", self.cluster.name)
-            return None
-        return None if due is None else max(due, at + _LEAST_S)
+            return old
+        times = [t for t in (old, max(due, at + _LEAST_S) if due else None) if t is not None]
+        return min(times, default=None)
+
+    def _forget_events(self, at: float) -> None:
+        for namespace, name in self._aging.overdue(at):
+            for kind in (EVENTS, NEW_EVENTS):
+                self.store.remove(kind, namespace, name)
 
     def _after(self, kind: Kind, item: Item) -> None:
         """What comes along with an object of that kind."""
@@ -323,6 +333,7 @@ class ClusterState:
         if kind is DEFINITIONS:
             self.kinds.define(item.name, custom.kinds_of(item.body))
         elif kind is EVENTS:
+            self._aging.note((item.namespace, item.name), self.now())
             self.store.put(NEW_EVENTS, item.namespace, item.name, as_new_event(item.body))
 
 

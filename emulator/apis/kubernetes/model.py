@@ -53,7 +53,8 @@ class ClusterObjects:
         self._cloud.operations.settle()
         jobs = self._cloud.operations.of("container")
         fleet, log = self._cloud.fleet.version, self._cloud.log.version
-        return fleet, log, len(jobs), self._overlays.version
+        newest = jobs[-1].name if jobs else ""
+        return fleet, log, newest, self._overlays.version
 
     def _derive(self) -> Derived:
         cloud, cluster = self._cloud, self._cluster

@@ -19,7 +19,7 @@ from emulator.apis.kubernetes.naming import pod_name
 from emulator.apis.kubernetes.nodes import NORMAL, node_draft
 from emulator.apis.kubernetes.printing import age
 from emulator.apis.kubernetes.requests import make_token, read_token
-from emulator.apis.kubernetes.resources import EVENTS, NODES, PODS
+from emulator.apis.kubernetes.resources import EVENTS, NEW_EVENTS, NODES, PODS
 from emulator.apis.kubernetes.selectors import label_selector
 from emulator.apis.kubernetes.status import StatusError
 from emulator.apis.kubernetes.store import Derived, ObjectStore
@@ -240,3 +240,35 @@ def test_pools_accept_machines_whose_size_is_known() -> None:
     cloud = make_cloud(Settings())
     listed = {body["name"] for kind, _, body in resources(cloud.project) if kind == "machineTypes"}
     assert listed <= set(SIZES)
+
+
+def test_events_are_forgotten_after_an_hour() -> None:
+    """An hour after it was last reported an event is gone, in both of its shapes; others stay."""
+    cloud = make_cloud(Settings())
+    shown = cloud.clock.now()
+    cloud.clock.wall = lambda: shown
+    objects = ClusterObjects(cloud, next(iter(cloud.fleet.clusters.values())))
+    objects.store.refresh()
+    about = next(iter(objects.store.peek(NODES).values())).body
+
+    def told() -> list[str]:
+        shapes: list[list[str]] = []
+        for kind in (EVENTS, NEW_EVENTS):
+            objects.store.refresh()
+            items = objects.store.peek(kind).values()
+            shapes.append([i.name for i in items if i.body["reason"] in ("First", "Second")])
+        assert shapes[0] == shapes[1]
+        return shapes[0]
+
+    objects.state.event(about, "First", "once")
+    shown += 1800
+    objects.state.event(about, "Second", "twice")
+    shown += 1000
+    objects.state.event(about, "Second", "twice")
+    assert len(told()) == 2
+    shown += 801
+    (kept,) = told()
+    shown += 2000
+    assert told() == [kept]
+    shown += 1000
+    assert told() == []
