@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,15 @@ class Compute:
         assert "error" not in finished
         return finished
 
+    @contextmanager
+    def held(self, method: str) -> Iterator[None]:
+        """Operations that such calls ("networks.*") begin inside end only once it is left."""
+        rules = f"{self.url}/_heartwood/faults"
+        rule = {"preset": "stuck-operation", "service": "compute", "method": method}
+        (made,) = self.client.post(rules, json=rule).json()["faults"]
+        yield
+        self.client.delete(f"{rules}/{made['id']}").raise_for_status()
+
     def make(self, collection: str, **body: Any) -> Any:
         """Insert, wait, get."""
         operation = self.call("POST", collection, body)
@@ -73,14 +83,6 @@ class Compute:
 def empty() -> Iterator[EmulatorProcess]:
     """An empty project, shared by tests that use names of their own."""
     running = start_emulator("empty-project", speed=300)
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="session")
-def slow() -> Iterator[EmulatorProcess]:
-    """An empty project in which a change takes about a second, to be looked at while it runs."""
-    running = start_emulator("empty-project", speed=12)
     yield running
     running.stop()
 
@@ -106,13 +108,6 @@ def compute(empty: EmulatorProcess) -> Iterator[Compute]:
     """Compute of the empty project."""
     with httpx.Client(timeout=30) as client:
         yield Compute(empty.rest_url, client)
-
-
-@pytest.fixture(scope="session")
-def slow_compute(slow: EmulatorProcess) -> Iterator[Compute]:
-    """Compute of the slow project."""
-    with httpx.Client(timeout=30) as client:
-        yield Compute(slow.rest_url, client)
 
 
 @pytest.fixture(scope="session")

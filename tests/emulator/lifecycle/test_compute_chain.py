@@ -85,26 +85,27 @@ def test_chain_up_and_down(compute: Compute) -> None:
         compute.drop(path)
 
 
-def test_an_operation_runs_and_a_resource_is_busy_meanwhile(slow_compute: Compute) -> None:
+def test_an_operation_runs_and_a_resource_is_busy_meanwhile(compute: Compute) -> None:
     """PENDING or RUNNING → DONE; the name is taken at once, the resource ready only at the end."""
-    compute = slow_compute
     body = {"name": "busy-net", "autoCreateSubnetworks": False}
-    operation = compute.call("POST", "global/networks", body)
-    assert operation["targetLink"].endswith("/global/networks/busy-net")
-    assert "alreadyExists" in compute.reason("POST", "global/networks", body, status=409)
-    told = compute.reason("POST", f"{REGION}/subnetworks", {
-        "name": "busy-subnet", "network": "global/networks/busy-net", "ipCidrRange": "10.0.0.0/24",
-    })  # fmt: skip
-    assert told.startswith("resourceNotReady")
-    compute.call("GET", "global/networks/busy-net", status=404)
+    with compute.held("networks.*"):
+        operation = compute.call("POST", "global/networks", body)
+        assert operation["targetLink"].endswith("/global/networks/busy-net")
+        assert "alreadyExists" in compute.reason("POST", "global/networks", body, status=409)
+        subnet = {"name": "busy-subnet", "network": "global/networks/busy-net",
+                  "ipCidrRange": "10.0.0.0/24"}  # fmt: skip
+        told = compute.reason("POST", f"{REGION}/subnetworks", subnet)
+        assert told.startswith("resourceNotReady")
+        compute.call("GET", "global/networks/busy-net", status=404)
     done = compute.done(operation)
     assert done["endTime"] >= done["startTime"] >= done["insertTime"]
     assert done["progress"] == 100
     listed = compute.call("GET", "global/operations", filter=f"name={done['name']}")
     assert [o["name"] for o in listed["items"]] == [done["name"]]
     assert compute.call("GET", f"global/operations/{done['name']}")["status"] == "DONE"
-    delete = compute.call("DELETE", "global/networks/busy-net")
-    assert "resourceNotReady" in compute.reason("DELETE", "global/networks/busy-net")
+    with compute.held("networks.*"):
+        delete = compute.call("DELETE", "global/networks/busy-net")
+        assert "resourceNotReady" in compute.reason("DELETE", "global/networks/busy-net")
     compute.done(delete)
 
 
