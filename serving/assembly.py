@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from serving.model import Config, Layer, Linear, Precision, Weights, make_rope
+from serving.model import Config, Layer, Linear, Precision, Rope, Weights, make_rope
 from serving.sharding import Axes, Devices
 
 Progress = Callable[[int, int], None]  # how many done, of how many
+Put = Callable[[np.ndarray, Axes], jax.Array]  # places an array with these axes
 
 
 def quantise(matrix: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +36,7 @@ def make_linear(
     matrix: np.ndarray,
     precision: Precision,
     axis: int = 0,
-    put: Callable[[np.ndarray, Axes], jax.Array] = lambda array, _: jnp.asarray(array),
+    put: Put = lambda array, _: jnp.asarray(array),
     axes: Axes | None = None,
     bias: np.ndarray | None = None,
 ) -> Linear:
@@ -51,6 +52,13 @@ def make_linear(
         return Linear(put(values, axes), put(scale, outputs), placed_bias)
     dtype = np.float32 if precision == "f32" else jnp.bfloat16
     return Linear(put(matrix.astype(dtype), axes), None, placed_bias)
+
+
+def place_rope(config: Config, positions: int, put: Put) -> Rope:
+    """Rotary tables for `positions` tokens, on the device."""
+    return jax.tree.map(
+        lambda table: put(np.asarray(table), (None, None)), make_rope(config, positions)
+    )
 
 
 class Assembler:
@@ -127,7 +135,4 @@ class Assembler:
             made.append(self.layer(found, local is not None and local[index]))
             progress(index + 1, c.layers)
         norm = self._put(final_norm.astype(np.float32), (None,))
-        rope = jax.tree.map(
-            lambda table: self._put(np.asarray(table), (None, None)), make_rope(c, positions)
-        )
-        return Weights(table, tuple(made), norm, rope, untied)
+        return Weights(table, tuple(made), norm, place_rope(c, positions, self._put), untied)

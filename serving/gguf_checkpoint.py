@@ -36,6 +36,12 @@ _NAMES = {
 }
 
 
+def digest_file(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class GgufCheckpoint:
     """An opened GGUF file of the Llama architecture."""
 
@@ -59,8 +65,7 @@ class GgufCheckpoint:
 
     def revision(self) -> str:
         """First 12 hex digits of the file's SHA-256."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        return digest_file(self.path)[:12]
 
     def _value(self, key: str, default: Any = ...) -> Any:
         field = self._reader.fields.get(key)

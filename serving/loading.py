@@ -8,35 +8,38 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
 import logging
-import platform
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import jaxlib
+import numpy as np
 
 from serving import processes
+from serving.assembly import place_rope
 from serving.bucket import fetch, is_bucket_url
-from serving.gguf_checkpoint import GgufCheckpoint
+from serving.gguf_checkpoint import GgufCheckpoint, digest_file
 from serving.hf_checkpoint import HfCheckpoint
 from serving.memory import trim_memory
-from serving.model import Config, Precision
+from serving.model import Config, Precision, Weights
 from serving.prefix_cache import BLOCK
 from serving.runner import Runner
 from serving.settings import Settings
 from serving.sharding import Devices, make_mesh
+from serving.start_cache import StartCache, machine_key
 from serving.step import Limits, make_layouts
 from serving.tokenizer import Tokenizer
-from serving.vocabulary import CheckpointError
+from serving.vocabulary import CheckpointError, Vocabulary
 
 log = logging.getLogger("serving")
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many done, of how many
 
 CHUNK_SIZES = (8, 32, 128)  # tokens of a prompt that are computed at once
+LARGEST_KEPT_BYTES = 2**30  # weights that a cache folder can be asked to hold once more
 DRAFT_WIDTH = 8  # a token and a guess of seven: on CPU a fifth slower than the token alone
 
 
@@ -62,17 +65,8 @@ def pick_precision(wanted: str, backend: str) -> Precision:
 
 
 def use_compilation_cache(folder: Path) -> None:
-    """Keep compiled programs in `folder`, apart by jaxlib version and CPU.
-
-    Code compiled for one CPU's instruction set may crash on another, hence the hash of its flags.
-    """
-    cpu = platform.processor() + platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        cpu += "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
-    key = hashlib.sha256(cpu.encode()).hexdigest()[:8]
-    place = folder / "xla" / f"jaxlib-{jaxlib.__version__}-{key}"
+    """Let JAX keep compiled programs in `folder`, apart by jaxlib version and CPU."""
+    place = folder / "xla" / f"jaxlib-{jaxlib.__version__}-{machine_key()}"
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -111,27 +105,44 @@ def make_limits(settings: Settings) -> Limits:
     )
 
 
-def load(path: Path, settings: Settings, report: Progress) -> Loaded:
-    """Read and compile everything; CheckpointError when the model cannot be served."""
-    use_compilation_cache(settings.cache_dir)
-    if settings.processes > 1:
-        report("waiting for the other processes", 0, settings.processes)
-    processes.join(settings)
-    links = processes.meet(settings)
-    backend = jax.default_backend()
-    precision = pick_precision(settings.precision, backend)
-    if is_bucket_url(settings.model):
-        path = fetch(str(settings.model), settings.cache_dir, report)
-    report("opening the model file", 0, 1)
-    checkpoint = open_checkpoint(path)
-    context = settings.max_tokens_context
-    if context > checkpoint.config.context:
+def check_context(path: Path, config: Config, context: int) -> None:
+    """CheckpointError when requests could be longer than the model was trained for."""
+    if context > config.context:
         raise CheckpointError(
-            f"{path} was trained for {checkpoint.config.context} tokens of context; "
+            f"{path} was trained for {config.context} tokens of context; "
             f"--max-tokens-context {context} is more."
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Model:
+    """A checkpoint in memory, its weights on the devices."""
+
+    config: Config
+    tokenizer: Tokenizer
+    weights: Weights
+    devices: Devices
+    parameters: int
+    revision: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a start has made of a GGUF file for the next one; weights in NumPy, without `rope`."""
+
+    config: Config
+    vocabulary: Vocabulary
+    weights: Weights
+    parameters: int
+
+
+def _read(path: Path, precision: Precision, settings: Settings, report: Progress) -> _Model:
+    """Open a checkpoint and read all of it."""
+    report("opening the model file", 0, 1)
+    checkpoint = open_checkpoint(path)
+    config, context = checkpoint.config, settings.max_tokens_context
+    check_context(path, config, context)
     tokenizer = checkpoint.read_tokenizer()
-    config = checkpoint.config
     devices = share_out(config, settings.devices)
     weights = checkpoint.read_weights(
         precision, context, lambda done, total: report("loading weights", done, total), devices
@@ -140,13 +151,67 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     # The reader holds an array per vocabulary entry: a quarter of a gigabyte.
     del checkpoint
     gc.collect()
+    return _Model(config, tokenizer, weights, devices, parameters, revision)
+
+
+def _read_gguf(
+    path: Path, precision: Precision, settings: Settings, report: Progress, cache: StartCache
+) -> _Model:
+    """A GGUF file by way of the cache: opening it takes seconds, for an object per token."""
+    report("opening the model file", 0, 1)
+    digest = digest_file(path)
+    kept = cache.load("weights", (digest, precision))
+    if kept is None:
+        model = _read(path, precision, settings, report)
+        arrays = jax.tree.map(np.asarray, dataclasses.replace(model.weights, rope=None))
+        if sum(array.nbytes for array in jax.tree.leaves(arrays)) <= LARGEST_KEPT_BYTES:
+            kept = _Kept(model.config, model.tokenizer.vocabulary, arrays, model.parameters)
+            cache.save("weights", (digest, precision), kept)
+        return model
+    config, context = kept.config, settings.max_tokens_context
+    check_context(path, config, context)
+    devices = share_out(config, settings.devices)
+    rope = place_rope(config, context, devices.put)
+    weights = dataclasses.replace(jax.tree.map(jnp.asarray, kept.weights), rope=rope)
+    tokenizer = Tokenizer(kept.vocabulary)
+    return _Model(config, tokenizer, weights, devices, kept.parameters, digest[:12])
+
+
+def load(path: Path, settings: Settings, report: Progress) -> Loaded:
+    """Read and compile everything; CheckpointError when the model cannot be served."""
+    if settings.processes > 1:
+        report("waiting for the other processes", 0, settings.processes)
+    processes.join(settings)
+    links = processes.meet(settings)
+    backend = jax.default_backend()
+    precision = pick_precision(settings.precision, backend)
+    if is_bucket_url(settings.model):
+        path = fetch(str(settings.model), settings.cache_dir, report)
+    alone = settings.processes == 1 and (settings.devices or jax.device_count()) == 1
+    if alone:
+        # What JAX takes from its own cache cannot be kept once more: functions would be missing.
+        jax.config.update("jax_enable_compilation_cache", False)
+    else:
+        use_compilation_cache(settings.cache_dir)
+    kept = settings.cache_dir / "start"
+    if alone and path.is_file():
+        model = _read_gguf(path, precision, settings, report, StartCache(kept, __name__))
+    else:
+        model = _read(path, precision, settings, report)
     trim_memory()
     places = settings.prefix_cache_tokens // BLOCK
-    runner = Runner(config, weights, make_limits(settings), places, devices)
-    runner.compile(lambda done, total: report("compiling programs", done, total))
+    limits = make_limits(settings)
+    runner = Runner(model.config, model.weights, limits, places, model.devices)
+    cache = StartCache(kept, "serving.programs") if alone else None
+    runner.compile(lambda done, total: report("preparing programs", done, total), cache)
+    if links:
+        report("waiting for the other processes", 0, settings.processes)
+        processes.wait_for_all(settings, links)
     if links and settings.process == 0:
         runner = processes.LeadingRunner(runner, links)
     gc.collect()
     trim_memory()
     names = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
-    return Loaded(runner, tokenizer, precision, revision, parameters, backend, names, links)
+    return Loaded(
+        runner, model.tokenizer, precision, model.revision, model.parameters, backend, names, links
+    )

@@ -196,19 +196,17 @@ def cache_specs(config: Config, layers: int, slots: int, length: int, dtype: jnp
 def make_cache(specs: KVCache) -> KVCache:
     """An empty cache; every leaf is a buffer of its own, since each is donated."""
 
-    def zeros(spec: jax.ShapeDtypeStruct) -> jax.Array:
+    @functools.cache  # so that the pages of zeros are made once, not once for each leaf
+    def zeros(shape: tuple[int, ...], dtype: jnp.dtype) -> np.ndarray:
+        return np.zeros(shape, dtype)
+
+    def empty(spec: jax.ShapeDtypeStruct) -> jax.Array:
         if spec.sharding is None:
-            return jnp.asarray(np.zeros(spec.shape, spec.dtype))
+            return jnp.array(zeros(spec.shape, spec.dtype), copy=True)
         part = np.zeros(spec.sharding.shard_shape(spec.shape), spec.dtype)
         return jax.make_array_from_callback(spec.shape, spec.sharding, lambda _: part)
 
-    return jax.tree.map(zeros, specs)
-
-
-def resize(leaf: jax.Array, length: int) -> jax.Array:
-    """One leaf of the cache with `length` positions: the tail is cut off or padded with zeros."""
-    kept = leaf[:, :, :length]  # S K min(L,length) E
-    return jnp.pad(kept, ((0, 0), (0, 0), (0, length - kept.shape[2]), (0, 0)))
+    return jax.tree.map(empty, specs)
 
 
 def _write(leaf: jax.Array, new: jax.Array, slots: jax.Array, start: jax.Array) -> jax.Array:

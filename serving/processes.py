@@ -6,7 +6,8 @@ step before it computes it; results meet in the programs' own sums over devices.
 1. All join `jax.distributed` at the coordinator's address; from then on JAX shows all devices.
 2. The others connect to the leader, one port above the coordinator's, and say which devices they
    have. The leader refuses to start when some host has fewer than another, and names it.
-3. All load and compile the same model. The leader serves; the others repeat what it tells them.
+3. All load and compile the same model, and the leader waits until the others have. It serves; they
+   repeat what it tells them.
 4. When the leader goes, its connection closes and the others end. SIGTERM alone does not end them:
    the leader drains first.
 
@@ -288,6 +289,17 @@ def meet(settings: Settings) -> tuple[socket.socket, ...]:
     if settings.processes == 1:
         return ()
     return tuple(gather(settings)) if settings.process == 0 else (connect(settings),)
+
+
+def wait_for_all(settings: Settings, links: tuple[socket.socket, ...]) -> None:
+    """Come back when every process has compiled its programs.
+
+    The first product over devices gives up on a process that is not there within half a minute.
+    """
+    if settings.process > 0:
+        _send(links[0], {"compiled": settings.process}, [])
+    elif any(_receive(link) is None for link in links):
+        raise CheckpointError("A process has gone before its programs were compiled.")
 
 
 def follow(runner: Runner, link: socket.socket) -> int:

@@ -2,28 +2,38 @@
 
 The network is compiled in pieces: `embed`, a group of equal layers that is run once for each
 group, `pick` (which rows the next tokens come from) and `head` with the sampling. One program of
-30 unrolled layers would run a tenth of a millisecond faster, but take 65 MB of memory for each of
-its shapes, and minutes to compile. Two more programs copy blocks to and from the prefix cache, and
-one copies the KV cache into another layout.
+30 unrolled layers would take 65 MB of memory for each of its shapes, and minutes to compile. Two
+more programs copy blocks to and from the prefix cache, and one copies the KV cache into another
+layout.
+
+A later start takes the compiled programs over from `StartCache`: tracing and lowering them only to
+find them in JAX's own cache of compilations would take three times as long.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.serialize_executable import deserialize_and_load, serialize
 
-from serving import cache_copies, model
-from serving.model import Config, KVCache, Layer, Linear, Rope, Weights
-from serving.sampling import SamplingRows, adjust, rank, sample, sampling_specs
+from serving import cache_copies, model, pieces
+from serving.model import Config, KVCache, Weights
+from serving.sampling import SamplingRows, sampling_specs
 from serving.sharding import CACHE_AXES, Devices
+from serving.start_cache import StartCache
 from serving.step import Layout
 
-LARGEST_GROUP = 6
+log = logging.getLogger("serving")
+
+# Layers of one program. Six took 0.12 s of a start and 12 MB for each shape, two take 0.03 s and
+# 3 MB; the ten calls more of a step cost its thread no time that could be measured.
+LARGEST_GROUP = 2
 
 Shape = tuple[int, int]  # rows, tokens of each row
 
@@ -40,75 +50,8 @@ class Shapes:
 
 
 def group_size(layers: int) -> int:
-    """How many layers one program runs: the largest divisor of `layers` up to 6."""
+    """How many layers one program runs: the largest divisor of `layers` up to 2."""
     return max(size for size in range(1, LARGEST_GROUP + 1) if layers % size == 0)
-
-
-def _embed(config: Config, embedding: Linear, tokens: jax.Array) -> jax.Array:
-    return model.embed(embedding, tokens, config.embedding_scale)
-
-
-def _layers(
-    config: Config,
-    layers: tuple[Layer, ...],
-    rope: Rope,
-    cache: KVCache,
-    x: jax.Array,  # R T D
-    slots: jax.Array,  # R
-    start: jax.Array,  # R
-) -> tuple[jax.Array, KVCache]:
-    return model.run_layers(config, layers, rope, cache, x, slots, start)
-
-
-def _pick(x: jax.Array, last: jax.Array) -> jax.Array:
-    """Row `last` of each [R T D], as [R D]."""
-    return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
-
-
-def _flatten(x: jax.Array) -> jax.Array:
-    """All rows of [R T D], as [R*T D]."""
-    return x.reshape(-1, x.shape[-1])
-
-
-def _logits(config: Config, matrix: Linear, norm: jax.Array, x: jax.Array) -> jax.Array:
-    """Logits [N V] of x [N D]."""
-    return model.head(config, matrix, norm, x[:, None], jnp.zeros(x.shape[0], jnp.int32))
-
-
-def _head(
-    config: Config,
-    matrix: Linear,  # V D
-    norm: jax.Array,
-    x: jax.Array,  # N D
-    place: jax.Array,  # N: where the next token will stand
-    sampling: SamplingRows,
-) -> jax.Array:
-    return sample(_logits(config, matrix, norm, x), sampling, place)
-
-
-def _ranked_head(
-    config: Config,
-    matrix: Linear,  # V D
-    norm: jax.Array,
-    x: jax.Array,  # N D
-    place: jax.Array,  # N
-    sampling: SamplingRows,
-    repeat: jax.Array,  # N V
-    bias: jax.Array,  # N V
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
-    logits = _logits(config, matrix, norm, x)
-    token = sample(adjust(logits, repeat, bias), sampling, place)
-    return token, rank(logits, token)
-
-
-def _scores(
-    config: Config,
-    matrix: Linear,  # V D
-    norm: jax.Array,
-    x: jax.Array,  # 1 T D
-    following: jax.Array,  # T: the token after each
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return rank(_logits(config, matrix, norm, x[0]), following)
 
 
 class Programs:
@@ -132,14 +75,20 @@ class Programs:
             jnp.float32 if exact or jax.default_backend() == "cpu" else jnp.bfloat16
         )
         self._compiled: dict[tuple, Callable] = {}
+        device = jax.devices()[0]
+        self._device = (device.platform, device.device_kind)
+        self._cache: StartCache | None = None
 
     @property
     def vocabulary(self) -> int:
         """Width of the logits."""
         return self._config.vocabulary
 
-    def compile(self, progress: Callable[[int, int], None]) -> None:
-        """Compile everything, two programs at a time; `progress(done, total)` after each."""
+    def compile(
+        self, progress: Callable[[int, int], None], cache: StartCache | None = None
+    ) -> None:
+        """Compile everything, or take it over from `cache`; `progress(done, total)` after each."""
+        self._cache = cache
         part, shapes = functools.partial, self._shapes
         calls = {shape for group in shapes.calls.values() for shape in group}
         jobs: list[Callable[[], None]] = [part(self._compile_ends, *shape) for shape in calls]
@@ -149,7 +98,7 @@ class Programs:
         jobs += [part(self._compile_head, rows) for rows in shapes.heads]
         jobs += [part(self._compile_ranked, rows) for rows in shapes.ranked_heads]
         jobs += [part(self._compile_scores, tokens) for tokens in shapes.scores]
-        # XLA compiles outside the interpreter lock, so two threads use two cores.
+        # XLA compiles and loads outside the interpreter lock, so two threads use two cores.
         with ThreadPoolExecutor(2, "compile") as pool:
             for done, _ in enumerate(pool.map(lambda job: job(), jobs), 1):
                 progress(done, len(jobs))
@@ -199,74 +148,84 @@ class Programs:
 
     # --- compiling --------------------------------------------------------------------------
 
+    def _add(
+        self,
+        name: tuple,
+        piece: Callable,
+        *specs: object,
+        donate: tuple[int, ...] = (),
+        out: object = None,
+    ) -> None:
+        """Compile `piece` for arguments like `specs`, or take it over from an earlier start."""
+        what = (name, self._device, self._config, specs)
+        kept = None if self._cache is None else self._cache.load("program", what)
+        if kept is not None:
+            try:
+                self._compiled[name] = deserialize_and_load(
+                    *kept, execution_devices=jax.devices()[:1]
+                )
+                return
+            except jax.errors.JaxRuntimeError as error:
+                log.warning("a program of an earlier start does not load; made anew: %s", error)
+        program = jax.jit(piece, donate_argnums=donate, out_shardings=out or self._whole)
+        compiled = self._compiled[name] = program.lower(*specs).compile()
+        if self._cache is not None:
+            self._cache.save("program", what, serialize(compiled))
+
     def _compile_ends(self, rows: int, tokens: int) -> None:
-        spec = self._input
-        _, _, x = self._end_specs(rows, tokens)
-        program = jax.jit(functools.partial(_embed, self._config), out_shardings=self._whole)
-        embedding = self._specs(self._weights.embedding)
-        lowered = program.lower(embedding, spec((rows, tokens), jnp.int32))
-        self._compiled["embed", rows, tokens] = lowered.compile()
-        pick = jax.jit(_pick, out_shardings=self._whole)
-        lowered = pick.lower(x, spec((rows,), jnp.int32))
-        self._compiled["pick", rows, tokens] = lowered.compile()
-        flatten = jax.jit(_flatten, out_shardings=self._whole)
-        self._compiled["flatten", rows, tokens] = flatten.lower(x).compile()
+        call, x = (rows, tokens), self._end_specs(rows, tokens)[-1]
+        embed = functools.partial(pieces.embed, self._config)
+        ids = self._input(call, jnp.int32)
+        self._add(("embed", *call), embed, self._specs(self._weights.embedding), ids)
+        self._add(("pick", *call), pieces.pick, x, self._input((rows,), jnp.int32))
+        self._add(("flatten", *call), pieces.flatten, x)
 
     def _compile_layers(self, layout: Layout, rows: int, tokens: int) -> None:
-        spec = self._input
-        # The cache and x are updated in place; nothing else is donated.
-        program = jax.jit(
-            functools.partial(_layers, self._config),
-            donate_argnums=(2, 3),
-            out_shardings=(self._whole, self._cut),
-        )
-        lowered = program.lower(
+        row = self._input((rows,), jnp.int32)
+        self._add(
+            ("layers", layout, rows, tokens),
+            functools.partial(pieces.layers, self._config),
             self._specs(self.groups[0]),
             self._specs(self._weights.rope),
             self._cache_spec(layout),
             self._end_specs(rows, tokens)[-1],
-            spec((rows,), jnp.int32),
-            spec((rows,), jnp.int32),
+            row,
+            row,
+            # The cache and x are updated in place; nothing else is donated.
+            donate=(2, 3),
+            out=(self._whole, self._cut),
         )
-        self._compiled["layers", layout, rows, tokens] = lowered.compile()
 
     def _compile_head(self, rows: int) -> None:
-        program = jax.jit(functools.partial(_head, self._config), out_shardings=self._whole)
+        head = functools.partial(pieces.head, self._config)
         place = self._input((rows,), jnp.int32)
-        lowered = program.lower(*self._end_specs(rows), place, self._sampling(rows))
-        self._compiled["head", rows] = lowered.compile()
+        self._add(("head", rows), head, *self._end_specs(rows), place, self._sampling(rows))
 
     def _compile_ranked(self, rows: int) -> None:
-        program = jax.jit(functools.partial(_ranked_head, self._config), out_shardings=self._whole)
+        head = functools.partial(pieces.ranked_head, self._config)
         place = self._input((rows,), jnp.int32)
         wide = self._input((rows, self.vocabulary), jnp.float32)
         specs = (*self._end_specs(rows), place, self._sampling(rows), wide, wide)
-        self._compiled["ranked", rows] = program.lower(*specs).compile()
+        self._add(("ranked", rows), head, *specs)
 
     def _compile_scores(self, tokens: int) -> None:
-        program = jax.jit(functools.partial(_scores, self._config), out_shardings=self._whole)
+        scores = functools.partial(pieces.scores, self._config)
         following = self._input((tokens,), jnp.int32)
-        self._compiled["scores", tokens] = program.lower(
-            *self._end_specs(1, tokens), following
-        ).compile()
+        self._add(("scores", tokens), scores, *self._end_specs(1, tokens), following)
 
     def _compile_copies(self, layout: Layout) -> None:
         number = self._input((), jnp.int32)
         places = self._input((cache_copies.WINDOW,), jnp.int32)
-        cache = self._cache_spec(layout)
+        cache, cut = self._cache_spec(layout), self._cut
         if self._shapes.places:
             specs = (cache, self.pool_specs()[0], number, number, places)
-            save = jax.jit(cache_copies.save, donate_argnums=1, out_shardings=self._cut)
-            self._compiled["save", layout] = save.lower(*specs).compile()
-            load = jax.jit(cache_copies.load, donate_argnums=0, out_shardings=self._cut)
-            self._compiled["load", layout] = load.lower(*specs).compile()
+            self._add(("save", layout), cache_copies.save, *specs, donate=(1,), out=cut)
+            self._add(("load", layout), cache_copies.load, *specs, donate=(0,), out=cut)
         for target in self._shapes.calls:
             if target != layout:
                 source = self._input((target.slots,), jnp.int32)
                 arrange = functools.partial(cache_copies.arrange, length=target.length)
-                program = jax.jit(arrange, out_shardings=self._cut)
-                lowered = program.lower(cache.keys[0], source)
-                self._compiled["arrange", layout, target] = lowered.compile()
+                self._add(("arrange", layout, target), arrange, cache.keys[0], source, out=cut)
 
     # --- running ----------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from serving.request import Job, Output, SamplingParams, Scored
 from serving.sampling import stack_params
 from serving.sequence import Sequence
 from serving.sharding import Devices
+from serving.start_cache import StartCache
 from serving.step import Chunk, Layout, Limits, Step, pick_size
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -83,9 +84,14 @@ class Runner:
         """Width of the logits, which may be more than the tokenizer knows."""
         return self._programs.vocabulary
 
-    def compile(self, progress: Callable[[int, int], None]) -> None:
-        """Compile everything, then make the caches; `progress(done, total)` on the way."""
-        self._programs.compile(progress)
+    def compile(
+        self, progress: Callable[[int, int], None], cache: StartCache | None = None
+    ) -> None:
+        """Compile everything, then make the caches; `progress(done, total)` on the way.
+
+        What an earlier start left in `cache` is not compiled again.
+        """
+        self._programs.compile(progress, cache)
         self.reset()
 
     def reset(self) -> None:

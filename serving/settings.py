@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(
         Path("~/.cache/heartwood"),
         validation_alias=AliasChoices("HEARTWOOD_CACHE_DIR", "cache_dir"),
-        description="folder for compiled programs (variable HEARTWOOD_CACHE_DIR)",
+        description="folder for what a start keeps for the next one (variable HEARTWOOD_CACHE_DIR)",
     )
 
     @field_validator("max_tokens_context")

@@ -68,7 +68,7 @@ class Tokenizer:
         self.eos_token = vocabulary.eos_token
         self.eos_tokens = frozenset({vocabulary.eos_token, *vocabulary.more_eos_tokens})
         self.size = self.bpe.get_vocab_size()
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._template = None
         if vocabulary.chat_template:
             sandbox = ImmutableSandboxedEnvironment(
@@ -81,8 +81,8 @@ class Tokenizer:
     def encode(self, text: str, add_bos: bool = True) -> list[int]:
         """Tokens of `text`; the model's BOS in front where the model wants one."""
         ids = self.bpe.encode(text, add_special_tokens=False).ids
-        bos = self._vocabulary.bos_token
-        if add_bos and self._vocabulary.add_bos and bos is not None and ids[:1] != [bos]:
+        bos = self.vocabulary.bos_token
+        if add_bos and self.vocabulary.add_bos and bos is not None and ids[:1] != [bos]:
             ids = [bos, *ids]
         return ids
 
@@ -98,8 +98,8 @@ class Tokenizer:
         if self._template is None:
             lines = [f"{message['role']}: {message['content']}\n" for message in messages]
             return "".join(lines) + "assistant:"
-        tokens = self._vocabulary.tokens
-        bos = self._vocabulary.bos_token
+        tokens = self.vocabulary.tokens
+        bos = self.vocabulary.bos_token
         try:
             return self._template.render(
                 messages=messages,

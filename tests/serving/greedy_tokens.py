@@ -18,6 +18,7 @@ from serving.scheduler import Scheduler
 from serving.sequence import Sequence
 from serving.settings import read_settings
 from serving.tokenizer import AnswerText
+from tests.serving.stepping import run_to_the_end
 
 PROMPTS = ([3, 90, 200, 17, 250], list(range(40, 90)), [7] * 9)
 ANSWER_TOKENS = 8
@@ -34,12 +35,7 @@ def main(folder: str, *flags: str) -> None:
         sequence = Sequence(tuple(prompt), ANSWER_TOKENS)
         text = AnswerText(loaded.tokenizer)
         jobs[sequence] = Job(sequence, SamplingParams(temperature=0.0), text, print, 0.0)
-    scheduler.add(*jobs)
-    while scheduler.busy:
-        step = scheduler.schedule()
-        chunks, rows = loaded.runner.run(step, jobs)
-        firsts = [output.tokens[0] if output.tokens else None for output in chunks]
-        scheduler.postprocess(step, firsts, [output.tokens for output in rows])
+    run_to_the_end(loaded, scheduler, jobs)
     answers = [sequence.generated for sequence in jobs]
     sys.stdout.write(json.dumps({"devices": len(jax.devices()), "answers": answers}) + "\n")
 

@@ -130,13 +130,3 @@ def test_one_row_is_never_multiplied_alone(precision: model.Precision) -> None:
     text = jax.jit(model.project).lower(jnp.ones((1, 8)), linear).as_text()
     (dot,) = [line for line in text.splitlines() if "dot_general" in line]
     assert "tensor<2x8x" in dot
-
-
-def test_resize_keeps_what_was_seen() -> None:
-    """A longer cache holds the same positions first; a shorter one loses only the tail."""
-    leaf = jnp.arange(2 * 3 * 4 * 5, dtype=jnp.float32).reshape(2, 3, 4, 5)
-    longer = model.resize(leaf, 8)
-    assert longer.shape == (2, 3, 8, 5)
-    assert (longer[:, :, :4] == leaf).all()
-    assert (longer[:, :, 4:] == 0).all()
-    assert (model.resize(longer, 4) == leaf).all()

@@ -19,6 +19,7 @@ from serving.sequence import Sequence
 from serving.settings import read_settings
 from serving.tokenizer import AnswerText
 from tests.serving.small_checkpoints import write_checkpoint
+from tests.serving.stepping import run_to_the_end
 
 FLAGS = ("--precision", "f32", "--max-tokens-context", "512", "--slots", "3")
 FLAGS += ("--cache-tokens", "768", "--prefix-cache-tokens", "640", "--speculation-rows", "3")
@@ -55,12 +56,7 @@ def answer(
         warmth = 0.0 if number % 2 else 0.7
         params = SamplingParams(temperature=warmth, seed=number)
         jobs[sequence] = Job(sequence, params, AnswerText(loaded.tokenizer), lambda _: None, 0.0)
-    scheduler.add(*jobs)
-    while scheduler.busy:
-        step = scheduler.schedule()
-        chunks, rows = loaded.runner.run(step, jobs)
-        firsts = [output.tokens[0] if output.tokens else None for output in chunks]
-        scheduler.postprocess(step, firsts, [output.tokens for output in rows])
+    run_to_the_end(loaded, scheduler, jobs)
     return [sequence.generated for sequence in jobs]
 
 
