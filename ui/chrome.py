@@ -47,6 +47,7 @@ def draw(title: str, *, shared: bool) -> None:
     )
     snapshot = access.snapshot()
     tiers = [s.name for s in snapshot.specs]
+    unknown = view.unknown_in_address(tiers)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute",
         gap="small", key="chrome",
@@ -54,6 +55,8 @@ def draw(title: str, *, shared: bool) -> None:
         st.title(title, anchor=False, width="content")
         if shared:
             view.controls(tiers, _unused(title))
+    if unknown and shared:
+        st.warning(formats.plain(unknown), icon=":material/link_off:")
     _banner(snapshot)
     with st.sidebar:
         people_view.who()

@@ -21,7 +21,7 @@ from ui import access, formats, plan_view, shown_plan, states
 from ui.shown_plan import Agreed, Shown
 
 CANCEL_WINDOW_S: Final = 5.0
-_LATE_S: Final = 10.0  # a browser that slept through the window has not watched it
+_LATE_S: Final = 60.0  # a browser that slept through the window has not watched it
 _TICK_S: Final = 0.5
 _TICKS: Final = (Outcome.CONSENT, Outcome.WARN)
 

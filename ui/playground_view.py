@@ -15,6 +15,7 @@ from services.inference import ChatParameters
 from ui import access, chat, formats, states, view
 
 OTHER: Final = "another server"
+MAX_STOPS: Final = 4  # of OpenAI's API
 _NO_ADDRESS: Final = (
     "It has no address to send prompts to: its load balancer routes, but nothing behind it answers "
     "yet. Set endpoint_url for this tier in heartwood.toml once it does."
@@ -103,6 +104,11 @@ def _parameter_inputs() -> None:
             "Stop strings", key="p_stop", persist_state=keep, placeholder="none",
             help="Up to four, separated by ¦",
         )  # fmt: skip
+        if len(_stops()) > MAX_STOPS:
+            st.warning(
+                f"{len(_stops())} stop strings: servers take {MAX_STOPS}, so only the first "
+                f"{MAX_STOPS} are sent. Take some out."
+            )
     st.text_input(
         "Model", key="p_model", persist_state=keep, placeholder="the server's choice",
         help="Most servers other than ours want a name",
@@ -112,7 +118,6 @@ def _parameter_inputs() -> None:
 def parameters() -> ChatParameters:
     """The chosen parameters; those of the popover, or their defaults before it was drawn."""
     state = st.session_state
-    stops = tuple(s for s in str(state.get("p_stop") or "").split("¦") if s)[:4]
     return ChatParameters(
         model=str(state.get("p_model") or "").strip(),
         max_tokens=int(state.get("p_max") or 256),
@@ -120,8 +125,12 @@ def parameters() -> ChatParameters:
         top_p=float(state.get("p_top_p") or 0.9),
         top_k=int(state.get("p_top_k") or 0) or None,
         seed=state.get("p_seed"),
-        stop=stops,
+        stop=_stops()[:MAX_STOPS],
     )
+
+
+def _stops() -> tuple[str, ...]:
+    return tuple(s for s in str(st.session_state.get("p_stop") or "").split("¦") if s)
 
 
 def system_prompt() -> str:

@@ -81,6 +81,26 @@ def controls(tiers: Sequence[str], unused: Collection[str] = ()) -> None:
         )  # fmt: skip
 
 
+def unknown_in_address(tiers: Sequence[str]) -> str:
+    """What the address asks for that there is not, and what is shown instead; "" when nothing.
+
+    To be asked before `controls`, whose widgets take the default for what they do not know.
+    """
+    offered = (
+        ("range", "time range", tuple(RANGES), "6h"),
+        ("tier", "tier", (ALL_TIERS, *tiers), ALL_TIERS),
+        ("refresh", "refresh interval", tuple(REFRESH), "10s"),
+    )
+    found: list[str] = []
+    for name, noun, options, default in offered:
+        asked = st.query_params.get(name)
+        if asked is not None and asked not in options:
+            found.append(
+                f"There is no {noun} {asked!r}: {default} is shown. There are {', '.join(options)}."
+            )
+    return " ".join(found)
+
+
 def shared_parameters() -> dict[str, str]:
     """The shared choices as query parameters, to take along on a link to another page."""
     state = st.session_state

@@ -75,9 +75,13 @@ def test_an_empty_project_is_empty_and_not_failing(console: FakeConsole, open_pa
 
 
 def test_an_unknown_range_or_tier_in_the_address_falls_back(open_page: Open) -> None:
-    """A broken link still opens, with the defaults."""
+    """A broken link still opens, with the defaults, and says so."""
     at = open_page("overview", range="99y", tier="nobody", refresh="1ms")
     assert at.segmented_control(key="range").value == "6h"
+    (told,) = [w.value for w in at.warning]
+    assert "There is no time range '99y'" in told
+    assert "There is no tier 'nobody'" in told
+    assert not open_page("overview", range="1h", tier="small", refresh="off").warning
 
 
 def test_the_simulated_tiers_are_named(open_page: Open) -> None:

@@ -61,7 +61,7 @@ def test_another_wish_within_the_window_applies_nothing(
     at.button(key="plan_apply").click().run()
     at.number_input(key="plan_amount_usd").set_value(2.6e6).run()
     assert "plan_undo" not in keys(at)
-    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", -60.0)
+    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", -3600.0)
     at.button(key="plan_apply").click().run()
     assert "plan_apply" in keys(at)
     assert console.submitted == []
@@ -149,6 +149,9 @@ def test_forms_tell_a_wrong_wish_and_lose_nothing(open_page: Open) -> None:
     assert "does not lie between" in all_text(at)
     assert at.number_input(key="plan_canary_percent").value == 50
     assert at.button(key="plan_apply").disabled
+    at = open_page("playground")
+    at.text_input(key="p_stop").set_value("a¦b¦c¦d¦e").run()
+    assert "5 stop strings" in all_text(at)
     at = open_page("fleet", do="deploy_model:small")
     assert "where the weights are" in all_text(at)
     at.text_input(key="plan_weights").set_value("/local/folder").run()
