@@ -17,7 +17,7 @@ from control.settings import ROOT, Settings, load_settings
 from control.supervisor import ChildSpec, Port, supervise
 from core.errors import ConfigError
 
-SCENARIOS: Final = ("normal", "full-fleet", "empty-project")
+SCENARIOS: Final = ("normal", "full-fleet", "empty-project", "recipe-budget")
 DEFAULT_SPEED: Final = 60.0
 
 

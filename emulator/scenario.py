@@ -102,12 +102,13 @@ class TierSeed:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named starting state."""
+    """A named starting state; `project_budget_usd`: a budget a month for all tiers together."""
 
     name: str
     title: str
     project: Project
     tiers: tuple[TierSeed, ...]
+    project_budget_usd: int | None = None
 
     def tier(self, name: str) -> TierSeed:
         """The tier of that name; KeyError when there is none."""
@@ -152,5 +153,7 @@ SCENARIOS: Final = {
         Scenario("full-fleet", "all tiers run, 10,504 chips", _PROJECT,
                  (_SMALL, _MEDIUM, _LARGE, _DEV)),
         Scenario("empty-project", "a project with APIs enabled and nothing in it", _PROJECT, ()),
+        Scenario("recipe-budget", "the same with one budget of $10,000 a month for all of it",
+                 _PROJECT, (), project_budget_usd=10_000),
     )
 }  # fmt: skip

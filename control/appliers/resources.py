@@ -132,8 +132,9 @@ class Create(_Verb):
             return ""
         body = json.loads(step.body)
 
-        def there() -> bool:
-            return self._resources.get(step.resource) is not None
+        def there() -> bool:  # half made is not: making it again completes it
+            now = self._resources.get(step.resource)
+            return now is not None and not now.half
 
         try:
             return self._try(lambda: self._resources.create(step.resource, body), there)

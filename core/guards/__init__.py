@@ -27,6 +27,7 @@ from core.guards import (
     over_ceiling,
     permission_missing,
     price_known,
+    project_over_budget,
     quota_exceeded,
     receiver_overloaded,
     recently_changed,
@@ -63,6 +64,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     too_large_change.judge,
     price_known.judge,
     over_budget.judge,
+    project_over_budget.judge,
     over_ceiling.judge,
     alone_in_production.judge,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from core.forecast import Forecast, forecast_month
 from core.guards.change import adds, find_spec
 from core.guards.context import GuardContext, Limits
@@ -16,21 +18,24 @@ def judge(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
         return _verdict(Outcome.PASS, "the plan is not of one tier's budget", "", None)
     after, delta = plan.cost.after_usd_per_hour, plan.cost.delta_usd_per_hour
     found = forecast_month(spec, snapshot.costs, context.now, after, snapshot.budgets)
+    lasts = _lasts(found, after, context.now)
     if not adds(plan) if delta is None else delta <= 0:
-        return _verdict(Outcome.PASS, "the plan does not raise the cost", "", found)
+        return _verdict(Outcome.PASS, "the plan does not raise the cost", "", found, lasts)
     amount = found.budget.amount_usd
     if amount is None:
-        return _verdict(Outcome.WARN, found.budget.source, "set a budget for the tier", found)
+        return _verdict(
+            Outcome.WARN, found.budget.source, "set a budget for the tier", found, lasts
+        )
     short = _spent_soon(found, amount, after, context.limits)
     if short:
-        return _verdict(Outcome.BLOCK, short, "raise the budget, or add fewer slices", found)
+        return _verdict(Outcome.BLOCK, short, "raise the budget, or add fewer slices", found, lasts)
     if found.budget_left_usd is None or found.month_end_usd is None:
-        return _verdict(Outcome.CONSENT, f"not known: {found.method}", "", found)
+        return _verdict(Outcome.CONSENT, f"not known: {found.method}", "", found, lasts)
     if found.reached_on is not None:
         reason = f"the budget of ${amount:,.0f} will be spent on {found.reached_on:%d %B}"
-        return _verdict(Outcome.CONSENT, reason, "raise the budget", found)
+        return _verdict(Outcome.CONSENT, reason, "raise the budget", found, lasts)
     reason = f"${found.month_end_usd:,.0f} by the end of the month, within ${amount:,.0f}"
-    return _verdict(Outcome.PASS, reason, "", found)
+    return _verdict(Outcome.PASS, reason, "", found, lasts)
 
 
 def _spent_soon(found: Forecast, amount: float, after: float | None, limits: Limits) -> str:
@@ -46,11 +51,29 @@ def _spent_soon(found: Forecast, amount: float, after: float | None, limits: Lim
     return ""
 
 
+def _lasts(found: Forecast, after: float | None, now: datetime) -> str:
+    """When the rest of a month's budget is spent at the new rate; what was not billed is 0."""
+    amount = found.budget.amount_usd
+    left = amount if found.budget_left_usd is None else found.budget_left_usd
+    if left is None or left <= 0 or not after:
+        return ""
+    return (
+        f"at ${after:,.0f}/h, ${after * 24:,.0f} a day, the ${left:,.0f} left of a month's budget"
+        f" is spent on {now + timedelta(hours=left / after):%d %B %H:%M} UTC"
+    )
+
+
 def _span(hours: float) -> str:
     return f"{hours * 60:,.0f} minutes" if hours < 10 else f"{hours:,.0f} hours"
 
 
-def _verdict(outcome: Outcome, reason: str, lift: str, found: Forecast | None) -> Verdict:
+def _verdict(
+    outcome: Outcome,
+    reason: str,
+    lift: str,
+    found: Forecast | None,
+    lasts: str = "",
+) -> Verdict:
     lines: list[str] = []
     if found is None:
         return Verdict("over_budget", outcome, reason, lift)
@@ -58,6 +81,8 @@ def _verdict(outcome: Outcome, reason: str, lift: str, found: Forecast | None) -
         lines.append(f"budget ${found.budget.amount_usd:,.0f}: {found.budget.source}")
     if found.spent_usd is not None:
         lines.append(f"spent this month ${found.spent_usd:,.0f}")
+    if lasts:
+        lines.append(lasts)
     if found.month_end_usd is not None:
         lines.append(f"expected at its end ${found.month_end_usd:,.0f}: {found.method}")
     return Verdict("over_budget", outcome, reason, lift, tuple(lines))

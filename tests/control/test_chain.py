@@ -31,15 +31,20 @@ def emulator() -> Iterator[EmulatorProcess]:
     process.stop()
 
 
+def alone_console(emulator: EmulatorProcess, folder: Path) -> Console:
+    """A Console on it in which no tier is production."""
+    whole = (ROOT / "heartwood.toml").read_text().replace("production = false\n", "")
+    alone = re.sub(r'(?m)^title = "', 'production = false\ntitle = "', whole)
+    file = folder / "heartwood.toml"
+    file.write_text(alone)  # else a second person has to approve each tear-down
+    config = {"HEARTWOOD_CONFIG": str(file)}
+    return Console(settings_for(folder, emulator.rest_url, emulator.grpc_target, **config))
+
+
 @pytest.fixture
 def console(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Console]:
     """A started Console on it."""
-    whole = (ROOT / "heartwood.toml").read_text().replace("production = false\n", "")
-    alone = re.sub(r'(?m)^title = "', 'production = false\ntitle = "', whole)
-    file = tmp_path / "heartwood.toml"
-    file.write_text(alone)  # else a second person has to approve each tear-down
-    config = {"HEARTWOOD_CONFIG": str(file)}
-    built = Console(settings_for(tmp_path, emulator.rest_url, emulator.grpc_target, **config))
+    built = alone_console(emulator, tmp_path)
     built.start()
     assert built.refresher.wait_for_first(INVENTORY, 200)
     yield built
@@ -71,14 +76,6 @@ def until(console: Console, true: Callable[[Snapshot], bool]) -> None:
         return true(console.snapshot())
 
     wait_until(look, 120)
-
-
-def faults(emulator: EmulatorProcess, *rules: dict[str, object]) -> None:
-    """Have calls fail by these rules, and by no others."""
-    url = f"{emulator.rest_url}/_heartwood/faults"
-    httpx.delete(url, trust_env=False).raise_for_status()
-    if rules:
-        httpx.post(url, json=list(rules), trust_env=False).raise_for_status()
 
 
 def healthy(snapshot: Snapshot, service: str) -> int | None:
@@ -138,41 +135,3 @@ def test_a_tier_is_made_from_nothing_and_taken_down_again(
     assert {r.name for r in ProjectResources(console.clients).list_ours()} == before == set()
     with pytest.raises(PlanError, match="nothing"):
         console.plan(Request("tear_down_all", "platform", {}))
-
-
-def test_what_failed_is_completed_by_doing_it_again(
-    console: Console, emulator: EmulatorProcess
-) -> None:
-    """No chips, lost answers, a refusal: the end is told as it is, the next plan does the rest."""
-    faults(
-        emulator,
-        {"preset": "stock-out", "service": "container", "method": "CreateNodePool", "times": 1},
-        {"preset": "truncated", "service": "compute", "method": "*.insert", "times": 3},
-        {"preset": "unavailable", "service": "iam", "times": 2},
-    )
-    first = console.plan(Request("provision_tier", "small", {"slices": 1}))
-    told = apply(console, first)
-    assert told.startswith("failed")
-    assert "Make node pool hw-small-00" in told
-    faults(emulator)
-    rest = console.plan(Request("provision_tier", "small", {"slices": 1}))
-    assert 0 < len(rest.plan.steps) < len(first.plan.steps)
-    assert apply(console, rest).startswith("succeeded")
-    until(console, lambda s: healthy(s, "hw-small") == 1)
-    faults(
-        emulator,
-        {"preset": "permission-denied", "service": "compute", "method": "urlMaps.update",
-         "times": 1},
-        {"preset": "reset", "service": "compute", "method": "*.delete", "times": 2},
-    )  # fmt: skip
-    down = console.plan(Request("tear_down_tier", "small", {}))
-    assert apply(console, down).startswith("failed")
-    faults(emulator)
-    assert apply(console, console.plan(Request("tear_down_tier", "small", {}))).startswith("succ")
-    left = ProjectResources(console.clients).list_ours()
-    assert {found.owner for found in left} == {"platform"}
-    until(console, lambda s: not any(p.name == "hw-small-00" for p in s.node_pools or ()))
-    until(console, lambda s: healthy(s, "hw-small") is None)
-    all_ = console.plan(Request("tear_down_all", "platform", {}))
-    assert apply(console, all_).startswith("succeeded")
-    assert ProjectResources(console.clients).list_ours() == ()

@@ -28,6 +28,8 @@ class BudgetState:
 def budget_state(cloud: Cloud) -> BudgetState:
     """The one instance."""
     found = budgets(cloud.project, cloud.scenario.tiers)
+    if cloud.scenario.project_budget_usd is not None:
+        found.append(_whole(cloud.project, cloud.scenario.project_budget_usd))
     return cloud.store(BudgetState, lambda: BudgetState({b.name: b for b in found}))
 
 
@@ -41,10 +43,18 @@ def sealed(budget: Any) -> Any:
 
 def budgets(project: Project, tiers: tuple[TierSeed, ...]) -> list[Any]:
     """All budgets of the billing account, in the tiers' order."""
-    return [_budget(project, tier.name) for tier in tiers if tier.name in AMOUNTS]
+    known = [tier.name for tier in tiers if tier.name in AMOUNTS]
+    return [_budget(project, name, AMOUNTS[name]) for name in known]
 
 
-def _budget(project: Project, tier: str) -> Any:
+def _whole(project: Project, amount_usd: int) -> Any:
+    """A budget without a tier's label: of all that the project costs."""
+    found = _budget(project, "project", amount_usd)
+    del found.budget_filter.labels[TIER_LABEL]
+    return sealed(found)
+
+
+def _budget(project: Project, tier: str, amount_usd: int) -> Any:
     number = uuid.uuid5(uuid.NAMESPACE_DNS, f"{tier}.{project.id}")
     kind = budgets_v1.ThresholdRule.Basis.CURRENT_SPEND
     found = budgets_v1.Budget(
@@ -56,7 +66,7 @@ def _budget(project: Project, tier: str) -> Any:
             "credit_types_treatment": "INCLUDE_ALL_CREDITS",
             "calendar_period": budgets_v1.CalendarPeriod.MONTH,
         },
-        amount={"specified_amount": {"currency_code": "USD", "units": AMOUNTS[tier]}},
+        amount={"specified_amount": {"currency_code": "USD", "units": amount_usd}},
         threshold_rules=[{"threshold_percent": t, "spend_basis": kind} for t in THRESHOLDS],
     )
     return sealed(found)

@@ -117,7 +117,7 @@ def test_all_guards_are_evaluated(judged: Judged) -> None:
     unread = make_failure(make_snapshot(), Source.LOAD, keep=False)
     verdicts = [judged(g, snapshot=unread, demand=demand(1.0)) for g in guards.GUARDS]
     assert [v.guard for v in verdicts] == [g.__module__.rpartition(".")[2] for g in guards.GUARDS]
-    assert len({v.guard for v in verdicts}) == len(verdicts) == 23
+    assert len({v.guard for v in verdicts}) == len(verdicts) == 24
 
 
 def test_every_guard_judges_a_plan_of_all_tiers(judged: Judged) -> None:

@@ -1,0 +1,219 @@
+"""Each fault that the emulator can make, during each step of making and taking down a tier.
+
+A run meets one fault at a step: each ends as it reports it, doing it again completes it, and
+nothing of ours is left that no plan lists. Which step meets which fault turns from run to run. The
+suite has one run, with a fault at every third step of making and of taking down;
+HEARTWOOD_TEST_ALL_FAULTS=1 has as many as there are faults, at all steps, so that every step meets
+each.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from control.wiring import Console
+from core.errors import PlanError
+from core.plans import AuditEntry, Outcome, Request, Step
+from services.project import ProjectResources
+from tests.control.test_chain import alone_console
+from tests.control.test_console import INVENTORY
+from tests.processes import EmulatorProcess, start_emulator
+
+pytestmark = pytest.mark.timeout(900)
+ENDS = ("succeeded", "failed", "refused", "cancelled")
+MOST_RUNS = 40  # of one plan, each past at least one more fault
+
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"preset": "unavailable"},
+    {"preset": "permission-denied"},
+    {"preset": "truncated"},
+    {"preset": "failed-operation"},
+    {"preset": "reset"},
+    {"preset": "expired-token"},
+    {"preset": "stuck-operation"},
+    {"preset": "quota-exceeded"},
+    {"preset": "slow", "latency_s": 0.3, "jitter_s": 0.1},
+    {"preset": "stock-out", "method": ""},  # the preset names methods: here the step does
+    {"preset": "deadline", "latency_s": 0.1},
+)
+# (service, method): what each kind of step calls, in an order that does not matter.
+MAKING = (
+    *(("compute", f"{name}.insert") for name in (
+        "networks", "subnetworks", "firewalls", "healthChecks", "backendServices", "urlMaps",
+        "sslCertificates", "targetHttpsProxies", "globalAddresses", "globalForwardingRules",
+    )),
+    ("compute", "urlMaps.update"),
+    ("iam", "CreateServiceAccount"), ("iam", "SetIamPolicy"),
+    ("cloudresourcemanager", "SetIamPolicy"),
+    ("container", "CreateCluster"), ("container", "CreateNodePool"),
+    *(("kubernetes", f"{name}.patch") for name in (
+        "namespaces", "serviceaccounts", "deployments", "services")),
+    ("monitoring", "CreateAlertPolicy"), ("monitoring", "CreateDashboard"),
+    ("bigquery", "datasets.insert"), ("logging", "CreateSink"),
+    ("billingbudgets", "CreateBudget"),
+)  # fmt: skip
+REMOVING = (
+    *(("compute", f"{name}.delete") for name in (
+        "networks", "subnetworks", "firewalls", "healthChecks", "backendServices", "urlMaps",
+        "sslCertificates", "targetHttpsProxies", "globalAddresses", "globalForwardingRules",
+    )),
+    ("compute", "urlMaps.update"), ("iam", "DeleteServiceAccount"),
+    ("cloudresourcemanager", "SetIamPolicy"), ("container", "DeleteCluster"),
+    ("container", "DeleteNodePool"), ("kubernetes", "namespaces.delete"),
+    ("kubernetes", "services.delete"), ("monitoring", "DeleteAlertPolicy"),
+    ("monitoring", "DeleteDashboard"), ("bigquery", "datasets.delete"),
+    ("logging", "DeleteSink"), ("billingbudgets", "DeleteBudget"),
+)  # fmt: skip
+OF_OPERATIONS = ("failed-operation", "stuck-operation", "stock-out")
+DOWN = Request("tear_down_all", "platform", {})
+ALL = bool(os.environ.get("HEARTWOOD_TEST_ALL_FAULTS"))
+TURNS = range(len(FAULTS)) if ALL else range(1)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[EmulatorProcess]:
+    """An empty project."""
+    process = start_emulator("empty-project", speed=6000)
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def console(
+    emulator: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Console]:
+    """One Console for all runs."""
+    built = alone_console(emulator, tmp_path_factory.mktemp("faults"))
+    built.start()
+    assert built.refresher.wait_for_first(INVENTORY, 200)
+    yield built
+    built.stop()
+
+
+def sampled(calls: Any) -> list[tuple[int, tuple[str, str]]]:
+    """The calls that meet a fault, each with its number."""
+    return list(enumerate(calls))[:: 1 if ALL else 3]
+
+
+class Faults:
+    """The rules in force: one for each kind of step, each hits once."""
+
+    def __init__(self, emulator: EmulatorProcess, calls: Any, turn: int) -> None:
+        self._url = f"{emulator.rest_url}/_heartwood/faults"
+        self._held: set[str] = set()
+        self.clear()
+        rules = []
+        for index, (service, method) in sampled(calls):
+            fault = FAULTS[(index + turn) % len(FAULTS)]
+            rules.append({**fault, "service": service, "method": method, "times": 1})
+        httpx.post(self._url, json=rules, trust_env=False).raise_for_status()
+
+    def clear(self) -> None:
+        """None holds any more."""
+        httpx.delete(self._url, trust_env=False).raise_for_status()
+
+    def let_go(self) -> None:
+        """Operations that were held go on, once they were held."""
+        for rule in self._rules():
+            if rule.get("operation") == "stuck" and rule["hits"]:
+                httpx.delete(f"{self._url}/{rule['id']}", trust_env=False).raise_for_status()
+                self._held.add(f"{rule['service']} {rule['method']}")
+
+    def met(self) -> set[str]:
+        """The calls that met their fault."""
+        hit = {f"{r['service']} {r['method']}" for r in self._rules() if r["hits"]}
+        return hit | self._held
+
+    def _rules(self) -> list[dict[str, Any]]:
+        return list(httpx.get(self._url, trust_env=False).json()["faults"])
+
+
+def run_once(console: Console, request: Request, faults: Faults) -> AuditEntry | None:
+    """Plan and apply; the record of it. None: there is nothing to do any more."""
+    try:
+        judged = console.plan(request)
+    except PlanError:
+        return None
+    wrong = [v for v in judged.verdicts if v.outcome in (Outcome.BLOCK, Outcome.APPROVAL)]
+    assert wrong == []
+    intent, end = console.submit(judged, judged.consents_needed), time.monotonic() + 300
+    while (found := console.progress(intent)) is None or found.state not in ENDS:
+        assert time.monotonic() < end, console.audit.log(intent)
+        faults.let_go()
+        time.sleep(0.1)
+    entry = console.audit.entry(intent)
+    assert entry is not None
+    return entry
+
+
+def hold_to_the_truth(console: Console, entry: AuditEntry, *, making: bool) -> None:
+    """What the record says was done is so, and how many that are; a failure names its step."""
+    resources = ProjectResources(console.clients)
+    said = {p.detail for p in console.audit.log(entry.intent)}
+    there = resources.list_present(tuple(step.resource for step in entry.steps))
+    done = [s for s in entry.steps if _verified(s, said)]
+    for step in done:
+        assert (step.resource in there) is making, f"{step.title} is said to be done"
+    if entry.state == "succeeded":
+        assert len(done) == len(entry.steps)
+        return
+    assert entry.state == "failed", entry.outcome
+    assert f"{len(done)} of {len(entry.steps)} steps were done and stay" in entry.outcome
+    failed = [s for s in entry.steps if f"({s.title})" in entry.outcome]
+    assert failed
+    assert not {s.resource for s in failed} & {s.resource for s in done}
+
+
+def _verified(step: Step, said: set[str]) -> bool:
+    noun = step.title.partition(" ")[2]
+    return any(
+        line.startswith((f"verified: {noun} is there", f"verified: {noun} is gone"))
+        for line in said
+    )
+
+
+def to_the_end(console: Console, request: Request, faults: Faults, *, making: bool) -> int:
+    """Again and again until it is done; how often it failed on the way."""
+    for failures in range(MOST_RUNS):
+        entry = run_once(console, request, faults)
+        if entry is not None:
+            hold_to_the_truth(console, entry, making=making)
+        if entry is None or entry.state == "succeeded":
+            return failures
+    raise AssertionError(f"not done after {MOST_RUNS} runs")
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_step_meets_a_fault(console: Console, emulator: EmulatorProcess, turn: int) -> None:
+    """It fails where it must and says so, it is completed, and all is gone at the end."""
+    resources = ProjectResources(console.clients)
+    faults = Faults(emulator, MAKING, turn)
+    assert to_the_end(console, Request("provision_tier", "small", {"slices": 1}), faults,
+                      making=True) > 0  # fmt: skip
+    missed = {f"{s} {m}" for _, (s, m) in sampled(MAKING)} - faults.met()
+    assert not missed - can_not_fail(turn, MAKING), "these steps call something else"
+    listed = {step.resource for step in console.plan(DOWN).plan.steps}
+    ours = {r.name for r in resources.list_ours()}
+    assert {name for name in ours - listed if "/nodePools/" not in name} == set()
+    faults = Faults(emulator, REMOVING, turn)
+    to_the_end(console, DOWN, faults, making=False)
+    missed = {f"{s} {m}" for _, (s, m) in sampled(REMOVING)} - faults.met()
+    assert not missed - can_not_fail(turn, REMOVING), "these steps call something else"
+    faults.clear()
+    assert resources.list_ours() == ()
+
+
+def can_not_fail(turn: int, calls: Any) -> set[str]:
+    """Calls without an operation that a fault of operations was meant for."""
+    return {
+        f"{service} {method}"
+        for index, (service, method) in sampled(calls)
+        if FAULTS[(index + turn) % len(FAULTS)]["preset"] in OF_OPERATIONS
+        and service not in ("compute", "container")
+    }
