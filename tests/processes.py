@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where every emulator records its exchanges, for a check at the end of the session.
@@ -29,7 +31,7 @@ class EmulatorProcess:
 
     rest_url: str
     grpc_target: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     data_dir: Path
     _scratch: str
 
@@ -55,15 +57,17 @@ def start_emulator(
     environment: Mapping[str, str] | None = None,
     start_timeout_s: float = 240.0,
     record: bool = True,
+    own_interpreter: bool = False,
 ) -> EmulatorProcess:
     """Start `python -m emulator` on ports that it picks and wait until it answers.
 
     `record`: whether its exchanges are checked with the others; not for those of nonsense.
+    `own_interpreter`: not a fork, which begins with the imports done (see `tests/forked.py`).
 
     Raises:
         RuntimeError: it ended, or did not get ready in time; the message holds its output.
     """
-    command = [sys.executable, "-m", "emulator", "--scenario", scenario]
+    command = ["--scenario", scenario]
     command += ["--speed", str(speed), "--seed", str(seed), *arguments]
     ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
     # Port 1 refuses: no inference server of somebody else is to be scraped by chance.
@@ -74,14 +78,7 @@ def start_emulator(
     folder = os.environ.get(RECORDINGS_VARIABLE)
     if folder and record:
         command += ["--record", os.path.join(folder, f"{os.path.basename(data)}.jsonl")]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = _start_alone(command, env) if own_interpreter else Forked(command, env, str(ROOT))
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_drain, args=(process, lines), daemon=True).start()
     seen: list[str] = []
@@ -101,7 +98,7 @@ def start_emulator(
 
 
 @contextlib.contextmanager
-def held_resizes(running: EmulatorProcess) -> Iterator[None]:
+def held_resizes(running: EmulatorProcess) -> Generator[None]:
     """Resizes of GKE that begin inside come as far as to their nodes; once left, they go on."""
     place = f"{running.rest_url}/_heartwood/faults"
     rule = {"preset": "stuck-operation", "service": "container", "method": "SetNodePoolSize"}
@@ -110,7 +107,18 @@ def held_resizes(running: EmulatorProcess) -> Iterator[None]:
     httpx.delete(f"{place}/{made['id']}", trust_env=False).raise_for_status()
 
 
-def _drain(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+def _start_alone(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "emulator", *command],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _drain(process: subprocess.Popen[str] | Forked, lines: queue.Queue[str | None]) -> None:
     assert process.stdout
     for line in process.stdout:
         lines.put(line)

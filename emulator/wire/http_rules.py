@@ -5,21 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import unquote
 
 from emulator.wire.library import HttpRule, Method
 
+_WILDCARD = re.compile(r"\*+")
 _VARIABLE = re.compile(r"\{([\w.]+)(?:=([^}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method's HTTP rule with its template compiled."""
+    """A method's HTTP rule.
+
+    Attributes:
+        literals: what stands in every path that fits, in order; the first begins it, the last
+            ends it. Most paths are told apart by these, and their template is never compiled.
+        rank: how much of the template is literal.
+    """
 
     method: Method
     rule: HttpRule
-    pattern: re.Pattern[str]
-    fields: tuple[str, ...]
+    literals: tuple[str, ...]
+    rank: int
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The fields that a path holds; None when it does not fit."""
+        if not path.startswith(self.literals[0]) or not path.endswith(self.literals[-1]):
+            return None
+        if not all(literal in path for literal in self.literals):
+            return None
+        pattern, fields = compile_template(self.rule.uri)
+        found = pattern.fullmatch(path)
+        if found is None:
+            return None
+        return {f: unquote(v) for f, v in zip(fields, found.groups(), strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +50,7 @@ class Match:
     path_fields: dict[str, str]
 
 
+@cache
 def compile_template(uri: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
     """A template as a regular expression with one group per field, and the fields' names."""
     fields: list[str] = []
@@ -55,8 +76,9 @@ class Router:
         self._routes: dict[str, list[Route]] = {}
         for method in methods:
             for rule in method.rules:
-                pattern, fields = compile_template(rule.uri)
-                self._routes.setdefault(rule.verb, []).append(Route(method, rule, pattern, fields))
+                literals = tuple(_WILDCARD.split(_VARIABLE.sub(lambda v: v[2] or "*", rule.uri)))
+                route = Route(method, rule, literals, len(_VARIABLE.sub("", rule.uri)))
+                self._routes.setdefault(rule.verb, []).append(route)
 
     def match(self, verb: str, path: str) -> Match | None:
         """The route of a call; None when no rule fits.
@@ -65,15 +87,12 @@ class Router:
         worth of wildcards first.
         """
         best: Match | None = None
-        best_rank = -1
         for route in self._routes.get(verb, ()):
-            found = route.pattern.fullmatch(path)
-            if found is None:
+            if best is not None and route.rank <= best.route.rank:
                 continue
-            rank = len(_VARIABLE.sub("", route.rule.uri))
-            if rank > best_rank:
-                values = {f: unquote(v) for f, v in zip(route.fields, found.groups(), strict=True)}
-                best, best_rank = Match(route, values), rank
+            values = route.match(path)
+            if values is not None:
+                best = Match(route, values)
         return best
 
     def verbs(self, path: str) -> list[str]:

@@ -182,6 +182,7 @@ def _types(transport_class: type[Any], name: str) -> tuple[type[Any], type[Any]]
     return request, empty_pb2.Empty if response in (None, type(None)) else response
 
 
+@cache
 def _http_rules(transports: str) -> dict[str, tuple[HttpRule, ...]]:
     try:
         module = importlib.import_module(f"{transports}.rest_base")

@@ -199,7 +199,7 @@ def main() -> None:
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     began = time.perf_counter()
-    emulator = start_emulator(SCENARIO)
+    emulator = start_emulator(SCENARIO, own_interpreter=True)
     start_s = time.perf_counter() - began
     asker = Asker(emulator)
     try:

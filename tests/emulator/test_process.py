@@ -64,7 +64,7 @@ def test_unknown_paths_are_404_in_the_envelope(emulator: EmulatorProcess) -> Non
 
 def test_starts_fast_small_and_stops_clean() -> None:
     """Ready after 4 s of processor time, under 600 MB, ends with 0 within seconds of SIGTERM."""
-    running = start_emulator("full-fleet", speed=60)
+    running = start_emulator("full-fleet", speed=60, own_interpreter=True)
     process = Path(f"/proc/{running.process.pid}")
     try:
         fields = (process / "stat").read_text().rsplit(")", 1)[1].split()

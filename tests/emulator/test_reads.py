@@ -192,7 +192,7 @@ def test_answers_follow_from_the_seed(
     emulator: EmulatorProcess, seed_pair: tuple[int, int]
 ) -> None:
     """Two emulators with one seed answer alike; with another seed the nodes have other names."""
-    other = start_emulator("normal", speed=600, seed=seed_pair[1])
+    other = start_emulator("normal", speed=600, seed=seed_pair[1], own_interpreter=True)
     try:
         alike = [
             _answer(emulator.rest_url, *read[1:]) == _answer(other.rest_url, *read[1:])

@@ -152,7 +152,7 @@ def pair(state: Path) -> Iterator[tuple[_Seen, _Seen]]:
     started: list[EmulatorProcess] = []
 
     def work(environment: dict[str, str]) -> _Seen:
-        started.append(start_emulator(speed=2000, environment=environment))
+        started.append(start_emulator(speed=2000, environment=environment, own_interpreter=True))
         return _seen(started[-1])
 
     with ThreadPoolExecutor(2) as pool:
