@@ -31,8 +31,6 @@ OVERRIDES: Final = {
     "iamcredentials": "/iamcredentials/",
     "logging": "/logging/",
     "monitoring": "/monitoring/",
-    # Nothing of it is served: without this, gcloud would ask the real one.
-    "servicenetworking": "/servicenetworking/",
     "serviceusage": "/serviceusage/",
     "storage": "/storage/v1/",
     "tpu": "/tpu/",
@@ -41,9 +39,10 @@ _EPILOG: Final = """\
 use:  eval "$(python -m emulator env)"
 
 It honours the emulator's own variables (HEARTWOOD_EMULATOR_PORT, HEARTWOOD_EMULATOR_HOST,
-HEARTWOOD_DATA_DIR). `gcloud billing budgets` ignores overrides and `gsutil` insists on HTTPS:
-neither can be pointed at it. The contexts of `gcloud container clusters get-credentials` are there
-already, as gke_PROJECT_LOCATION_CLUSTER; the command itself works with `--tls` (docs/rehearsal.md).
+HEARTWOOD_DATA_DIR). `gcloud billing budgets` and `gcloud services vpc-peerings` ignore overrides
+and ask the real cloud, and `gsutil` insists on HTTPS: none can be pointed at it. The contexts of
+`gcloud container clusters get-credentials` are there already, as gke_PROJECT_LOCATION_CLUSTER; the
+command itself works with `--tls` (docs/rehearsal.md).
 """
 
 

@@ -101,7 +101,7 @@ class _Parser:
         (_, path), (_, operator), (kind, value) = self.rest[:3]
         if operator not in _COMPARE or kind == "op":
             raise self.bad()
-        if self._fields is not None and _snake(path.partition(".")[0]) not in self._fields:
+        if self._fields is not None and snake(path.partition(".")[0]) not in self._fields:
             raise self.bad()
         del self.rest[:3]
         if operator in ("eq", "ne", "~", "!~"):
@@ -129,7 +129,7 @@ def _lookup(item: Mapping[str, Any], path: str) -> Any:
         if not isinstance(value, Mapping):
             return None
         mapping = cast(Mapping[str, Any], value)
-        value = mapping.get(part, mapping.get(_camel(part), mapping.get(_snake(part))))
+        value = mapping.get(part, mapping.get(_camel(part), mapping.get(snake(part))))
     return value
 
 
@@ -138,7 +138,8 @@ def _camel(name: str) -> str:
     return head + "".join(t.title() for t in tail)
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """A field's name as protobuf spells it."""
     return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
 
 

@@ -65,7 +65,8 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
         "pods": f"{_CRUD} evict getLogs exec", "deployments": _CRUD, "statefulSets": _CRUD,
         "jobs": _CRUD, "services": _CRUD, "configMaps": _CRUD, "secrets": _CRUD,
         "persistentVolumeClaims": _CRUD, "events": _CRUD, "namespaces": _CRUD,
-        "serviceAccounts": _CRUD, "storageClasses": _CRUD, "roles": _CRUD, "roleBindings": _CRUD, "thirdPartyObjects": _CRUD,
+        "serviceAccounts": _CRUD, "storageClasses": _CRUD, "roles": _CRUD, "roleBindings": _CRUD,
+        "thirdPartyObjects": _CRUD,
     },
     "iam": {
         "roles": f"{_CRUD} undelete",

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from emulator.wire.codec import plain
 from emulator.wire.errors import invalid
-from emulator.wire.filters import compile_filter
+from emulator.wire.filters import compile_filter, snake
 from emulator.wire.paging import page
 
 T = TypeVar("T")
@@ -62,16 +62,18 @@ def select(
     accepts = compile_filter(_TIME.sub(lambda m: str(_epoch(m[1])), text))
     trees = [(item, tree(item)) for item in items]
     found = [(item, t) for item, t in trees if accepts(t)]
-    for field, descending in reversed(_order(order)):
+    for field, descending in reversed(_order(order, items)):
         found.sort(key=lambda pair, f=field: _rank(pair[1], f), reverse=descending)
     return [item for item, _ in found]
 
 
-def _order(text: str) -> list[tuple[str, bool]]:
+def _order(text: str, items: Sequence[Any]) -> list[tuple[str, bool]]:
+    first = items[:1] if text else ()
+    known = {field.name for item in first for field in plain(item).DESCRIPTOR.fields}
     found: list[tuple[str, bool]] = []
     for part in filter(None, (p.strip() for p in text.split(","))):
         match = _ORDER.fullmatch(part)
-        if match is None:
+        if match is None or (known and snake(match[2]).partition(".")[0] not in known):
             raise invalid(f'Field orderBy had an invalid value of "{text}".', field="order_by")
         found.append((match[2], match[1] == "-" or match[3] == "desc"))
     return found

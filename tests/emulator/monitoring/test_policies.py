@@ -62,6 +62,8 @@ def test_a_policy_lives_over_rest(rest: Rest) -> None:
     sorted_list = rest("GET", f"v3/{P}/alertPolicies", orderBy="display_name")["alertPolicies"]
     names = [p["displayName"] for p in sorted_list]
     assert names == sorted(names)
+    refused = rest("GET", f"v3/{P}/alertPolicies", orderBy="colour", status=400)
+    assert "orderBy" in refused["error"]["message"]
     assert names[0] == "A changed one"
     back = rest("GET", f"v3/{P}/alertPolicies", orderBy="-display_name")["alertPolicies"]
     assert [p["displayName"] for p in back] == names[::-1]
