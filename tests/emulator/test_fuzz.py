@@ -18,6 +18,7 @@ from emulator.server import load_apis
 from emulator.settings import Settings
 from emulator.wire.http_rules import Router
 from emulator.wire.mount import Mount
+from tests.emulator.clients import HTTP
 from tests.processes import EmulatorProcess, start_emulator
 
 _OURS = ("tpu_v2", "container_v1", "aiplatform_v1", "compute_v1")
@@ -103,7 +104,7 @@ def test_rest_refuses_nonsense_in_googles_shape(
     url = httpx.URL(target.rest_url).copy_with(raw_path=_quote(prefix + path))
     content = b"" if rule.verb == "GET" else body
     query = data.draw(_QUERY)
-    _check(httpx.request(rule.verb, url, params=query, content=content, timeout=120))
+    _check(HTTP.request(rule.verb, url, params=query, content=content))
 
 
 def _quote(path: str) -> bytes:

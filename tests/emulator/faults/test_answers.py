@@ -12,7 +12,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from tests.emulator.clients import PROJECT, WIRES, make_client
+from tests.emulator.clients import HTTP, PROJECT, WIRES, make_client
 from tests.emulator.faults.conftest import Fault
 from tests.processes import EmulatorProcess
 
@@ -86,7 +86,7 @@ def test_probability_follows_the_seed(broken: EmulatorProcess, fault: Fault) -> 
 
     def outcomes() -> list[int]:
         fault(id="dice", service="tpu", method="ListNodes", code="ABORTED", probability=0.5)
-        return [httpx.get(url).status_code for _ in range(40)]
+        return [HTTP.get(url).status_code for _ in range(40)]
 
     first = outcomes()
     assert {200, 409} == set(first)

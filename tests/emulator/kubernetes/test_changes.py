@@ -12,6 +12,7 @@ import httpx
 import pytest
 from kubernetes import client, watch
 
+from tests.emulator.clients import HTTP
 from tests.emulator.kubernetes.conftest import make_api, make_http
 from tests.processes import EmulatorProcess, held_resizes, start_emulator
 
@@ -34,14 +35,14 @@ def running() -> Iterator[EmulatorProcess]:
 def is_calm(running: EmulatorProcess) -> bool:
     """Whether no resize runs."""
     path = "/container/v1/projects/heartwood-demo/locations/us-central1/operations"
-    answer = httpx.get(running.rest_url + path, trust_env=False).json()
+    answer = HTTP.get(running.rest_url + path).json()
     return all(job["status"] == "DONE" for job in answer.get("operations", []))
 
 
 def resize(running: EmulatorProcess, size: int) -> None:
     """Ask GKE for another size of the pool."""
     body = {"nodeCount": size}
-    httpx.post(running.rest_url + SIZE_PATH, json=body, trust_env=False).raise_for_status()
+    HTTP.post(running.rest_url + SIZE_PATH, json=body).raise_for_status()
 
 
 def nodes_of(http: httpx.Client) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import httpx
 import pytest
 from google.api_core import exceptions
 from google.cloud import container_v1
@@ -20,7 +19,7 @@ from emulator.wire.errors import ApiError
 from emulator.world.bill import bill
 from emulator.world.parts import PartKind
 from emulator.world.world import World
-from tests.emulator.clients import CLUSTER, LOCATION, PROJECT, WIRES, make_client
+from tests.emulator.clients import CLUSTER, HTTP, LOCATION, PROJECT, WIRES, make_client
 from tests.emulator.discovery import find_method, problems
 from tests.emulator.lifecycle.conftest import Compute
 from tests.processes import EmulatorProcess
@@ -149,7 +148,7 @@ def _rest(emulator: EmulatorProcess, verb: str, path: str, body: Any = None) -> 
     assert method
     if body is not None:
         assert problems("container.v1", method["request"]["$ref"], body) == []
-    answer = httpx.request(verb, f"{emulator.rest_url}/container/v1/{path}", json=body, timeout=30)
+    answer = HTTP.request(verb, f"{emulator.rest_url}/container/v1/{path}", json=body)
     assert answer.status_code == 200, answer.text
     assert problems("container.v1", method["response"]["$ref"], answer.json()) == []
     return answer.json()

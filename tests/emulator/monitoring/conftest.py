@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 
+from tests.emulator.clients import HTTP
 from tests.emulator.discovery import find_method, problems
 from tests.processes import EmulatorProcess, start_emulator
 
@@ -75,7 +75,7 @@ class Rest:
         assert method, f"{verb} {path} is no method of {self.document}"
         if body is not None and status == 200:
             assert problems(self.document, method["request"]["$ref"], body) == []
-        answer = httpx.request(verb, f"{self.url}/{path}", json=body, params=query, timeout=120)
+        answer = HTTP.request(verb, f"{self.url}/{path}", json=body, params=query)
         assert answer.status_code == status, answer.text
         found = answer.json()
         if status == 200:

@@ -22,7 +22,7 @@ from emulator.faults.naming import asked_http
 from emulator.server import load_apis
 from emulator.settings import Settings
 from emulator.wire.mount import Mount
-from tests.emulator.clients import PROJECT, make_client
+from tests.emulator.clients import HTTP, PROJECT, make_client
 from tests.processes import EmulatorProcess, start_emulator
 
 CLUSTER = f"projects/{PROJECT}/locations/us-central1/clusters/hw-serving"
@@ -50,11 +50,11 @@ class Principal:
     def bind(self, resource: str, *roles: str) -> None:
         """Give roles in a policy, as the owner."""
         url = f"{self.emulator.rest_url}/{resource}"
-        policy = httpx.post(f"{url}:getIamPolicy").json()
+        policy = HTTP.post(f"{url}:getIamPolicy").json()
         policy.setdefault("bindings", []).extend(
             {"role": f"roles/{r}", "members": [self.member]} for r in roles
         )
-        assert httpx.post(f"{url}:setIamPolicy", json={"policy": policy}).status_code == 200
+        assert HTTP.post(f"{url}:setIamPolicy", json={"policy": policy}).status_code == 200
 
     def rest(
         self, path: str, verb: str = "GET", extra: dict[str, str] | None = None, **more: Any
@@ -62,7 +62,7 @@ class Principal:
         """A REST call."""
         headers = {"authorization": f"Bearer heartwood:{self.member}", **(extra or {})}
         url = f"{self.emulator.rest_url}/{path}"
-        return httpx.request(verb, url, headers=headers, timeout=30, **more)
+        return HTTP.request(verb, url, headers=headers, **more)
 
 
 def test_a_viewer_reads_and_changes_nothing(guarded: EmulatorProcess) -> None:
@@ -147,7 +147,7 @@ def test_reviews_tell_what_the_caller_may(guarded: EmulatorProcess) -> None:
     body = {"spec": {"user": "viewer@reviews.example",
                      "resourceAttributes": {"verb": "delete", "resource": "pods"}}}  # fmt: skip
     url = f"{guarded.rest_url}/{group}/subjectaccessreviews"
-    assert not httpx.post(url, json=body).json()["status"]["allowed"]
+    assert not HTTP.post(url, json=body).json()["status"]["allowed"]
 
 
 def test_a_bucket_s_own_policy_counts(guarded: EmulatorProcess) -> None:
@@ -156,9 +156,9 @@ def test_a_bucket_s_own_policy_counts(guarded: EmulatorProcess) -> None:
     path = f"storage/v1/b/{BUCKET}"
     assert reader.rest(f"{path}/o").status_code == 403
     url = f"{guarded.rest_url}/{path}/iam"
-    policy = httpx.get(url).json()
+    policy = HTTP.get(url).json()
     policy["bindings"].append({"role": "roles/storage.objectViewer", "members": [reader.member]})
-    assert httpx.put(url, json=policy).status_code == 200
+    assert HTTP.put(url, json=policy).status_code == 200
     assert reader.rest(f"{path}/o").status_code == 200
     assert reader.rest(path).status_code == 403
     call = f"GET /storage/v1/b/{BUCKET} HTTP/1.1"
@@ -195,8 +195,8 @@ def test_impersonation(guarded: EmulatorProcess) -> None:
         token = tokens.generate_access_token(request=ask, metadata=person.metadata).access_token
     nodes = f"{guarded.rest_url}/tpu/v2/{ZONE}/nodes"
     bearer = {"authorization": f"Bearer {token}"}
-    assert httpx.get(nodes, headers=bearer).status_code == 200
-    assert httpx.delete(f"{nodes}/hw-dev-00", headers=bearer).status_code == 403
+    assert HTTP.get(nodes, headers=bearer).status_code == 200
+    assert HTTP.delete(f"{nodes}/hw-dev-00", headers=bearer).status_code == 403
     iam.disable_service_account(request={"name": account.name})
     for wrong, reason in (
         (token, "ACCOUNT_STATE_INVALID"),
@@ -205,7 +205,7 @@ def test_impersonation(guarded: EmulatorProcess) -> None:
         (f"heartwood:serviceAccount:gone@{PROJECT}.iam.gserviceaccount.com",
          "ACCOUNT_STATE_INVALID"),
     ):  # fmt: skip
-        answer = httpx.get(nodes, headers={"authorization": f"Bearer {wrong}"})
+        answer = HTTP.get(nodes, headers={"authorization": f"Bearer {wrong}"})
         assert answer.status_code == 401
         assert answer.json()["error"]["details"][0]["reason"] == reason
 
@@ -228,7 +228,7 @@ def test_other_tokens_are_the_owner_s(guarded: EmulatorProcess) -> None:
     for token in ("emulator", "ya29.something"):
         headers = {"authorization": f"Bearer {token}"}
         url = f"{guarded.rest_url}/tpu/v2/{ZONE}/nodes"
-        assert httpx.get(url, headers=headers).status_code == 200
+        assert HTTP.get(url, headers=headers).status_code == 200
 
 
 # From Google's references of the methods.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.emulator.clients import HTTP
 from tests.emulator.discovery import find_method, problems, response_problems
 from tests.processes import EmulatorProcess, start_emulator
 
@@ -34,9 +34,8 @@ def rest(platform: EmulatorProcess) -> Rest:
         document: str, prefix: str, verb: str, path: str, body: Any = None, status: int = 200,
         **query: str,
     ) -> Any:  # fmt: skip
-        answer = httpx.request(
-            verb, f"{platform.rest_url}{prefix}/{path}", json=body, params=query, timeout=120
-        )
+        url = f"{platform.rest_url}{prefix}/{path}"
+        answer = HTTP.request(verb, url, json=body, params=query)
         found = answer.json()
         assert answer.status_code == status, found
         if status != 200:

@@ -16,6 +16,7 @@ from emulator.context import make_cloud
 from emulator.server import load_apis
 from emulator.settings import Settings
 from emulator.wire.mount import Mount
+from tests.emulator.clients import HTTP
 from tests.processes import EmulatorProcess
 
 _OURS = ("service_usage_v1", "iam_admin_v1", "resourcemanager_v3", "logging_v2", "cloudquotas_v1")
@@ -100,7 +101,7 @@ def test_rest_refuses_nonsense(platform: EmulatorProcess, data: st.DataObject) -
     body = data.draw(st.binary(max_size=30) | _VALUES.map(lambda v: json.dumps(v).encode()))
     url = httpx.URL(platform.rest_url).copy_with(raw_path=_quote(prefix + path))
     content = b"" if verb == "GET" else body
-    answer = httpx.request(verb, url, params=data.draw(_QUERY), content=content, timeout=120)
+    answer = HTTP.request(verb, url, params=data.draw(_QUERY), content=content)
     assert answer.status_code < 500 or answer.status_code == 501, answer.text
     if answer.status_code >= 400 and answer.status_code != 499:
         assert answer.json()["error"]["code"] == answer.status_code
