@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,11 +18,24 @@ from tests.serving.server_process import ServerProcess, running_server
 FLAGS = ("--slots", "4", "--max-tokens-context", "512", "--queue-limit", "4")
 
 
+@contextlib.contextmanager
+def ready_server(folder: Path, factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A ready server with 4 slots, 512 tokens of context and a queue of 4.
+
+    Of pytest's workers one at a time starts it: the first compiles, the others take that over.
+    """
+    with contextlib.ExitStack() as held:
+        with (factory.getbasetemp().parent / "serving.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            process = held.enter_context(running_server(folder, *FLAGS))
+            process.wait_ready()
+        yield process
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A ready server with 4 slots, 512 tokens of context and a queue of 4."""
-    with running_server(tmp_path_factory.mktemp("server"), *FLAGS) as process:
-        process.wait_ready()
+    """A server that many tests share."""
+    with ready_server(tmp_path_factory.mktemp("server"), tmp_path_factory) as process:
         yield process
 
 

@@ -12,8 +12,7 @@ from gguf.quants import dequantize
 
 
 class NumpyLlama:
-    def __init__(self, path: str) -> None:
-        reader = GGUFReader(path)
+    def __init__(self, reader: GGUFReader) -> None:
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._fields = reader.fields
 

@@ -1,4 +1,4 @@
-"""Writes small random checkpoints of each family in Hugging Face's layout, for tests."""
+"""Writes small random checkpoints: each family in Hugging Face's layout, and a Llama as GGUF."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from gguf import GGUFWriter
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 VOCABULARY = 320
@@ -194,3 +195,35 @@ def write_checkpoint(folder: Path, name: str, shards: int = 1) -> dict[str, np.n
     index = {"metadata": {}, "weight_map": where}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return tensors
+
+
+def write_gguf(path: Path, seed: int) -> None:
+    """A random Llama of two layers with a byte-level tokenizer; always of the same size."""
+    width, ffn, vocabulary = 32, 48, 96
+    random = np.random.default_rng(seed)
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(2)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(ffn)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_context_length(256)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["a", "b", "ab", *(f"word{number}" for number in range(3, vocabulary))])
+    writer.add_token_merges(["a b"])
+    writer.add_token_types([1] * vocabulary)
+    writer.add_eos_token_id(0)
+    shapes = {"token_embd": (vocabulary, width), "output_norm": (width,)}
+    for layer in ("blk.0.", "blk.1."):
+        shapes |= {layer + name: (width,) for name in ("attn_norm", "ffn_norm")}
+        shapes |= {layer + name: (width, width) for name in ("attn_q", "attn_output")}
+        shapes |= {layer + name: (width // 2, width) for name in ("attn_k", "attn_v")}
+        shapes |= {layer + name: (ffn, width) for name in ("ffn_gate", "ffn_up")}
+        shapes[layer + "ffn_down"] = (width, ffn)
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,12 +15,12 @@ import numpy as np
 import pytest
 from gguf import GGUFWriter
 
-from serving.checkpoint_path import find_model
 from serving.gguf_checkpoint import GgufCheckpoint
 from serving.settings import SettingsError, read_settings
 from serving.vocabulary import CheckpointError
-from tests.serving.conftest import FLAGS
+from tests.serving.conftest import ready_server
 from tests.serving.server_process import ROOT, ServerProcess, running_server
+from tests.serving.small_checkpoints import write_gguf
 
 
 def get_state(server: ServerProcess, path: str) -> tuple[int, dict]:
@@ -34,10 +35,12 @@ def get_state(server: ServerProcess, path: str) -> tuple[int, dict]:
         return response.status_code, response.json()
 
 
-def test_start_and_graceful_end(tmp_path: Path) -> None:
-    """Before it is ready: health 200, ready 503 with progress, requests 503. After SIGTERM:
-    ready 503 at once, the running request is finished, new ones are refused, exit status 0."""
-    with running_server(tmp_path, *FLAGS) as server:
+def test_start_of_what_is_no_model(tmp_path: Path) -> None:
+    """Before it is ready: health 200, ready 503 with progress, requests 503. A file that is no
+    model ends the process with 1 and a word on why."""
+    model = tmp_path / "broken.gguf"
+    os.mkfifo(model)  # held here until somebody opens it to write
+    with running_server(tmp_path, "--model", str(model)) as server:
         assert get_state(server, "/health")[0] == 200
         status, state = get_state(server, "/ready")
         assert (status, state["status"]) == (503, "starting")
@@ -46,15 +49,24 @@ def test_start_and_graceful_end(tmp_path: Path) -> None:
         early = httpx.post(f"{server.url}/v1/completions", json={"prompt": "Hi"})
         assert early.status_code == 503
         assert early.json()["error"]["code"] == "not_ready"
-        server.wait_ready()
+        model.open("wb").close()
+        assert server.process.wait(300) == 1
+        assert "broken.gguf is not a whole GGUF file" in server.log.read_text()
+
+
+def test_graceful_end(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """After SIGTERM: ready 503 at once, the running request is finished, new ones are refused,
+    exit status 0."""
+    with ready_server(tmp_path, tmp_path_factory) as server:
         body = {"prompt": "Count:", "max_tokens": 120, "ignore_eos": True, "temperature": 0}
         with ThreadPoolExecutor(1) as pool:
             url = f"{server.url}/v1/completions"
-            running = pool.submit(httpx.post, url, json=body, timeout=60)
+            running = pool.submit(httpx.post, url, json=body, timeout=300)
             while not get_state(server, "/v1/status")[1]["unfinished_requests"]:
                 time.sleep(0.01)
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.1)
+            while get_state(server, "/health")[1]["status"] == "ready":
+                time.sleep(0.01)
             assert get_state(server, "/ready") == (
                 503,
                 {
@@ -67,7 +79,7 @@ def test_start_and_graceful_end(tmp_path: Path) -> None:
             assert httpx.post(url, json=body).status_code == 503
             answer = running.result()
         assert answer.json()["usage"]["completion_tokens"] == 120
-        assert server.process.wait(10) == 0
+        assert server.process.wait(60) == 0
 
 
 def test_idle_server_rests(http: httpx.Client, server: ServerProcess) -> None:
@@ -109,13 +121,14 @@ def test_missing_model_is_told(tmp_path: Path) -> None:
     assert "none.gguf" in ended.stderr
 
 
-def test_broken_model_ends_the_server(tmp_path: Path) -> None:
-    """A file that is no whole model ends the process with 1 and a word on why."""
-    broken = tmp_path / "broken.gguf"
-    broken.write_bytes(find_model(None).read_bytes()[:5_000_000])
-    with running_server(tmp_path, "--model", str(broken)) as server:
-        assert server.process.wait(60) == 1
-        assert "broken.gguf" in server.log.read_text()
+def test_truncated_model_is_told(tmp_path: Path) -> None:
+    """A file whose last tensor is cut off is refused by its name."""
+    path = tmp_path / "cut.gguf"
+    write_gguf(path, seed=1)
+    GgufCheckpoint(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match=r"cut\.gguf is not a whole GGUF file"):
+        GgufCheckpoint(path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf import GGUFWriter
 from jax.experimental.compilation_cache import compilation_cache
 
 from serving import loading
@@ -19,44 +18,13 @@ from serving.sequence import Sequence
 from serving.settings import read_settings
 from serving.start_cache import StartCache
 from serving.tokenizer import AnswerText
+from tests.serving.small_checkpoints import write_gguf
 from tests.serving.stepping import run_to_the_end
 
-WIDTH, FFN, VOCABULARY, CONTEXT = 32, 48, 96, 256
-FLAGS = ("--slots", "1", "--max-tokens-context", str(CONTEXT), "--prefix-cache-tokens", "0")
+FLAGS = ("--slots", "1", "--max-tokens-context", "256", "--prefix-cache-tokens", "0")
 FLAGS += ("--speculation-rows", "0")
 CODE = "serving.sequence"
 VALUE = {"numbers": np.arange(5), "words": ("a", "b")}
-
-
-def write_gguf(path: Path, seed: int) -> None:
-    """A random Llama of two layers with a byte-level tokenizer; always of the same size."""
-    random = np.random.default_rng(seed)
-    writer = GGUFWriter(path, "llama")
-    writer.add_block_count(2)
-    writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(FFN)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_context_length(CONTEXT)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(["a", "b", "ab", *(f"word{number}" for number in range(3, VOCABULARY))])
-    writer.add_token_merges(["a b"])
-    writer.add_token_types([1] * VOCABULARY)
-    writer.add_eos_token_id(0)
-    shapes = {"token_embd": (VOCABULARY, WIDTH), "output_norm": (WIDTH,)}
-    for layer in ("blk.0.", "blk.1."):
-        shapes |= {layer + name: (WIDTH,) for name in ("attn_norm", "ffn_norm")}
-        shapes |= {layer + name: (WIDTH, WIDTH) for name in ("attn_q", "attn_output")}
-        shapes |= {layer + name: (WIDTH // 2, WIDTH) for name in ("attn_k", "attn_v")}
-        shapes |= {layer + name: (FFN, WIDTH) for name in ("ffn_gate", "ffn_up")}
-        shapes[layer + "ffn_down"] = (WIDTH, FFN)
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 @pytest.fixture
