@@ -73,9 +73,11 @@ def _shares(cloud: Cloud, body: Body, paths: list[str]) -> dict[str, float]:
 
 
 def _tier(cloud: Cloud, link: str) -> str:
-    """The tier whose hosts are behind a backend service; "" without."""
+    """The tier whose hosts are behind a backend service; "" without, or with none in rotation."""
     body = _at(cloud, link) or {}
     for backend in body.get("backends", []):
+        if float(backend.get("capacityScaler", 1.0)) == 0.0:
+            continue  # drained
         group = str(backend.get("group", ""))
         names = {e.get("instance", "") for e in groups.endpoints_of(cloud, group)}
         tier = groups.tier_of_group(cloud, group) or next(

@@ -88,8 +88,8 @@ def shares(cloud: Cloud) -> dict[str, float]:
 
 
 def test_the_map_s_weights_and_rules_are_followed(cloud: Cloud, app: RestApp) -> None:
-    """Weights shift a rule's requests; a rule that is gone leaves them to the default; what
-    changes nothing of it is told as before.
+    """Weights shift a rule's requests; a rule that is gone leaves them to the default; a drained
+    backend gets none; what changes nothing of it is told as before.
     """
 
     def weigh(body: Any) -> Any:
@@ -111,6 +111,16 @@ def test_the_map_s_weights_and_rules_are_followed(cloud: Cloud, app: RestApp) ->
         del matcher["pathRules"][0]
         return {"fingerprint": body["fingerprint"], "pathMatchers": [matcher]}
 
+    service = MAP.replace("urlMaps/hw-serving", "backendServices/hw-small")
+    for scaler, own in ((0.0, 0.0), (1.0, 0.6)):  # drained, and back in rotation
+
+        def drain(body: Any, scaler: float = scaler) -> Any:
+            (backend,) = body["backends"]
+            backend["capacityScaler"] = scaler
+            return {"fingerprint": body["fingerprint"], "backends": [backend]}
+
+        change(app, "PATCH", service, drain)
+        assert shares(cloud) == {"small>small": own, "small>medium": 0.4}
     change(app, "PATCH", MAP, forget)
     assert shares(cloud) == {"small>small": 0.0, "small>medium": 1.0}
     change(app, "DELETE", MAP.replace("urlMaps", "forwardingRules"), lambda _: None)
