@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from emulator.apis.bigquery import schema_fields, sql, values
+from emulator.apis.bigquery import information_schema, schema_fields, sql, values
 from emulator.apis.bigquery.errors import BigQueryError
 from emulator.apis.bigquery.instant import at_instant
 from emulator.apis.bigquery.running import Guard
@@ -46,10 +46,8 @@ class Names:
             BigQueryError: notFound, accessDenied, or invalid for a name without dataset.
         """
         own = self.cloud.project
-        if "INFORMATION_SCHEMA" in (project.upper(), dataset.upper()):
-            raise BigQueryError(
-                "notImplemented", f"The emulator has no INFORMATION_SCHEMA views ({name})."
-            )
+        if dataset.upper() == information_schema.NAME:
+            return information_schema.view(self.store, own.id, project or self.dataset, name)
         dataset = dataset or self.dataset
         project = project or self.project
         if project not in ("", own.id, own.number):

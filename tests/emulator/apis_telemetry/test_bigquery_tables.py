@@ -215,8 +215,21 @@ def test_rows_are_loaded(client: bigquery.Client, logs: bigquery.Dataset) -> Non
     wrong = client.load_table_from_json([{"id": "x"}], f"{NAME}.loaded", job_config=found)
     with pytest.raises(exceptions.BadRequest, match="Cannot convert value to integer"):
         wrong.result(retry=None, timeout=30)
-    for text in (f"SELECT * FROM `{NAME}.INFORMATION_SCHEMA.TABLES`",
-                 "SELECT * FROM logs.INFORMATION_SCHEMA.COLUMNS"):  # fmt: skip
-        with pytest.raises(exceptions.GoogleAPICallError, match="no INFORMATION_SCHEMA") as refused:
-            client.query_and_wait(text, retry=None, job_retry=None)
-        assert refused.value.code == 501
+
+
+def test_what_there_is_can_be_queried(client: bigquery.Client, logs: bigquery.Dataset) -> None:
+    """INFORMATION_SCHEMA tells datasets, tables and columns; others of its views are refused."""
+    ask(client, f"CREATE TABLE `{NAME}.told` (id INT64 NOT NULL, tags ARRAY<STRUCT<k STRING>>)")
+    named = "AS t WHERE table_name = 'told'"
+    (table,) = ask(client, f"SELECT * FROM `{NAME}.INFORMATION_SCHEMA.TABLES` {named}")
+    assert (table["table_schema"], table["table_type"]) == ("logs", "BASE TABLE")
+    columns = ask(client, f"SELECT * FROM logs.INFORMATION_SCHEMA.COLUMNS {named} ORDER BY 5")
+    assert [(c["column_name"], c["is_nullable"], c["data_type"]) for c in columns] == [
+        ("id", "NO", "INT64"), ("tags", "NO", "ARRAY<STRUCT<k STRING>>")]  # fmt: skip
+    found = ask(client, "SELECT schema_name FROM INFORMATION_SCHEMA.SCHEMATA WHERE location = 'US'")
+    assert {"billing_export", "logs"} <= {row["schema_name"] for row in found}
+    with pytest.raises(exceptions.NotFound):
+        ask(client, "SELECT * FROM none.INFORMATION_SCHEMA.TABLES")
+    with pytest.raises(exceptions.GoogleAPICallError, match="no view") as refused:
+        ask(client, "SELECT * FROM logs.INFORMATION_SCHEMA.PARTITIONS")
+    assert refused.value.code == 501
