@@ -114,7 +114,7 @@ def _body_as_it_is(target: message.Message, body: bytes, content_type: str) -> A
 
 
 def _payload_error(text: str) -> ApiError:
-    return invalid(f"Invalid JSON payload received. {text}", field="")
+    return invalid(f"Invalid JSON payload received. {text.rstrip('.')}.", field="")
 
 
 def _load(body: bytes) -> Any:
