@@ -16,12 +16,14 @@ from typing import Final
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
+from sqlalchemy import Connection
 
 from control.access import Actor, Role, require
 from control.appliers import Appliers, Interrupted
 from control.applying import Applying, step_id
 from control.approvals import Approvals
 from control.audit import FINAL_STATES, Audit, utc_now
+from control.consoles import Consoles
 from control.planning import Planning
 from control.single_executor import DirectoryLock
 from core import guards
@@ -55,11 +57,13 @@ class Executor:
         lock: DirectoryLock,
         *,
         approvals: Approvals | None = None,
+        consoles: Consoles | None = None,
         retry_first_s: float = _RETRY_FIRST_S,
         retry_max_s: float = _RETRY_MAX_S,
     ) -> None:
         self._audit = audit
         self._approvals = approvals or Approvals(audit.engine)
+        self._consoles = consoles or Consoles(audit.engine, _EXECUTOR)
         self._database_url, self._lock = database_url, lock
         self._retry_first_s, self._retry_max_s = retry_first_s, retry_max_s
         self._stop = threading.Event()
@@ -74,6 +78,7 @@ class Executor:
         self._life = threading.Lock()
         self._waiter: threading.Thread | None = None
         self._started = False
+        self._seen: set[str] = set()  # intents that this process has begun or taken up
         self._trouble = ""
 
     # --- life ------------------------------------------------------------------------------------
@@ -124,16 +129,24 @@ class Executor:
             self._lock.release()
             raise
         self._started, self._trouble = True, ""
-        for running in self._audit.unfinished():
-            self._take_up(running.intent)
+        self._seen.clear()
+        self._consoles.start(self._take_over)
+        self._take_over()
         return True
+
+    def _take_over(self) -> None:
+        """Go on with what is unfinished and ours, or that of a console which is gone."""
+        unfinished = [r.intent for r in self._audit.unfinished() if r.intent not in self._seen]
+        for intent in self._consoles.take(unfinished):
+            self._seen.add(intent)
+            self._take_up(intent)
 
     def _open_engine(self) -> None:
         config: DBOSConfig = {
             "name": "heartwood",
             "system_database_url": self._database_url,
             "application_version": _WORKFLOW_VERSION,
-            "executor_id": _EXECUTOR,
+            "executor_id": self._consoles.me,
             "log_level": "WARNING",
             "enable_otlp": False,
         }
@@ -149,6 +162,7 @@ class Executor:
         with self._life:
             if not self._started:
                 return
+            self._consoles.stop()
             DBOS.destroy()
             _bound.remove(self)
             self._lock.release()
@@ -213,20 +227,18 @@ class Executor:
         guards.check(verdicts, consents, approved=approval is not None, overridden=overrides)
         if not any(v.outcome is Outcome.APPROVAL for v in verdicts):
             approval = None  # kept for when it is needed
+
+        def also(db: Connection) -> None:
+            self._consoles.claim(db, intent)
+            if approval is not None:
+                self._approvals.use(db, approval, intent, actor)
+
+        self._seen.add(intent)  # it is begun below, not taken up
         new = self._audit.record_intent(
-            intent,
-            plan,
-            verdicts,
-            consents,
-            actor=actor.name,
-            origin=actor.origin,
-            reason=reason,
-            approvals=() if approval is None else (approval.decided_by,),
-            overrides=overrides,
-            also=None
-            if approval is None
-            else lambda db: self._approvals.use(db, approval, intent, actor),
-        )
+            intent, plan, verdicts, consents, actor=actor.name, origin=actor.origin, reason=reason,
+            approvals=() if approval is None else (approval.decided_by,), overrides=overrides,
+            also=also,
+        )  # fmt: skip
         if not new and self._audit.progress(intent) is None:
             raise Conflict("The approval was used by another action.", hint="Ask for a new one")
         if new:
@@ -296,7 +308,10 @@ class Executor:
             self._launch(intent, plan)
             return
         if status.status in ("PENDING", "ENQUEUED", "DELAYED"):
-            ours = (status.executor_id, status.app_version) == (_EXECUTOR, _WORKFLOW_VERSION)
+            ours = (status.executor_id, status.app_version) == (
+                self._consoles.me,
+                _WORKFLOW_VERSION,
+            )
             if status.status == "PENDING" and not ours:
                 self._launch(intent, plan)
             return

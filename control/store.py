@@ -132,6 +132,21 @@ locks: Final = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
 )
 
+# Consoles on this database, and which intent is whose (`control/consoles.py`).
+consoles: Final = sa.Table(
+    "consoles",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("beat_at", UtcTime, nullable=False),
+)
+
+intent_consoles: Final = sa.Table(
+    "intent_consoles",
+    metadata,
+    sa.Column("intent", sa.String(64), sa.ForeignKey("intents.id"), primary_key=True),
+    sa.Column("console", sa.String(64), nullable=False),
+)
+
 plans: Final = sa.Table(
     "plans",
     metadata,

@@ -18,6 +18,7 @@ from control.acknowledgements import Acknowledgement, acknowledgements
 from control.appliers import make_appliers
 from control.approvals import Approval, Approvals
 from control.audit import Audit
+from control.consoles import Consoles, console_id
 from control.executor import Executor
 from control.facts import Facts
 from control.history import History, Reading
@@ -103,6 +104,7 @@ class Console:
             settings.data.workflow_database_url,
             DirectoryLock(settings.data.dir),
             approvals=self.approvals,
+            consoles=Consoles(self.audit.engine, console_id(settings.data.dir)),
         )
         self._lock = threading.Lock()
         self._started = False

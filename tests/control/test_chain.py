@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from control.planning import Judged
+from control.settings import Settings
 from control.wiring import Console
 from core.errors import PlanError
 from core.fleet import assemble_fleet
@@ -31,14 +32,19 @@ def emulator() -> Iterator[EmulatorProcess]:
     process.stop()
 
 
-def alone_console(emulator: EmulatorProcess, folder: Path) -> Console:
-    """A Console on it in which no tier is production."""
+def alone_settings(folder: Path, database: str, rest: str, grpc: str) -> Settings:
+    """Settings in which no tier is production, else a second person has to approve tear-downs."""
     whole = (ROOT / "heartwood.toml").read_text().replace("production = false\n", "")
-    alone = re.sub(r'(?m)^title = "', 'production = false\ntitle = "', whole)
     file = folder / "heartwood.toml"
-    file.write_text(alone)  # else a second person has to approve each tear-down
-    config = {"HEARTWOOD_CONFIG": str(file)}
-    return Console(settings_for(folder, emulator.rest_url, emulator.grpc_target, **config))
+    file.write_text(re.sub(r'(?m)^title = "', 'production = false\ntitle = "', whole))
+    config = {"HEARTWOOD_CONFIG": str(file), "HEARTWOOD_DATABASE_URL": database}
+    return settings_for(folder, rest, grpc, **config)
+
+
+def alone_console(emulator: EmulatorProcess, folder: Path) -> Console:
+    """A Console on it in which no tier is production; its database is audit.db."""
+    database = f"sqlite:///{folder / 'audit.db'}"
+    return Console(alone_settings(folder, database, emulator.rest_url, emulator.grpc_target))
 
 
 @pytest.fixture

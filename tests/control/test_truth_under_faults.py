@@ -1,4 +1,5 @@
-"""Each fault that the emulator can make, during each step of making and taking down a tier.
+"""Each fault that the emulator can make, during each step of making and taking down a tier; a kill
+in the middle of it, and two consoles that want the same at once.
 
 A run meets one fault at a step: each ends as it reports it, doing it again completes it, and
 nothing of ours is left that no plan lists. Which step meets which fault turns from run to run. The
@@ -10,8 +11,11 @@ each.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,8 +26,8 @@ from core.errors import PlanError
 from core.plans import AuditEntry, Outcome, Request, Step
 from services.project import ProjectResources
 from tests.control.test_chain import alone_console
-from tests.control.test_console import INVENTORY
-from tests.processes import EmulatorProcess, start_emulator
+from tests.control.test_console import INVENTORY, wait_until
+from tests.processes import ROOT, EmulatorProcess, start_emulator
 
 pytestmark = pytest.mark.timeout(900)
 ENDS = ("succeeded", "failed", "refused", "cancelled")
@@ -112,7 +116,8 @@ class Faults:
         for index, (service, method) in sampled(calls):
             fault = FAULTS[(index + turn) % len(FAULTS)]
             rules.append({**fault, "service": service, "method": method, "times": 1})
-        httpx.post(self._url, json=rules, trust_env=False).raise_for_status()
+        if rules:
+            httpx.post(self._url, json=rules, trust_env=False).raise_for_status()
 
     def clear(self) -> None:
         """None holds any more."""
@@ -217,3 +222,82 @@ def can_not_fail(turn: int, calls: Any) -> set[str]:
         if FAULTS[(index + turn) % len(FAULTS)]["preset"] in OF_OPERATIONS
         and service not in ("compute", "container")
     }
+
+
+Second = tuple["subprocess.Popen[bytes]", Path]
+
+
+@pytest.fixture
+def second(
+    console: Console, emulator: EmulatorProcess, tmp_path: Path
+) -> Iterator[Callable[[], Second]]:
+    """Starts another console on the same database, as often as it is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+    (tmp_path / "orders").touch()
+
+    def start() -> Second:
+        (tmp_path / "ready").unlink(missing_ok=True)
+        database = console.settings.data.database_url
+        where = (str(tmp_path), database, emulator.rest_url, emulator.grpc_target)
+        command = [sys.executable, "-m", "tests.control.console_on_emulator", *where]
+        started.append(subprocess.Popen(command, cwd=ROOT))
+        wait_until((tmp_path / "ready").exists, 200)
+        return started[-1], tmp_path
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def order(folder: Path, words: str) -> None:
+    """One more for the other console."""
+    with (folder / "orders").open("a", encoding="utf-8") as file:
+        file.write(f"{words}\n")
+
+
+def test_killed_in_the_middle_and_told_of_another(
+    console: Console, emulator: EmulatorProcess, second: Callable[[], Second]
+) -> None:
+    """A console killed in the parallel chain goes on where it stood; of two at once one wins."""
+    Faults(emulator, (), 0)
+    process, folder = second()
+    order(folder, "provision_tier small chain")
+    (folder / "chain.go").touch()
+
+    def verified() -> int:
+        return sum(p.detail.startswith("verified") for p in console.audit.log("chain"))
+
+    wait_until(lambda: verified() >= 3, 300)
+    process.kill()  # SIGKILL: nothing is said or given back
+    process.wait()
+    before = verified()
+    assert before < 29
+    process, folder = second()
+    wait_until(lambda: console.progress("chain").state in ENDS, 300)  # type: ignore[union-attr]
+    entry = console.audit.entry("chain")
+    assert entry is not None
+    assert entry.outcome == "29 of 29 steps done and verified"
+    begun = [p.detail for p in console.audit.log("chain") if p.detail.endswith(": begins")]
+    assert len(begun) == len(set(begun)) == 29  # nothing was begun twice, and not from here
+    race(console, folder)
+    assert ProjectResources(console.clients).list_ours() == ()
+    (folder / "end").touch()
+    assert process.wait(60) == 0
+
+
+def race(console: Console, folder: Path) -> None:
+    """Both consoles apply the same tear-down at the same instant."""
+    judged = console.plan(DOWN)
+    order(folder, "tear_down_all platform theirs")
+    wait_until((folder / "theirs.planned").exists, 120)
+    (folder / "theirs.go").touch()
+    mine = console.submit(judged, judged.consents_needed, intent="mine")
+    wait_until((folder / "theirs.told").exists, 120)
+    assert (folder / "theirs.told").read_text() == "submitted"
+    both = (mine, "theirs")
+    wait_until(lambda: all(console.progress(i).state in ENDS for i in both), 300)  # type: ignore[union-attr]
+    entries = {e.state: e for i in both if (e := console.audit.entry(i)) is not None}
+    assert set(entries) == {"succeeded", "refused"}
+    told = entries["refused"].outcome
+    assert "is in progress" in told or told.startswith("Stale"), told
