@@ -36,7 +36,7 @@ st.set_page_config(
     page_title="Heartwood",
     page_icon=chrome.ASSETS / "mark.svg",
     layout="wide",
-    initial_sidebar_state=208,
+    initial_sidebar_state="auto",
 )
 people_view.gate()
 page = st.navigation(PAGES, expanded=True)

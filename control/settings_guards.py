@@ -76,6 +76,9 @@ class GuardSettings(Section):
     )
     stale_after_s: Seconds = Field(default=120, description="a plan may not rest on older data")
     plan_expires_after_s: Seconds = 300
+    cancel_window_s: float = Field(
+        default=5, ge=0, le=3600, description="a click on a plan without danger can be taken back"
+    )
     approval_expires_after_s: Seconds = Field(
         default=3600, description="how long a plan waits for a second person, and for its use"
     )

@@ -32,7 +32,8 @@ def now() -> None:
     derived = access.derived()
     snapshot = derived.snapshot
     levels = {states.level_of(s, access.now()) for s in snapshot.sources.values()}
-    draw_findings(derived.findings, states.Level.LOADING not in levels)
+    complete = states.Level.LOADING not in levels
+    draw_findings(derived.findings, complete, alerts=bool(snapshot.alerts))
     fresh = states.freshness(snapshot.sources, TIER_SOURCES, access.now())
     states.heading("Tiers", fresh)
     tier_cards.draw_totals(derived)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.consent import Friction, friction
 from core.errors import HeartwoodError
@@ -20,7 +21,6 @@ from core.plans import Outcome
 from ui import access, formats, plan_view, shown_plan, states
 from ui.shown_plan import Agreed, Shown
 
-CANCEL_WINDOW_S: Final = 5.0
 _LATE_S: Final = 60.0  # a browser that slept through the window has not watched it
 _TICK_S: Final = 0.5
 _TICKS: Final = (Outcome.CONSENT, Outcome.WARN)
@@ -125,10 +125,21 @@ def _click(shown: Shown, overridden: Mapping[str, str]) -> None:
         str(st.session_state.get("plan_reason") or ""),
     )
     if _friction(shown) is Friction.GREEN:
-        shown.applies_at = access.now() + timedelta(seconds=CANCEL_WINDOW_S)
-        st.rerun()
+        shown.applies_at = access.now() + timedelta(seconds=_window_s())
+        _draw_dialog_again()
     if _submit(shown):
-        st.rerun()
+        _draw_dialog_again()
+
+
+def _draw_dialog_again() -> None:
+    """The dialog alone where that can be: the page below would take longer, and change nothing."""
+    context = get_script_run_ctx()
+    alone = context is not None and bool(context.fragment_ids_this_run)
+    st.rerun(scope="fragment" if alone else "app")
+
+
+def _window_s() -> float:
+    return access.console().settings.guards.cancel_window_s
 
 
 def _count_down(shown: Shown) -> None:
@@ -139,7 +150,7 @@ def _count_down(shown: Shown) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         undo = st.button("Do not apply", key="plan_undo", icon=":material/undo:", type="primary")
         shown_s = max(0, round(left_s))
-        share = min(1.0, max(0.0, left_s / max(CANCEL_WINDOW_S, _TICK_S)))
+        share = min(1.0, max(0.0, left_s / max(_window_s(), _TICK_S)))
         st.progress(share, text=f"Applying in {shown_s} s" if left_s > 0 else "Applying")
     if undo or left_s < -_LATE_S:
         shown.applies_at = None

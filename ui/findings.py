@@ -13,12 +13,16 @@ from ui import formats, view, words
 _SHOWN: Final = 5
 
 
-def draw_findings(findings: Sequence[Finding], complete: bool) -> None:
-    """The list; `complete` False: some source was not read yet, so silence proves nothing."""
+def draw_findings(findings: Sequence[Finding], complete: bool, *, alerts: bool = False) -> None:
+    """The list; `complete` False: some source was not read yet, so silence proves nothing.
+
+    `alerts`: some are open, which are told elsewhere.
+    """
     chosen = [f for f in findings if not f.tier or view.current().shows(f.tier)]
     if not chosen:
         if complete:
-            st.markdown(":green[:material/check_circle: **Nothing is known to be wrong**]")
+            nothing = "Nothing else" if alerts else "Nothing"
+            st.markdown(f":green[:material/check_circle: **{nothing} is known to be wrong**]")
         else:
             st.markdown(":gray[:material/hourglass_empty: Not everything has been read yet]")
         return

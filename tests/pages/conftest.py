@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest, app_test
 
 from tests import make
 from tests.pages.fake_console import FakeConsole
-from ui import access, consent_view
+from ui import access
 
 ROOT = Path(__file__).resolve().parents[2]
 Open = Callable[..., AppTest]
@@ -37,7 +37,6 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeConsole:
     planted = FakeConsole(make.make_snapshot("normal", datetime.now(UTC)), tmp_path)
     monkeypatch.setattr(access, "get_console", lambda: planted)
     monkeypatch.setattr(app_test, "PagesManager", _NavigatedPages)
-    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", 0.0)  # where a test is not about it
     return planted
 
 

@@ -75,7 +75,7 @@ class FakeConsole:
 
     def __post_init__(self) -> None:
         """Open the audit store and the planning over it."""
-        self.settings: Settings = load_settings(environ={})
+        self.set_window(0.0)  # what a test is about otherwise says so
         self.people = People(self.settings)
         self.audit = Audit(open_store(f"sqlite:///{self.directory / 'audit.db'}"))
         self.approvals = Approvals(self.audit.engine)
@@ -83,6 +83,11 @@ class FakeConsole:
             self.settings, self.snapshot, self.past, self.audit,  # type: ignore[arg-type]
             facts=all_granted,
         )  # fmt: skip
+
+    def set_window(self, cancel_window_s: float) -> None:
+        """Have a click on a green plan applied after so long."""
+        limit = {"HEARTWOOD_GUARDS__CANCEL_WINDOW_S": str(cancel_window_s)}
+        self.settings: Settings = load_settings(environ=limit)
 
     def snapshot(self) -> Snapshot:
         """The planted one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
-import pytest
 from streamlit.testing.v1 import AppTest
 
 from control.plan_export import to_json, to_markdown
@@ -16,7 +16,6 @@ from tests import make
 from tests.pages.conftest import Open, all_text
 from tests.pages.fake_console import FakeConsole
 from tests.pages.test_action_dialogs import tick_all
-from ui import consent_view
 
 
 def green(open_page: Open) -> AppTest:
@@ -32,11 +31,9 @@ def keys(at: AppTest) -> set[str]:
     return {b.key for b in at.button if b.key}
 
 
-def test_a_click_can_be_taken_back_for_some_seconds(
-    console: FakeConsole, open_page: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_click_can_be_taken_back_for_some_seconds(console: FakeConsole, open_page: Open) -> None:
     """Within the window nothing is applied; taken back nothing ever is; after it, once."""
-    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", 3600.0)
+    console.set_window(3600)
     at = green(open_page)
     at.button(key="plan_apply").click().run()
     assert "plan_apply" not in keys(at)
@@ -46,23 +43,25 @@ def test_a_click_can_be_taken_back_for_some_seconds(
     assert "plan_undo" not in keys(at)
     assert not at.button(key="plan_apply").disabled
     assert console.submitted == []
-    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", 0.0)
+    console.set_window(0)
     at.button(key="plan_apply").click().run()
     at.run()
     assert len(console.submitted) == 1
 
 
 def test_another_wish_within_the_window_applies_nothing(
-    console: FakeConsole, open_page: Open, monkeypatch: pytest.MonkeyPatch
+    console: FakeConsole, open_page: Open
 ) -> None:
     """What was clicked was another plan; and a window that nobody watched to its end is void."""
-    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", 3600.0)
+    console.set_window(3600)
     at = green(open_page)
     at.button(key="plan_apply").click().run()
     at.number_input(key="plan_amount_usd").set_value(2.6e6).run()
     assert "plan_undo" not in keys(at)
-    monkeypatch.setattr(consent_view, "CANCEL_WINDOW_S", -3600.0)
     at.button(key="plan_apply").click().run()
+    shown = at.session_state["shown_plan"]
+    shown.applies_at -= timedelta(hours=2)
+    at.run()
     assert "plan_apply" in keys(at)
     assert console.submitted == []
 
