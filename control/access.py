@@ -5,11 +5,12 @@ Who somebody is `control/people.py` finds out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from core.errors import Denied
+from core.errors import Denied, Unconfirmed
 
 
 class Role(StrEnum):
@@ -64,3 +65,18 @@ def require(actor: Actor, role: Role = Role.OPERATOR) -> None:
     why_not = actor.lacks(role)
     if why_not:
         raise Denied(why_not, resource=actor.name)
+
+
+def require_overrides(actor: Actor, overrides: Mapping[str, str]) -> None:
+    """Pass an actor who may decide against these guards, each with a reason.
+
+    Raises:
+        Denied: they may not.
+        Unconfirmed: a reason is missing.
+    """
+    if not overrides:
+        return
+    require(actor, Role.ADMIN)
+    silent = [guard for guard, reason in overrides.items() if not reason.strip()]
+    if silent:
+        raise Unconfirmed(f"No reason is given for overriding {', '.join(silent)}.")

@@ -18,16 +18,16 @@ import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from sqlalchemy import Connection
 
-from control.access import Actor, Role, require
+from control.access import Actor, require, require_overrides
 from control.appliers import Appliers, Interrupted
 from control.applying import Applying, step_id
-from control.approvals import Approvals
+from control.approvals import Approval, Approvals
 from control.audit import FINAL_STATES, Audit, utc_now
 from control.consoles import Consoles
 from control.planning import Planning
 from control.single_executor import DirectoryLock
 from core import guards
-from core.errors import Conflict, Expired, Unavailable, Unconfirmed
+from core.errors import Conflict, Expired, Unavailable
 from core.plans import Outcome, Plan, Progress, Verdict
 from core.records import Snapshot
 
@@ -220,13 +220,7 @@ class Executor:
         intent = intent or new_intent()
         if self._audit.progress(intent) is not None:
             return intent
-        if utc_now() > plan.expires_at:
-            raise Expired("The plan has expired.", resource=plan.title, hint="Plan it again")
-        _check_overrides(overrides, actor)
-        approval = self._approvals.given_for(plan.digest, actor)
-        guards.check(verdicts, consents, approved=approval is not None, overridden=overrides)
-        if not any(v.outcome is Outcome.APPROVAL for v in verdicts):
-            approval = None  # kept for when it is needed
+        approval = self._agreed(plan, verdicts, consents, actor, overrides)
 
         def also(db: Connection) -> None:
             self._consoles.claim(db, intent)
@@ -244,6 +238,23 @@ class Executor:
         if new:
             self._launch_new(intent, plan)
         return intent
+
+    def _agreed(
+        self,
+        plan: Plan,
+        verdicts: Sequence[Verdict],
+        consents: Collection[str],
+        actor: Actor,
+        overrides: Mapping[str, str],
+    ) -> Approval | None:
+        """Pass what may be applied now; the approval that it needs and uses."""
+        if utc_now() > plan.expires_at:
+            raise Expired("The plan has expired.", resource=plan.title, hint="Plan it again")
+        require_overrides(actor, overrides)
+        approval = self._approvals.given_for(plan.digest, actor)
+        guards.check(verdicts, consents, approved=approval is not None, overridden=overrides)
+        needed = any(v.outcome is Outcome.APPROVAL for v in verdicts)
+        return approval if needed else None  # else kept for when it is needed
 
     def progress(self, intent: str) -> Progress | None:
         """Where the intent stands; None: there is no such one."""
@@ -317,15 +328,6 @@ class Executor:
             return
         detail = f"its workflow ended as {status.status} without a record; look at the resource"
         self._audit.finish(intent, "failed", 0, detail)
-
-
-def _check_overrides(overrides: Mapping[str, str], actor: Actor) -> None:
-    if not overrides:
-        return
-    require(actor, Role.ADMIN)
-    silent = [guard for guard, reason in overrides.items() if not reason.strip()]
-    if silent:
-        raise Unconfirmed(f"No reason is given for overriding {', '.join(silent)}.")
 
 
 def new_intent() -> str:

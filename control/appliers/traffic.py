@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -48,11 +49,26 @@ class BalancerPort(Protocol):
         ...
 
 
-class _Followed:
-    """What both verbs share: an operation of Compute to wait for."""
+class _Written(ABC):
+    """What both verbs share: one resource of Compute is written, its operation waited for."""
+
+    collection: str
+    noun: str
 
     def __init__(self, balancer: BalancerPort) -> None:
         self._balancer = balancer
+
+    def start(self, step: Step) -> str:
+        """Write the values unless they are there, or are being written."""
+        name = _last(step.resource)
+        running = self._balancer.find_operation(self.collection, name)
+        if running:
+            return running
+        return write_from_newest(lambda: self._write(step, name), f"the {self.noun} {name}")
+
+    @abstractmethod
+    def _write(self, step: Step, name: str) -> str:
+        """Begin to write them to the newest state; the operation's name."""
 
     def wait(self, operation: str, report: Report, stop: threading.Event) -> None:
         """Poll the operation, where there is one."""
@@ -61,16 +77,10 @@ class _Followed:
             follow(lambda: read(operation), "Compute Engine", report, stop)
 
 
-class SetWeights(_Followed):
+class SetWeights(_Written):
     """compute.set_weights: after holds a weight for each place and service."""
 
-    def start(self, step: Step) -> str:
-        """Write the weights unless they are there, or are being written."""
-        name = _last(step.resource)
-        running = self._balancer.find_operation("urlMaps", name)
-        if running:
-            return running
-        return write_from_newest(lambda: self._write(step, name), f"the URL map {name}")
+    collection, noun = "urlMaps", "URL map"
 
     def _write(self, step: Step, name: str) -> str:
         found, now = self._read(step, name)
@@ -108,16 +118,10 @@ class SetWeights(_Followed):
         raise Conflict("The URL map is gone.", resource=step.resource)
 
 
-class SetCapacity(_Followed):
+class SetCapacity(_Written):
     """compute.set_backend_capacity: after holds a ratio for each group."""
 
-    def start(self, step: Step) -> str:
-        """Write the ratios unless they are there, or are being written."""
-        name = _last(step.resource)
-        running = self._balancer.find_operation("backendServices", name)
-        if running:
-            return running
-        return write_from_newest(lambda: self._write(step, name), f"the backend service {name}")
+    collection, noun = "backendServices", "backend service"
 
     def _write(self, step: Step, name: str) -> str:
         found = self._balancer.get_backend_service(name)

@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 from core.actions.context import PlanContext
+from core.actions.tier_lookup import known
 from core.chain import Chain, Piece, Site
 from core.cloud_resources import CloudResource, path_of
 from core.errors import PlanError
@@ -66,13 +67,11 @@ def present_of(context: PlanContext) -> Present:
     Raises:
         PlanError: it was not read.
     """
-    if context.resources is None:
-        raise PlanError(
-            "What exists in the project was not read.",
-            retryable=True,
-            hint="Plan it again; see Connections for what cannot be read",
-        )
-    return context.resources
+    return known(
+        context.resources,
+        "What exists in the project was not read.",
+        "Plan it again; see Connections for what cannot be read",
+    )
 
 
 def observe(names: Iterable[str], present: Present) -> dict[str, str | None]:

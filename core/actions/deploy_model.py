@@ -13,20 +13,20 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from core.actions.chain_steps import create_step, gke_part, is_whole, observe, present_of, site_of
 from core.actions.context import PlanContext
 from core.actions.rollouts import PERMISSIONS, effect, present_workload, rollout_step, workload_name
 from core.actions.rollouts import observe as observe_template
-from core.actions.tier_lookup import same_cost, spec_of, word
+from core.actions.steady_plan import steady_plan
+from core.actions.tier_lookup import spec_of, word
 from core.chain import Chain, Piece, Site, tier_pieces
 from core.chain.objects import SERVER
 from core.chain.pieces import PREFIX
 from core.cloud_resources import PLATFORM
 from core.errors import PlanError
-from core.fleet import assemble_fleet
 from core.plans import Plan, Request, Step
 from core.records import Snapshot, Source
 from core.specs import TIER_LABEL, TierSpec
@@ -70,20 +70,16 @@ def plan_deploy_model(
     title = f"Roll out {model} on {spec.title}"
     rolling = rollout_step(name, workload, after, title, context)
     permissions = {p for piece in missing for p in piece.permissions}
-    tier = assemble_fleet(snapshot).tier(spec.name)
-    return Plan(
-        request=request,
+    return steady_plan(
+        snapshot,
+        request,
+        now,
+        context,
         title=f"Deploy {model} on {spec.title} from {word(request, 'weights')}",
         steps=(*making, _after(rolling, making)),
         observed={**observe(chain.names, present), **observe_template(name, template_of(workload))},
-        cost=same_cost(snapshot, tier),
         affected=(*effect(snapshot, spec, workload), *_notes(spec, keys)),
-        irreversible=(),
         permissions=tuple(sorted(permissions | set(PERMISSIONS[str(workload["kind"])]))),
-        made_at=now,
-        expires_at=now + timedelta(seconds=context.expires_after_s),
-        slice_delta=0,
-        chip_delta=0,
         sources=(Source.GKE.value, Source.KUBE.value, Source.LOAD.value),
     )
 

@@ -6,7 +6,7 @@ endpoints get comes by no URL map and stays.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from core.actions.context import PlanContext
@@ -17,7 +17,8 @@ from core.actions.shift_traffic import (
     observe,
     weights_step,
 )
-from core.actions.tier_lookup import balancer_of, same_cost, spec_of, tier_service, word
+from core.actions.steady_plan import steady_plan
+from core.actions.tier_lookup import balancer_of, spec_of, tier_service, word
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.load_balancer import LoadBalancer
@@ -50,19 +51,16 @@ def plan_fail_over(
             f"No path leads to {spec.title}: there is nothing to send elsewhere.",
             resource=own.name,
         )
-    return Plan(
-        request=request,
+    return steady_plan(
+        snapshot,
+        request,
+        now,
+        context,
         title=f"Send all of {spec.title}'s paths to {taker.title}",
         steps=_steps(places, own.name, to.name, context),
         observed=observe(balancer, places),
-        cost=same_cost(snapshot, assemble_fleet(snapshot).tier(spec.name)),
         affected=_affected(snapshot, balancer, spec, taker, places),
-        irreversible=(),
         permissions=PERMISSIONS,
-        made_at=now,
-        expires_at=now + timedelta(seconds=context.expires_after_s),
-        slice_delta=0,
-        chip_delta=0,
         sources=SOURCES,
     )
 

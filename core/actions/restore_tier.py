@@ -6,7 +6,7 @@ API's default, 1.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from core.actions.context import PlanContext
@@ -17,9 +17,9 @@ from core.actions.drain_tier import (
     chosen_backends,
     observe,
 )
-from core.actions.tier_lookup import balancer_of, same_cost, spec_of, tier_service
+from core.actions.steady_plan import steady_plan
+from core.actions.tier_lookup import balancer_of, spec_of, tier_service
 from core.errors import PlanError
-from core.fleet import assemble_fleet
 from core.load_balancer import Backend, BackendService, LoadBalancer
 from core.plans import Plan, Request
 from core.records import Snapshot
@@ -53,19 +53,16 @@ def plan_restore_tier(
         b.group: context.capacity_before_drain.get(f"{service.name} {b.group}") or _DEFAULT_RATIO
         for b in chosen
     }
-    return Plan(
-        request=request,
+    return steady_plan(
+        snapshot,
+        request,
+        now,
+        context,
         title=f"Restore {spec.title}: {len(chosen)} backends of {service.name} take requests again",
         steps=(capacity_step(service, chosen, after, "Restore", context),),
         observed=observe((service,)),
-        cost=same_cost(snapshot, assemble_fleet(snapshot).tier(spec.name)),
         affected=_affected(balancer, spec, service, chosen, context),
-        irreversible=(),
         permissions=PERMISSIONS,
-        made_at=now,
-        expires_at=now + timedelta(seconds=context.expires_after_s),
-        slice_delta=0,
-        chip_delta=0,
         sources=SOURCES,
     )
 

@@ -6,7 +6,7 @@ again. The weights of the earlier model are in their volume still.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from core.actions.context import PlanContext
@@ -18,9 +18,9 @@ from core.actions.rollouts import (
     rollout_step,
     workload_name,
 )
-from core.actions.tier_lookup import same_cost, spec_of
+from core.actions.steady_plan import steady_plan
+from core.actions.tier_lookup import spec_of
 from core.errors import PlanError
-from core.fleet import assemble_fleet
 from core.plans import Plan, Request
 from core.records import Snapshot, Source
 from core.workload_template import model_of, template_of, without_mark
@@ -49,20 +49,17 @@ def plan_roll_back(
     if without_mark(before) == after:
         raise PlanError(f"{spec.title} has the earlier template already.", resource=name)
     old, new = model_of(before) or "the present template", model_of(after) or "the earlier one"
-    return Plan(
-        request=request,
+    return steady_plan(
+        snapshot,
+        request,
+        now,
+        context,
         title=f"Roll {spec.title} back from {old} to {new}",
         steps=(
             rollout_step(name, workload, after, f"Roll out {new} on {spec.title} again", context),
         ),
         observed=observe(name, before),
-        cost=same_cost(snapshot, assemble_fleet(snapshot).tier(spec.name)),
         affected=effect(snapshot, spec, workload),
-        irreversible=(),
         permissions=PERMISSIONS[str(workload["kind"])],
-        made_at=now,
-        expires_at=now + timedelta(seconds=context.expires_after_s),
-        slice_delta=0,
-        chip_delta=0,
         sources=(Source.GKE.value, Source.KUBE.value, Source.LOAD.value),
     )

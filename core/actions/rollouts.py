@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from core.actions.chain_steps import gke_part, site_of
 from core.actions.context import PlanContext
-from core.actions.tier_lookup import usual
+from core.actions.tier_lookup import known, usual
 from core.errors import PlanError
 from core.plans import Facts, Step
 from core.records import Snapshot, Workload
@@ -73,9 +73,7 @@ def present_workload(context: PlanContext) -> Json:
     Raises:
         PlanError: it was not read.
     """
-    if context.workload is None:
-        raise PlanError("The tier's servers were not read.", retryable=True, hint="Plan it again")
-    return context.workload
+    return known(context.workload, "The tier's servers were not read.", "Plan it again")
 
 
 def observe(name: str, template: Json) -> Facts:

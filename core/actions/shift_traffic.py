@@ -7,15 +7,15 @@ places at once is `fail_over`'s, taking its backends out `drain_tier`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from core.actions import vertex_split
 from core.actions.canary import first_share, first_weights, is_canary, staged, watch_step
 from core.actions.context import PlanContext
+from core.actions.steady_plan import steady_plan
 from core.actions.tier_lookup import (
     balancer_of,
-    same_cost,
     service_of,
     spec_of,
     tier_service,
@@ -83,20 +83,16 @@ def plan_shift_traffic(
         raise PlanError(
             f"{to.name} gets {percent}% at {division.place.name} already.", resource=spec.name
         )
-    fleet = assemble_fleet(snapshot)
-    return Plan(
-        request=request,
+    return steady_plan(
+        snapshot,
+        request,
+        now,
+        context,
         title=f"Send {percent}% of {division.place.name} to {to.name}",
         steps=_steps(snapshot, request, division, to.name, after, context),
         observed=observe(balancer, (division,)),
-        cost=same_cost(snapshot, fleet.tier(spec.name)),
         affected=_affected(snapshot, balancer, division, after),
-        irreversible=(),
         permissions=PERMISSIONS,
-        made_at=now,
-        expires_at=now + timedelta(seconds=context.expires_after_s),
-        slice_delta=0,
-        chip_delta=0,
         sources=SOURCES,
     )
 

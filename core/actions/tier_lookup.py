@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
+from typing import TypeVar
 
 from core.actions.context import PlanContext
 from core.errors import PlanError
@@ -11,6 +12,8 @@ from core.plans import CostChange, Request
 from core.pricing import tier_rate
 from core.records import BackendService, LoadBalancer, Snapshot
 from core.specs import TierSpec
+
+T = TypeVar("T")
 
 
 def spec_of(snapshot: Snapshot, request: Request) -> TierSpec:
@@ -26,19 +29,28 @@ def spec_of(snapshot: Snapshot, request: Request) -> TierSpec:
         raise PlanError(f"There is no tier {request.tier!r}.", hint=f"Tiers: {names}") from error
 
 
+def known(found: T | None, message: str, hint: str) -> T:
+    """What was read.
+
+    Raises:
+        PlanError: it was not, as the message says; trying again may help.
+    """
+    if found is None:
+        raise PlanError(message, retryable=True, hint=hint)
+    return found
+
+
 def balancer_of(snapshot: Snapshot) -> LoadBalancer:
     """The load balancer as last read.
 
     Raises:
         PlanError: it was never read.
     """
-    if snapshot.load_balancer is None:
-        raise PlanError(
-            "The load balancer has not been read yet.",
-            retryable=True,
-            hint="See Connections for its state",
-        )
-    return snapshot.load_balancer
+    return known(
+        snapshot.load_balancer,
+        "The load balancer has not been read yet.",
+        "See Connections for its state",
+    )
 
 
 def service_of(balancer: LoadBalancer, name: str) -> BackendService:

@@ -159,74 +159,84 @@ def _cluster(site: Site) -> Iterator[Piece]:
 
 def _front(site: Site) -> Iterator[Piece]:
     """Everything between the address and the tiers' backend services."""
-    name, project = site.url_map, f"--project={site.project}"
-    check, none = f"{PREFIX}-ready", f"{PREFIX}-none"
-    glob = f"--global {project}"
+    yield from _routing(site)
+    yield from _entrance(site)
 
-    def piece(
-        key: str, path: str, noun: str, body: dict[str, object], make: str, remove: str,
-        needs: tuple[str, ...], what: str,
-    ) -> Piece:  # fmt: skip
-        return Piece(
-            key, site.compute(f"global/{path}"), noun, PLATFORM, body,
-            f"gcloud compute {make} {glob}", f"gcloud compute {remove} {glob} --quiet", needs,
-            (f"compute.{what}.create", f"compute.{what}.delete", *_GLOBAL),
-        )  # fmt: skip
 
-    described = {"description": mark(PLATFORM)}
-    yield piece(
-        "health-check", f"healthChecks/{check}", f"health check {check}",
+def _global(
+    site: Site, key: str, path: str, noun: str, body: dict[str, object], make: str, remove: str,
+    needs: tuple[str, ...], what: str,
+) -> Piece:  # fmt: skip
+    """A piece of Compute's global collections, which says whose it is."""
+    ends = f"--global --project={site.project}"
+    return Piece(
+        key, site.compute(f"global/{path}"), noun, PLATFORM,
+        {**body, "description": mark(PLATFORM)},
+        f"gcloud compute {make} --description='{mark(PLATFORM)}' {ends}",
+        f"gcloud compute {remove} {ends} --quiet", needs,
+        (f"compute.{what}.create", f"compute.{what}.delete", *_GLOBAL),
+    )  # fmt: skip
+
+
+def _routing(site: Site) -> Iterator[Piece]:
+    """How requests find a tier: URL map, where unknown paths go, how health is asked for."""
+    name, check, none = site.url_map, f"{PREFIX}-ready", f"{PREFIX}-none"
+    yield _global(
+        site, "health-check", f"healthChecks/{check}", f"health check {check}",
         {"type": "HTTP", "checkIntervalSec": 10, "timeoutSec": 5, "httpHealthCheck":
-         {"requestPath": "/health", "portSpecification": "USE_SERVING_PORT"}, **described},
+         {"requestPath": "/health", "portSpecification": "USE_SERVING_PORT"}},
         f"health-checks create http {check} --request-path=/health --use-serving-port"
-        f" --check-interval=10s --timeout=5s --description='{mark(PLATFORM)}'",
+        f" --check-interval=10s --timeout=5s",
         f"health-checks delete {check}", ("api-compute",), "healthChecks",
     )  # fmt: skip
-    yield piece(
-        "no-service", f"backendServices/{none}", f"backend service {none}, for unknown paths",
+    yield _global(
+        site, "no-service", f"backendServices/{none}", f"backend service {none}, for unknown paths",
         {"loadBalancingScheme": "EXTERNAL_MANAGED", "protocol": "HTTP", "timeoutSec": 30,
-         "healthChecks": [site.link(f"global/healthChecks/{check}")], **described},
+         "healthChecks": [site.link(f"global/healthChecks/{check}")]},
         f"backend-services create {none} --load-balancing-scheme=EXTERNAL_MANAGED --protocol=HTTP"
-        f" --health-checks={check} --timeout=30s --description='{mark(PLATFORM)}'",
+        f" --health-checks={check} --timeout=30s",
         f"backend-services delete {none}", ("health-check",), "backendServices",
     )  # fmt: skip
     nothing = site.link(f"global/backendServices/{none}")
     matcher = {"name": "tiers", "defaultService": nothing}
-    yield piece(
-        "url-map", f"urlMaps/{name}", f"URL map {name}",
+    yield _global(
+        site, "url-map", f"urlMaps/{name}", f"URL map {name}",
         {"defaultService": nothing, "hostRules": [{"hosts": ["*"], "pathMatcher": "tiers"}],
-         "pathMatchers": [matcher], **described},
-        f"url-maps create {name} --default-service={none} --description='{mark(PLATFORM)}'",
+         "pathMatchers": [matcher]},
+        f"url-maps create {name} --default-service={none}",
         f"url-maps delete {name}", ("no-service",), "urlMaps",
     )  # fmt: skip
-    yield piece(
-        "certificate", f"sslCertificates/{name}-cert", f"certificate {name}-cert for {site.host}",
-        {"type": "MANAGED", "managed": {"domains": [site.host]}, **described},
-        f"ssl-certificates create {name}-cert --domains={site.host}"
-        f" --description='{mark(PLATFORM)}'",
+
+
+def _entrance(site: Site) -> Iterator[Piece]:
+    """What clients call: address, forwarding rule, proxy with its certificate."""
+    name = site.url_map
+    yield _global(
+        site, "certificate", f"sslCertificates/{name}-cert",
+        f"certificate {name}-cert for {site.host}",
+        {"type": "MANAGED", "managed": {"domains": [site.host]}},
+        f"ssl-certificates create {name}-cert --domains={site.host}",
         f"ssl-certificates delete {name}-cert", ("api-compute",), "sslCertificates",
     )  # fmt: skip
-    yield piece(
-        "proxy", f"targetHttpsProxies/{name}", f"HTTPS proxy {name}",
+    yield _global(
+        site, "proxy", f"targetHttpsProxies/{name}", f"HTTPS proxy {name}",
         {"urlMap": site.link(f"global/urlMaps/{name}"),
-         "sslCertificates": [site.link(f"global/sslCertificates/{name}-cert")], **described},
-        f"target-https-proxies create {name} --url-map={name} --ssl-certificates={name}-cert"
-        f" --description='{mark(PLATFORM)}'",
+         "sslCertificates": [site.link(f"global/sslCertificates/{name}-cert")]},
+        f"target-https-proxies create {name} --url-map={name} --ssl-certificates={name}-cert",
         f"target-https-proxies delete {name}", ("url-map", "certificate"), "targetHttpsProxies",
     )  # fmt: skip
-    yield piece(
-        "address", f"addresses/{name}-ip", f"address {name}-ip",
-        {"ipVersion": "IPV4", **described},
-        f"addresses create {name}-ip --ip-version=IPV4 --description='{mark(PLATFORM)}'",
+    yield _global(
+        site, "address", f"addresses/{name}-ip", f"address {name}-ip",
+        {"ipVersion": "IPV4"},
+        f"addresses create {name}-ip --ip-version=IPV4",
         f"addresses delete {name}-ip", ("api-compute",), "globalAddresses",
     )  # fmt: skip
-    yield piece(
-        "front", f"forwardingRules/{name}", f"forwarding rule {name}",
+    yield _global(
+        site, "front", f"forwardingRules/{name}", f"forwarding rule {name}",
         {"IPAddress": site.link(f"global/addresses/{name}-ip"), "portRange": "443",
          "IPProtocol": "TCP", "loadBalancingScheme": "EXTERNAL_MANAGED", "networkTier": "PREMIUM",
-         "target": site.link(f"global/targetHttpsProxies/{name}"), **described},
+         "target": site.link(f"global/targetHttpsProxies/{name}")},
         f"forwarding-rules create {name} --load-balancing-scheme=EXTERNAL_MANAGED"
-        f" --network-tier=PREMIUM --address={name}-ip --target-https-proxy={name} --ports=443"
-        f" --description='{mark(PLATFORM)}'",
+        f" --network-tier=PREMIUM --address={name}-ip --target-https-proxy={name} --ports=443",
         f"forwarding-rules delete {name}", ("proxy", "address"), "globalForwardingRules",
     )  # fmt: skip

@@ -7,12 +7,11 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from core.cloud_resources import BUDGETS, CloudResource, path_of, short_name
-from core.errors import NotFound
 from core.specs import TIER_LABEL
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
-from services.project.product import Found, Json, done
+from services.project.product import Found, Json, delete_if_there, done
 
 _TIMEOUT_S: Final = 20.0
 
@@ -46,11 +45,8 @@ class BudgetResources:
         found = self._find(name)
         if found is None:
             return ""
-        try:
-            self._call(name, "delete_budget", {"name": str(found.name)}, calls.ONCE)
-        except NotFound:
-            return ""
-        return ""
+        request = {"name": str(found.name)}
+        return delete_if_there(lambda: self._call(name, "delete_budget", request, calls.ONCE))
 
     def get_operation(self, name: str) -> OperationState:
         """Budgets have none."""

@@ -10,7 +10,7 @@ from core.errors import Conflict, Invalid, NotFound
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
-from services.project.product import Found, Json, done
+from services.project.product import Found, Json, delete_if_there, done
 
 _TIMEOUT_S: Final = 20.0
 _TRIES: Final = 5  # a policy is written by everybody; its etag says when somebody was faster
@@ -51,11 +51,10 @@ class ServiceAccounts:
     def delete(self, name: str) -> str:
         """Delete it."""
         path = path_of(name)
-        try:
-            self._call(path, lambda c: c.delete_service_account, {"name": path}, calls.ONCE)
-        except NotFound:
-            return ""
-        return ""
+        request = {"name": path}
+        return delete_if_there(
+            lambda: self._call(path, lambda c: c.delete_service_account, request, calls.ONCE)
+        )
 
     def get_operation(self, name: str) -> OperationState:
         """IAM has none."""

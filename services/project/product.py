@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.cloud_resources import CloudResource
+from core.errors import NotFound
 from services.gke import OperationState
 
 Json = Mapping[str, Any]
@@ -55,6 +57,13 @@ class ProductResources(Protocol):
     def list_ours(self) -> tuple[CloudResource, ...]:
         """What of this product is ours."""
         ...
+
+
+def delete_if_there(delete: Callable[[], object]) -> str:
+    """Delete at once what may be gone; the operation's name, which is ""."""
+    with suppress(NotFound):
+        delete()
+    return ""
 
 
 def done(name: str) -> OperationState:

@@ -10,7 +10,7 @@ from core.errors import Conflict, NotFound
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
-from services.project.product import Found, Json, done
+from services.project.product import Found, Json, delete_if_there, done
 
 _TIMEOUT_S: Final = 20.0
 _WRITERS: Final = ("WRITER", "roles/bigquery.dataEditor")
@@ -58,11 +58,8 @@ class SinkResources:
     def delete(self, name: str) -> str:
         """Delete it."""
         path = path_of(name)
-        try:
-            self._call(path, "delete_sink", {"sink_name": path}, calls.ONCE)
-        except NotFound:
-            return ""
-        return ""
+        request = {"sink_name": path}
+        return delete_if_there(lambda: self._call(path, "delete_sink", request, calls.ONCE))
 
     def get_operation(self, name: str) -> OperationState:
         """Sinks have none."""
