@@ -103,9 +103,9 @@ def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | str:
         for e in endpoints_of(snapshot, spec)
         for m in e.deployed
     }
-    chosen = st.selectbox("Deployed model", list(models), key="plan_model", width=360)
-    if not chosen:
+    if not models:  # a choice of nothing would stay nothing when there is something
         return "No model of it is deployed on Vertex."
+    chosen = st.selectbox("Deployed model", list(models), key="plan_model", width=360)
     endpoint, model = models[chosen]
     replicas = st.number_input(
         "Replicas, at least", 1, 256, max(1, model.replicas_min), key="plan_replicas", width=160
@@ -134,10 +134,10 @@ def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     if where in endpoints:
         return _split(endpoints[where], spec)
     targets = _targets(snapshot, places[where])
+    if not targets:
+        return "There is no other backend service to send it to."
     to = st.selectbox("send to", targets, key="plan_to", width=200)
     percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
-    if not to:
-        return "There is no other backend service to send it to."
     parameters: dict[str, str | int] = {"place": where, "to": to, "percent": int(percent)}
     if st.checkbox(
         "Canary first", key="plan_canary",
@@ -189,9 +189,9 @@ def _targets(snapshot: Snapshot, division: Division) -> Sequence[str]:
 
 def _fail_over(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     others = {s.title: s.name for s in snapshot.specs if s.backend_service and s.name != spec.name}
-    to = st.selectbox("Send all of its paths to", list(others), key="plan_taker", width=260)
-    if not to:
+    if not others:
         return "No other tier stands behind the load balancer."
+    to = st.selectbox("Send all of its paths to", list(others), key="plan_taker", width=260)
     return Request("fail_over", spec.name, {"to": others[to]})
 
 
@@ -235,9 +235,9 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | str:
 
 def _restart(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     names = restartable(assemble_fleet(snapshot).tier(spec.name))
-    chosen = st.selectbox("Slice", names, key="plan_slice", width=420)
-    if not chosen:
+    if not names:
         return "It has no slice on GKE whose hosts are known."
+    chosen = st.selectbox("Slice", names, key="plan_slice", width=420)
     return Request("restart_slice", spec.name, {"slice": chosen})
 
 

@@ -160,3 +160,17 @@ def test_forms_tell_a_wrong_wish_and_lose_nothing(open_page: Open) -> None:
     at.text_input(key="plan_thresholds").set_value("half").run()
     assert at.error
     assert at.text_input(key="plan_thresholds").value == "half"
+
+
+def test_a_form_before_the_first_read_follows_when_it_is_done(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """A dialog that was opened too early says so, and offers what there is afterwards."""
+    whole = console.planted
+    console.planted = make.make_snapshot("unread", whole.taken_at)
+    at = open_page("fleet", do="restart_slice:medium")
+    assert "Not everything has been read yet" in all_text(at)
+    console.planted = whole
+    at.run()
+    assert "Restart" in all_text(at)
+    assert "this form follows" not in all_text(at)
