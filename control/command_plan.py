@@ -101,9 +101,7 @@ def plan_lines(judged: Judged) -> Iterable[str]:
         after = f"  after {', '.join(step.needs)}" if step.needs else ""
         name = f" [{step.key}]" if step.key else ""
         yield f"  {number:3}. {step.title}{name}{after}"
-    cost = (plan.cost.before_usd_per_hour, plan.cost.after_usd_per_hour)
-    shown = ["unknown" if v is None else f"${v:,.2f}/h" for v in cost]
-    yield f"Cost: {shown[0]} → {shown[1]} ({plan.cost.basis}; {plan.cost.source})"
+    yield f"Cost: {plan.cost.sentence}"
     yield from plan.affected
     yield from (f"Cannot be undone: {sentence}" for sentence in plan.irreversible)
     yield "Guards:"

@@ -41,9 +41,7 @@ def _lines(judged: Judged) -> Iterable[str]:
     yield "|---|---|---|---|---|"
     yield from (_step(number, step) for number, step in enumerate(plan.steps, 1))
     yield ""
-    cost = (plan.cost.before_usd_per_hour, plan.cost.after_usd_per_hour)
-    shown = ["unknown" if usd is None else f"${usd:,.2f}/h" for usd in cost]
-    yield f"Cost: {shown[0]} → {shown[1]} ({plan.cost.basis}; {plan.cost.source})"
+    yield f"Cost: {plan.cost.sentence}"
     yield ""
     yield from (f"- {line}" for line in plan.affected)
     yield from (f"- Cannot be undone: {line}" for line in plan.irreversible)

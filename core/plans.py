@@ -109,6 +109,15 @@ class CostChange:
             return None
         return self.after_usd_per_hour - self.before_usd_per_hour
 
+    @property
+    def sentence(self) -> str:
+        """Per hour and day, before and after, with basis and source."""
+        pair = (self.before_usd_per_hour, self.after_usd_per_hour)
+        hour = ["unknown" if v is None else f"${v:,.2f}/h" for v in pair]
+        day = ["unknown" if v is None else f"${v * 24:,.0f}" for v in pair]
+        told = f"{hour[0]} → {hour[1]}, {day[0]} → {day[1]} a day"
+        return f"{told} ({self.basis}; {self.source})"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -40,7 +40,9 @@ def judged(plan: Plan, snapshot: Snapshot, now: datetime = NOW) -> dict[str, Ver
 def test_the_large_plan_tells_its_price_and_needs_a_second_person() -> None:
     """$110,592/h, $2,654,208 a day, and the hour at which its $82,000,000 would be spent."""
     snapshot = empty()
-    found = judged(provision(snapshot, "large"), snapshot)
+    plan = provision(snapshot, "large")
+    assert "$0.00/h → $110,592.00/h, $0 → $2,654,208 a day" in plan.cost.sentence
+    found = judged(plan, snapshot)
     assert found["over_ceiling"].outcome is Outcome.APPROVAL
     assert "$110,592/h more ($2,654,208 per day)" in found["over_ceiling"].reason
     lines = " ".join(found["over_budget"].arithmetic)
