@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,7 +32,11 @@ class ConsoleProcess:
 
 @contextlib.contextmanager
 def running_console(
-    folder: Path, emulator: EmulatorProcess, serving_port: int, start_limit_s: float = 240
+    folder: Path,
+    emulator: EmulatorProcess,
+    serving_port: int,
+    start_limit_s: float = 240,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[ConsoleProcess]:
     """`streamlit run server.py` with its data in `folder`; ended with SIGTERM."""
     port = find_free_port()
@@ -43,6 +48,7 @@ def running_console(
         "HEARTWOOD_EMULATOR_PORT": str(urlsplit(emulator.rest_url).port),
         "HEARTWOOD_EMULATOR_GRPC_PORT": emulator.grpc_target.rpartition(":")[2],
         "HEARTWOOD_DATA__DIR": str(folder / "data"),
+        **variables,
     }
     command = [sys.executable, "-m", "streamlit", "run", "server.py", "--server.port", str(port)]
     with log.open("wb") as output:

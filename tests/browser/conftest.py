@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -71,7 +72,11 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         emulator = start_emulator(environment={"HEARTWOOD_SERVING_PORT": str(server.port)})
         parts: list[Stack] = []  # the emulator may be another one at the end
         ending.callback(lambda: (parts[0].emulator if parts else emulator).stop())
-        console = ending.enter_context(running_console(folder, emulator, server.port))
+        # Nobody is quick enough on a busy machine: what a click began waits until it is taken back.
+        window = {"HEARTWOOD_GUARDS__CANCEL_WINDOW_S": "3600"}
+        console = ending.enter_context(
+            running_console(folder, emulator, server.port, variables=window)
+        )
         parts.append(Stack(console, server, emulator))
         yield parts[0]
 
@@ -96,6 +101,19 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
+
+
+def recorded(page: Page, stack: Stack, action: str) -> list[str]:
+    """The states of that action's intents, as the file on the Audit page tells them."""
+    page.goto(f"{stack.console.url}/audit?range=1h&refresh=off")
+    settle(page)
+    page.get_by_role("button", name="Verify the record").wait_for()  # what stands below the list
+    if page.get_by_text("Nothing was done in this time range").count():
+        return []
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV with all columns").click()
+    with download.value.path().open(encoding="utf-8", newline="") as file:
+        return [row["state"] for row in csv.DictReader(file) if row["action"] == action]
 
 
 def settle(page: Page) -> None:

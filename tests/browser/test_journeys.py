@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Open, Stack, settle
+from tests.browser.conftest import Open, Stack, recorded, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -36,18 +36,20 @@ def agree(page: Page, dialog: Locator) -> None:
         settle(page)
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_every_page_draws_in_both_modes(mode: str, open_page: Open) -> None:
-    """Each page stands without an exception, in light and in dark, and the charts have lines."""
-    page = open_page(mode=mode)
+def test_every_page_draws(open_page: Open) -> None:
+    """Each page stands without an exception, under one heading, and the charts have lines."""
+    page = open_page()
     expect(page.locator(CHART).first).to_have_attribute("data-points", re.compile(r"^[1-9]"))
     for name in PAGES:
         go(page, name)
+        expect(page.get_by_role("heading", level=1)).to_have_count(1)
 
 
-def test_a_narrow_window_does_not_scroll_sideways(open_page: Open, stack: Stack) -> None:
-    """On a telephone's width every page fits."""
-    page = open_page(width=420)
+def test_in_the_dark_a_narrow_window_does_not_scroll_sideways(
+    open_page: Open, stack: Stack
+) -> None:
+    """On a telephone's width every page fits; all of them draw in the dark as well."""
+    page = open_page(mode="dark", width=420)
     for path in ("", "fleet", "traffic", "cost", "playground", "audit", "connections"):
         page.goto(f"{stack.console.url}/{path}")
         settle(page)
@@ -87,18 +89,6 @@ def test_a_prompt_streams_an_answer(open_page: Open, stack: Stack) -> None:
     expect(foot).to_contain_text("TTFT")
 
 
-def test_escape_leaves_no_trace(open_page: Open) -> None:
-    """Closing the dialog by the keyboard does nothing at all."""
-    page = open_page("fleet?tier=small")
-    open_scaling(page)
-    page.get_by_test_id("stDialog").get_by_text("per hour").wait_for()
-    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)  # the menu covers nothing
-    page.keyboard.press("Escape")
-    expect(page.get_by_test_id("stDialog")).to_have_count(0)
-    go(page, "Audit")
-    expect(page.get_by_text("Nothing was done in this time range")).to_be_visible()
-
-
 def test_back_leaves_the_dialog_and_pages_go_on_refreshing(open_page: Open) -> None:
     """The browser's Back closes the dialog; ages move again, and no return reopens it."""
     page = open_page("?refresh=5s")
@@ -114,25 +104,28 @@ def test_back_leaves_the_dialog_and_pages_go_on_refreshing(open_page: Open) -> N
     expect(page.get_by_test_id("stDialog")).to_have_count(0)
 
 
-def test_scaling_from_the_plan_to_the_annotation(open_page: Open) -> None:
+def test_scaling_from_the_plan_to_the_annotation(open_page: Open, stack: Stack) -> None:
     """Plan, double click on Apply, progress in Audit to its end, one row, a mark on the charts."""
     page = open_page("fleet?tier=small&range=1h")
     open_scaling(page)
     dialog = page.get_by_test_id("stDialog")
     dialog.get_by_role("radio", name="Remove").click()
     dialog.get_by_text("Remove 1 host-slice").first.wait_for()
+    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)  # the menu covers nothing
     agree(page, dialog)
     apply = dialog.get_by_role("button", name="Apply")
     expect(apply, dialog.inner_text()).to_be_enabled(timeout=30_000)
     apply.dblclick()
-    dialog.get_by_role("link", name="Open in Audit").click()
+    link = dialog.get_by_role("link", name="Open in Audit")
+    link.wait_for()
+    settle(page)  # a link that is clicked while the page is drawn loses what it names
+    link.click()
     expect(dialog).to_have_count(0)
     title = page.get_by_role("heading", name=re.compile("Remove 1 host-slice"))
     expect(title).to_contain_text("succeeded", timeout=90_000)
     go(page, "Fleet")
     expect(dialog).to_have_count(0)
-    go(page, "Audit")
-    expect(page.get_by_text("1 row", exact=True)).to_be_visible()
+    assert recorded(page, stack, "scale_tier") == ["succeeded"]
     go(page, "Overview")
     marked = re.compile("Remove 1 host-slice")
     expect(page.locator(CHART).first).to_have_attribute("data-marks", marked, timeout=60_000)
