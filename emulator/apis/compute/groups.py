@@ -108,7 +108,7 @@ def _status(
         "instance": instance_link(cloud, node),
         "ipAddress": endpoint.get("ipAddress", node.internal_ip),
         "port": endpoint["port"],
-        "healthState": "DRAINING" if node.deleting else states[node.slice_name],
+        "healthState": "UNHEALTHY" if node.deleting else states[node.slice_name],
     }
 
 
@@ -136,7 +136,7 @@ def _hit(cloud: Cloud, tier: str, at: float) -> dict[int, Event]:
 
 def _state(node: GkeNode, slice_ready: bool, hit: Event | None) -> str:
     if node.deleting or (hit and hit.chips == "idle"):
-        return "DRAINING"
+        return "UNHEALTHY"
     return "HEALTHY" if slice_ready and hit is None else "UNHEALTHY"
 
 
