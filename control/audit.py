@@ -276,8 +276,8 @@ class Audit:
             Progress(intent, r["state"], r["step"], steps, r["detail"], r["at"]) for r in rows
         )
 
-    def unfinished(self) -> tuple[Running, ...]:
-        """Intents that have not ended, oldest first."""
+    def unfinished(self, *, locking: bool = False) -> tuple[Running, ...]:
+        """Intents that have not ended, oldest first; `locking`: those that hold a tier's lock."""
         newest = sa.select(sa.func.max(events.c.id)).group_by(events.c.intent)
         query = (
             sa.select(intents.c.id, intents.c.tier, intents.c.title, events.c.state)
@@ -285,6 +285,8 @@ class Audit:
             .where(events.c.id.in_(newest), events.c.state.not_in(FINAL_STATES))
             .order_by(intents.c.at)
         )
+        if locking:
+            query = query.where(intents.c.id.in_(sa.select(locks.c.intent)))
         with self._engine.connect() as db:
             return tuple(Running(*row) for row in db.execute(query))
 

@@ -141,8 +141,13 @@ class Planning:
     def judge(
         self, plan: Plan, snapshot: Snapshot, *, leave_out: str = "", now: datetime | None = None
     ) -> tuple[Verdict, ...]:
-        """All verdicts on a plan in that snapshot; `leave_out` is not counted as in progress."""
-        running = tuple(r for r in self._audit.unfinished() if r.intent != leave_out)
+        """All verdicts on a plan in that snapshot.
+
+        `leave_out` names the intent that applies the plan, with its tiers' locks: what has none
+        is about to be refused, and does not count as in progress. Else two would refuse each other.
+        """
+        unfinished = self._audit.unfinished(locking=bool(leave_out))
+        running = tuple(r for r in unfinished if r.intent != leave_out)
         limits, at = self._settings.guards, now or utc_now()
         facts = self._facts(plan, snapshot)
         context = GuardContext(

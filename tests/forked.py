@@ -12,8 +12,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import TextIO
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -28,7 +29,8 @@ class Forked:
         self._process = _CONTEXT.Process(
             target=_run, args=(tuple(arguments), dict(environment), cwd, writer), daemon=True
         )
-        self._process.start()
+        with without_main():
+            self._process.start()
         writer.close()
         self.stdout: TextIO | None = os.fdopen(os.dup(reader.fileno()), errors="replace")
         reader.close()
@@ -64,6 +66,17 @@ class Forked:
     def kill(self) -> None:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def without_main() -> Generator[None]:
+    """Children run the parent's main module first, and Streamlit's AppTest puts pages there."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _run(

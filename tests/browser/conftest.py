@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from control.audit import Audit
 from tests.console_process import ConsoleProcess, running_console
 from tests.processes import EmulatorProcess, start_emulator
 from tests.serving.server_process import ServerProcess, running_server
@@ -103,17 +104,13 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Open]:
         context.close()
 
 
-def recorded(page: Page, stack: Stack, action: str) -> list[str]:
-    """The states of that action's intents, as the file on the Audit page tells them."""
-    page.goto(f"{stack.console.url}/audit?range=1h&refresh=off")
-    settle(page)
-    page.get_by_role("button", name="Verify the record").wait_for()  # what stands below the list
-    if page.get_by_text("Nothing was done in this time range").count():
-        return []
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV with all columns").click()
-    with download.value.path().open(encoding="utf-8", newline="") as file:
-        return [row["state"] for row in csv.DictReader(file) if row["action"] == action]
+def recorded(stack: Stack, action: str) -> list[str]:
+    """The states of that action's intents, as the console's record has them."""
+    engine = sa.create_engine(f"sqlite:///{stack.console.log.parent / 'data' / 'heartwood.db'}")
+    try:
+        return [entry.state for entry in Audit(engine).entries(action=action)]
+    finally:
+        engine.dispose()
 
 
 def settle(page: Page) -> None:

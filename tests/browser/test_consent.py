@@ -46,7 +46,7 @@ def test_no_means_no(open_page: Open, stack: Stack) -> None:
     dialog.get_by_role("button", name="Do not apply").wait_for()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    assert recorded(page, stack, "shift_traffic") == []
+    assert recorded(stack, "shift_traffic") == []
 
 
 def test_two_tabs_make_one_change(open_page: Open, stack: Stack) -> None:
@@ -57,7 +57,7 @@ def test_two_tabs_make_one_change(open_page: Open, stack: Stack) -> None:
     for tab in tabs:
         log = tab.get_by_test_id("stDialog").get_by_test_id("stCode").filter(has_text=ENDED)
         expect(log.or_(tab.get_by_text("It was not applied")).first).to_be_visible(timeout=120_000)
-    states = recorded(tabs[0], stack, "restart_slice")
+    states = recorded(stack, "restart_slice")
     assert states.count("succeeded") == 1, states
     assert len(states) <= len(tabs)
 

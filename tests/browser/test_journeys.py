@@ -125,7 +125,7 @@ def test_scaling_from_the_plan_to_the_annotation(open_page: Open, stack: Stack) 
     expect(title).to_contain_text("succeeded", timeout=90_000)
     go(page, "Fleet")
     expect(dialog).to_have_count(0)
-    assert recorded(page, stack, "scale_tier") == ["succeeded"]
+    assert recorded(stack, "scale_tier") == ["succeeded"]
     go(page, "Overview")
     marked = re.compile("Remove 1 host-slice")
     expect(page.locator(CHART).first).to_have_attribute("data-marks", marked, timeout=60_000)

@@ -48,6 +48,8 @@ def test_what_nobody_claimed_is_taken_by_one(audit: Audit) -> None:
     """Intents from before there were owners, wanted by many at the same moment."""
     record(audit, "old", None)
     every = [Consoles(audit.engine, f"console {n}") for n in range(6)]
+    for console in every:
+        console.beat()
     with ThreadPoolExecutor(6) as pool:
         taken = list(pool.map(lambda c: c.take(("old",)), every))
     assert sorted(taken) == [()] * 5 + [("old",)]

@@ -100,6 +100,15 @@ def test_a_failed_operation_is_a_failed_intent(parts: Parts) -> None:
     assert parts.wait(parts.submit(1), "succeeded", "refused") == "succeeded"
 
 
+def test_of_two_at_the_same_instant_one_wins(parts: Parts) -> None:
+    """What waits to be refused, since it has no lock, does not refuse the one that has it."""
+    judged = parts.planning.plan(Request("scale_tier", "small", {"delta": -1}))
+    shown = (judged.plan, judged.verdicts, judged.consents_needed)
+    assert parts.audit.record_intent("other", *shown, actor="ada", origin="test", reason="")
+    intent = parts.executor.submit(*shown, ACTOR)
+    assert parts.wait(intent, "succeeded", "refused") == "succeeded"
+
+
 def test_an_outage_while_waiting_is_no_failure(parts: Parts) -> None:
     """The operation goes on in Google's hands; we wait until it can be seen again."""
     parts.gke.set("hold")

@@ -26,6 +26,7 @@ from emulator.settings import Settings
 from emulator.wire.library import Method
 from emulator.wire.mount import Mount
 from tests.emulator.discovery import find_method, problems, request_problems
+from tests.forked import without_main
 
 # Prefix on the REST port → (start of the path below it, document), first that fits. Where the
 # package ships no document (Cloud Quotas, IAM of old betas) nothing can be checked.
@@ -107,7 +108,7 @@ def read_all(files: Sequence[Path]) -> Findings:
     ordered = sorted(files, key=lambda file: file.stat().st_size)
     shares = [ordered[start :: os.cpu_count() or 1] for start in range(os.cpu_count() or 1)]
     whole = Findings()
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with without_main(), ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for checked, wrong in pool.map(_read_share, [share for share in shares if share]):
             whole.checked |= checked
             whole.wrong |= wrong
