@@ -224,6 +224,20 @@ def test_disruption_budget_counts_what_may_go(
     assert _condition(told, "DisruptionAllowed")["status"] == str(allowed > 0)
 
 
+def test_a_shell_that_becomes_a_server_runs_on(state: MemoryState) -> None:
+    """What it waited for before `exec` says nothing of how long the program runs."""
+    waiting = ["bash", "-c", "until ready; do sleep 2; done; exec serve --port 8000"]
+    _deployment(state, 1)
+    body = state.get("Deployment", "default", "d")
+    assert body
+    body["spec"]["template"]["spec"]["containers"][0]["command"] = waiting
+    state.change("Deployment", "d", template=body["spec"]["template"])
+    state.run(600)
+    (pod,) = state.pods()
+    (seen,) = pod["status"]["containerStatuses"]
+    assert (pod["status"]["phase"], seen["restartCount"]) == ("Running", 0)
+
+
 def test_crashing_container_backs_off(state: MemoryState) -> None:
     """A container that ends is started again with growing waits, and says so."""
     crashing = template()

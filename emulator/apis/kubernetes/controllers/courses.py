@@ -1,6 +1,7 @@
 """What becomes of a pod's containers over time: init, pull, run, end, restart; pure.
 
-Nothing really runs. A container that says `sleep 20`, `exit 3`, `true` or `false` does just that;
+Nothing really runs. A container that says `sleep 20`, `exit 3`, `true` or `false` does just that,
+unless its shell goes over into another program (`until ready; do sleep 2; done; exec serve`);
 others run for ever, or as long as RUN_S where the pod is meant to end. All durations are simulated
 seconds, no promise of real ones.
 """
@@ -23,6 +24,7 @@ LOAD_S: Final = SERVE_S - PULL_S  # an inference server puts its weights onto th
 # Waits before restarts; the last goes on for ever.
 BACKOFF_S: Final = (10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 _SLEEP: Final = re.compile(r"\bsleep\s+(infinity|\d+(?:\.\d+)?)([smhd]?)\b")
+_EXEC: Final = re.compile(r"\bexec\s+")
 _EXIT: Final = re.compile(r"\bexit\s+(\d{1,3})\b")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 WallS = Callable[[float], float]
@@ -57,7 +59,7 @@ class Moment:
 def course_of(container: Mapping[str, Any], *, ends: bool) -> Course:
     """What a container does, read from its command; `ends`: its pod is meant to end by itself."""
     words = [str(w) for w in (*(container.get("command") or ()), *(container.get("args") or ()))]
-    text = " ".join(words)
+    text = _EXEC.split(" ".join(words))[-1]
     if words and words[0].rsplit("/", 1)[-1] in ("true", "false"):
         return Course(0.0, int(words[0].endswith("false")))
     sleeps, code = _SLEEP.findall(text), _EXIT.search(text)
