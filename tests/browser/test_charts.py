@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 def overview(open_page: Open) -> Page:
     """The Overview, once its charts have points."""
     page = open_page("?refresh=off")
-    expect(charts(page).last).to_have_attribute("data-points", re.compile("^[1-9]"), timeout=30_000)
+    expect(charts(page).last).to_have_attribute("data-points", re.compile("^[1-9]"))
     return page
 
 
