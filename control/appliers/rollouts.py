@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol, cast
 
-from control.appliers.verbs import Interrupted, Product, Report
+from control.appliers.verbs import Product, Report, look_until
 from core.actions import rollouts
 from core.cloud_resources import KUBERNETES
 from core.errors import Conflict, OpsError
@@ -19,8 +18,6 @@ from services.clients import Clients
 from services.project.objects import KubeObjects
 from services.project.product import Found, Json
 
-_POLL_FIRST_S: Final = 0.5
-_POLL_MAX_S: Final = 5.0
 _DEADLINE_S: Final = 7200.0  # a large model takes long to load, server after server
 
 
@@ -72,25 +69,12 @@ class RollOut:
     def wait(self, operation: str, report: Report, stop: threading.Event) -> None:
         """Until every pod is of the revision and ready; reads that fail are tried again."""
         resource, _, revision = operation.partition("#")
-        deadline, pause_s, said = time.monotonic() + _DEADLINE_S, _POLL_FIRST_S, ""
-        while True:
-            try:
-                ready, wanted = self._ready(resource, revision)
-                sentence = f"{ready} of {wanted} pods are new and ready"
-                if ready == wanted:
-                    return
-            except OpsError as error:
-                if not error.retryable:
-                    raise
-                sentence = f"the pods cannot be read just now: {error.message}"
-            if sentence != said:
-                report(sentence)
-                said = sentence
-            if time.monotonic() > deadline:
-                raise Conflict(f"not in {_DEADLINE_S / 60:.0f} minutes: {sentence}")
-            if stop.wait(pause_s):
-                raise Interrupted
-            pause_s = min(pause_s * 1.5, _POLL_MAX_S)
+
+        def look() -> tuple[bool, str]:
+            ready, wanted = self._ready(resource, revision)
+            return ready == wanted, f"{ready} of {wanted} pods are new and ready"
+
+        look_until(look, "the pods", report, stop, _DEADLINE_S)
 
     def verify(self, step: Step, stop: threading.Event) -> str:
         """All pods are of the revision and ready."""

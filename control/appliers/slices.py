@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection
 from typing import Final, Protocol
 
-from control.appliers.verbs import Interrupted, Product, Report
+from control.appliers.verbs import Product, Report, look_until
 from core.actions import restart_slice
 from core.actions.restart_slice import Restart, read_restart
-from core.errors import Conflict, OpsError, RateLimited
+from core.errors import Conflict, RateLimited
 from core.plans import Facts, Step
 from core.records import Pod, Snapshot
 from services.clients import Clients
@@ -56,27 +55,16 @@ class RestartPods:
         if not operation:
             return
         restart = _restart(operation)
-        deadline, said = time.monotonic() + _DEADLINE_S, ""
-        while True:
-            try:
-                old, fresh = self._look(restart)
-                held = self._evict(restart, old)
-                sentence = f"{len(fresh)} of {len(restart.hosts)} hosts have a new, ready pod"
-                if held:
-                    sentence += f"; {held} may not end yet by a disruption budget"
-                if not old and len(fresh) == len(restart.hosts):
-                    return
-            except OpsError as error:
-                if not error.retryable:
-                    raise
-                sentence = f"the pods cannot be read just now: {error.message}"
-            if sentence != said:
-                report(sentence)
-                said = sentence
-            if time.monotonic() > deadline:
-                raise Conflict(f"not in {_DEADLINE_S / 60:.0f} minutes: {sentence}")
-            if stop.wait(self._poll_s):
-                raise Interrupted
+
+        def look() -> tuple[bool, str]:
+            old, fresh = self._look(restart)
+            held = self._evict(restart, old)
+            sentence = f"{len(fresh)} of {len(restart.hosts)} hosts have a new, ready pod"
+            if held:
+                sentence += f"; {held} may not end yet by a disruption budget"
+            return not old and len(fresh) == len(restart.hosts), sentence
+
+        look_until(look, "the pods", report, stop, _DEADLINE_S, self._poll_s)
 
     def verify(self, step: Step, stop: threading.Event) -> str:
         """No old pod is there, and every host has a ready one."""

@@ -120,6 +120,44 @@ class Appliers:
         return snapshot, differs
 
 
+def look_until(
+    look: Callable[[], tuple[bool, str]],
+    what: str,
+    report: Report,
+    stop: threading.Event,
+    limit_s: float,
+    poll_first_s: float = _POLL_FIRST_S,
+) -> None:
+    """Look with growing waits until all is there, and report each new sentence.
+
+    `look` tells whether it is, and how it stands; a look that fails for the moment is repeated,
+    with `what` as the name of what could not be read.
+
+    Raises:
+        Conflict: not within the limit.
+        OpsError: it cannot be read.
+        Interrupted: the process stops.
+    """
+    deadline, pause_s, said = time.monotonic() + limit_s, poll_first_s, ""
+    while True:
+        try:
+            done, sentence = look()
+        except OpsError as error:
+            if not error.retryable:
+                raise
+            done, sentence = False, f"{what} cannot be read just now: {error.message}"
+        if done:
+            return
+        if sentence != said:
+            report(sentence)
+            said = sentence
+        if time.monotonic() > deadline:
+            raise Conflict(f"not in {limit_s / 60:.0f} minutes: {sentence}")
+        if stop.wait(pause_s):
+            raise Interrupted
+        pause_s = min(pause_s * 1.5, _POLL_MAX_S)
+
+
 def follow(
     read: Callable[[], OperationState],
     whose: str,

@@ -8,13 +8,12 @@ goes with the tier's namespace. Replicas on Vertex keep their model.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from core.actions.chain_steps import create_step, gke_part, is_whole, observe, present_of, site_of
 from core.actions.context import PlanContext
@@ -23,7 +22,7 @@ from core.actions.rollouts import observe as observe_template
 from core.actions.steady_plan import steady_plan
 from core.actions.tier_lookup import spec_of, word
 from core.chain import Chain, Piece, Site, tier_pieces
-from core.chain.objects import SERVER
+from core.chain.objects import SERVER, object_piece
 from core.chain.pieces import PREFIX
 from core.cloud_resources import PLATFORM
 from core.errors import PlanError
@@ -174,28 +173,21 @@ def _weights_pieces(site: Site, spec: TierSpec, weights: str, size_gib: int) -> 
     own = f"namespaces/{space}"
     return (
         reader,
-        _object(site, PLATFORM, "weights-class", f"apis/storage.k8s.io/v1/storageclasses/{storage}",
-                kind, "storageClasses", ()),
-        _object(site, spec.name, "weights-source",
-                f"apis/datalayer.gke.io/v1/{own}/gcpdatasources/{short}", source,
-                "thirdPartyObjects", ("namespace",)),
-        _object(site, spec.name, "weights-volume",
-                f"api/v1/{own}/persistentvolumeclaims/{short}", claim, "persistentVolumeClaims",
-                ("weights-class", "weights-source", "kube-account", "server-identity", "reader")),
-    )  # fmt: skip
-
-
-def _object(
-    site: Site, owner: str, key: str, path: str, body: Any, what: str, needs: tuple[str, ...]
-) -> Piece:
-    kind, name = str(body["kind"]), str(body["metadata"]["name"])
-    space = str(body["metadata"].get("namespace", ""))
-    where = f" --namespace={space}" if space else ""
-    return Piece(
-        key, site.object(path), f"{kind} {name}", owner, body,
-        f"kubectl apply --server-side -f - <<'JSON'\n{json.dumps(body)}\nJSON",
-        f"kubectl delete {kind.lower()} {name}{where}",
-        needs, (f"container.{what}.create",), "namespace" if space else "",
+        object_piece(
+            site, PLATFORM, "weights-class", f"apis/storage.k8s.io/v1/storageclasses/{storage}",
+            kind, (),
+        ),
+        object_piece(
+            site, spec.name, "weights-source",
+            f"apis/datalayer.gke.io/v1/{own}/gcpdatasources/{short}", source,
+            ("namespace",), "namespace",
+        ),
+        object_piece(
+            site, spec.name, "weights-volume",
+            f"api/v1/{own}/persistentvolumeclaims/{short}", claim,
+            ("weights-class", "weights-source", "kube-account", "server-identity", "reader"),
+            "namespace",
+        ),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from core import tpu
 from core.chain.pieces import PREFIX, SERVER_PORT, Json, Piece, Site
@@ -14,6 +14,14 @@ from core.specs import TIER_LABEL, PartKind, PartSpec, TierSpec
 SERVER: Final = "server"
 SERVICE: Final = "serving"  # a LeaderWorkerSet makes a Service of its own name
 _SYSTEM: Final = ("cluster", "system-pool")  # the cluster's own pods outlive the tiers'
+_PERMISSIONS: Final = {  # as IAM names kinds; all others are "third party objects"
+    "Namespace": "namespaces",
+    "ServiceAccount": "serviceAccounts",
+    "Service": "services",
+    "Deployment": "deployments",
+    "StorageClass": "storageClasses",
+    "PersistentVolumeClaim": "persistentVolumeClaims",
+}
 IMAGE: Final = "vllm/vllm-tpu:v0.11.1"
 # How vLLM spans the hosts of a slice: they join a Ray cluster, whose head is the first host.
 _RAY_LEAD: Final = "ray start --head --port=6379"
@@ -30,17 +38,19 @@ def object_pieces(
     """The pieces, in order; `pools` are the keys of the node pools that they need."""
     space = spec.namespace
     core = f"api/v1/namespaces/{space}"
-    yield _piece(site, spec, "namespace", core, _meta("v1", "Namespace", spec, space), _SYSTEM)
+    yield object_piece(
+        site, spec.name, "namespace", core, _meta("v1", "Namespace", spec, space), _SYSTEM
+    )
     account = _meta("v1", "ServiceAccount", spec, SERVER, space)
     email = site.email(f"{PREFIX}-{spec.name}-server")
     account["metadata"]["annotations"] = {"iam.gke.io/gcp-service-account": email}
-    yield _piece(
-        site, spec, "kube-account", f"{core}/serviceaccounts/{SERVER}", account,
+    yield object_piece(
+        site, spec.name, "kube-account", f"{core}/serviceaccounts/{SERVER}", account,
         ("namespace", "server-account"), goes_with="namespace",
     )  # fmt: skip
     path, workload = _workload(spec, part, slices)
-    yield _piece(
-        site, spec, "workload", path, workload,
+    yield object_piece(
+        site, spec.name, "workload", path, workload,
         ("kube-account", "server-identity", *pools), goes_with="namespace",
     )  # fmt: skip
     service = _meta("v1", "Service", spec, SERVICE, space)
@@ -51,8 +61,8 @@ def object_pieces(
         "selector": {"app": SERVER, **_leaders_only(part)},
         "ports": [{"name": "http", "port": 80, "targetPort": SERVER_PORT}],
     }
-    yield _piece(
-        site, spec, "service", f"{core}/services/{SERVICE}", service, ("namespace", "workload")
+    yield object_piece(
+        site, spec.name, "service", f"{core}/services/{SERVICE}", service, ("namespace", "workload")
     )
     yield Piece(
         "neg", site.compute(f"zones/{site.zone}/networkEndpointGroups/{neg}"),
@@ -155,23 +165,22 @@ def _meta(version: str, kind: str, spec: TierSpec, name: str, space: str = "") -
     return {"apiVersion": version, "kind": kind, "metadata": meta}
 
 
-def _piece(
+def object_piece(
     site: Site,
-    spec: TierSpec,
+    owner: str,
     key: str,
     path: str,
     body: Json,
     needs: tuple[str, ...],
     goes_with: str = "",
 ) -> Piece:
-    kind, name = str(body["kind"]), str(body["metadata"]["name"])
-    space = f" --namespace={spec.namespace}" if "namespace" in body["metadata"] else ""
-    what = {"Namespace": "namespaces", "ServiceAccount": "serviceAccounts"}.get(
-        kind, {"Service": "services", "Deployment": "deployments"}.get(kind, "thirdPartyObjects")
-    )
+    """An object of the Kubernetes API at that path below the cluster."""
+    kind, meta = str(body["kind"]), cast(Json, body["metadata"])
+    space = f" --namespace={meta['namespace']}" if "namespace" in meta else ""
+    what = _PERMISSIONS.get(kind, "thirdPartyObjects")
     return Piece(
-        key, site.object(path), f"{kind} {name}", spec.name, body,
+        key, site.object(path), f"{kind} {meta['name']}", owner, body,
         f"kubectl apply --server-side -f - <<'JSON'\n{json.dumps(body)}\nJSON",
-        f"kubectl delete {kind.lower()} {name}{space}",
+        f"kubectl delete {kind.lower()} {meta['name']}{space}",
         needs, (f"container.{what}.create", f"container.{what}.delete"), goes_with,
     )  # fmt: skip
