@@ -87,7 +87,7 @@ def _check(response: httpx.Response) -> None:
 @pytest.fixture(scope="module")
 def target() -> Iterator[EmulatorProcess]:
     """An emulator of this file's own: nonsense may by chance be an order."""
-    running = start_emulator("normal", speed=600)
+    running = start_emulator("normal", speed=600, record=False)
     yield running
     running.stop()
 
