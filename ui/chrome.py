@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from core.records import Snapshot
-from ui import access, formats, palette, people_view, states, view
+from ui import access, first_read, formats, palette, people_view, states, view
 from ui.states import Level
 
 _UNUSED: Final[Mapping[str, frozenset[str]]] = {
@@ -58,6 +58,8 @@ def draw(title: str, *, shared: bool) -> None:
     if unknown and shared:
         st.warning(formats.plain(unknown), icon=":material/link_off:")
     _banner(snapshot)
+    if view.current().refresh_s is None and view.dialog() is None:
+        first_read.follow()
     with st.sidebar:
         people_view.who()
         view.live(_sources)

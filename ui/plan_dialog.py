@@ -21,6 +21,7 @@ from ui import (
     action_forms,
     approvals_view,
     consent_view,
+    first_read,
     plan_share,
     plan_view,
     progress_view,
@@ -112,24 +113,10 @@ def _content(action: str, tier: str) -> None:
             shown = _kept(Shown(saved.request, access.console().judge(saved), fixed=True))
     found = _replanned(shown) if shown and shown.fixed else _planned(action, tier, shown)
     if isinstance(found, str):
-        if _reading():
-            st.fragment(_again_when_read, run_every=_POLL_S)()
+        first_read.follow("Not everything has been read yet; this form follows when it is.")
         consent_view.buttons(None, found, _close)
         return
     _draw_plan(found)
-
-
-def _reading() -> bool:
-    """Whether something was never read yet, so that a form may not offer it."""
-    sources = access.snapshot().sources.values()
-    return any(states.level_of(s, access.now()) is states.Level.LOADING for s in sources)
-
-
-def _again_when_read() -> None:
-    """Draw the dialog again once everything was read: it does not refresh by itself."""
-    if not _reading():
-        st.rerun()
-    st.caption("Not everything has been read yet; this form follows when it is.")
 
 
 def _draw_plan(shown: Shown) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -80,17 +78,8 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         console = ending.enter_context(
             running_console(folder, emulator, server.port, variables=window)
         )
-        _wait_read(console)
         parts.append(Stack(console, server, emulator))
         yield parts[0]
-
-
-def _wait_read(console: ConsoleProcess) -> None:
-    """Until every source was read once: a page that does not refresh shows what is there then."""
-    end = time.monotonic() + 240
-    while unread := httpx.get(f"{console.url}/healthz").json()["sources_unread"]:
-        assert time.monotonic() < end, unread
-        time.sleep(0.2)
 
 
 @pytest.fixture
