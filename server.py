@@ -5,6 +5,7 @@ What the lifespan starts is `control/wiring.py`'s; no page and no figure is made
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from control import metrics
+from control.collector import freeze_when
 from control.security_headers import SecurityHeaders
 from control.wiring import close_console, get_console
 
@@ -25,18 +27,24 @@ from control.wiring import close_console, get_console
 async def lifespan(_app: object) -> AsyncGenerator[None]:
     """Start the console with the server; it waits for no source. Stop it with the server."""
     await anyio.to_thread.run_sync(get_console)
+    freezing = asyncio.create_task(freeze_when(lambda: not _unread()))
     try:
         yield
     finally:
+        freezing.cancel()
         await anyio.to_thread.run_sync(close_console)
+
+
+def _unread() -> list[str]:
+    sources = get_console().snapshot().sources.values()
+    return sorted(s.source.value for s in sources if s.read_at is None)
 
 
 async def healthz(_request: Request) -> Response:
     """200 while this process serves, also when no source answers; their state is informative."""
     sources = get_console().snapshot().sources.values()
     failing = sorted(s.source.value for s in sources if s.problem is not None)
-    unread = sorted(s.source.value for s in sources if s.read_at is None)
-    return JSONResponse({"status": "ok", "sources_failing": failing, "sources_unread": unread})
+    return JSONResponse({"status": "ok", "sources_failing": failing, "sources_unread": _unread()})
 
 
 async def metrics_text(_request: Request) -> Response:
