@@ -16,6 +16,7 @@ from services.alerts import Alerts
 from services.gke import Gke
 from services.quotas import Quotas
 from services.stock import Stock
+from tests.alert_policies import firing_policy
 from tests.contracts.conftest import Cloud
 from tests.make import NOW
 
@@ -76,20 +77,7 @@ def test_open_alerts_say_whose_they_are(cloud: Cloud) -> None:
         pytest.skip("a real project gets no policy from a test")
     where = f"{cloud.clients.target.rest_url}/monitoring/v3/projects/{cloud.clients.project}"
     shown = "more than nothing runs"
-    condition = {
-        "displayName": shown,
-        "conditionThreshold": {
-            "filter": 'resource.type="prometheus_target" AND metric.type='
-            '"prometheus.googleapis.com/vllm:num_requests_running/gauge"',
-            "aggregations": [{
-                "alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_MEAN",
-                "crossSeriesReducer": "REDUCE_SUM", "groupByFields": ["resource.label.namespace"],
-            }],
-            "comparison": "COMPARISON_GT", "thresholdValue": -1, "duration": "0s",
-        },
-    }  # fmt: skip
-    policy = {"displayName": shown, "combiner": "OR", "conditions": [condition],
-              "severity": "WARNING"}  # fmt: skip
+    policy = firing_policy(shown, severity="WARNING")
     made = httpx.post(f"{where}/alertPolicies", json=policy, trust_env=False)
     assert made.status_code == 200, made.text
     name = made.json()["name"]

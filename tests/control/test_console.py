@@ -19,6 +19,7 @@ from core.fleet import State, assemble_fleet
 from core.plans import Outcome, Request
 from core.records import Alert, Source
 from core.series import Signal
+from tests.alert_policies import firing_policy
 from tests.processes import EmulatorProcess, start_emulator
 
 INVENTORY = (Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX, Source.LOAD_BALANCER)
@@ -123,19 +124,7 @@ def test_an_alert_is_acknowledged_in_the_record(
 ) -> None:
     """An open alert, acknowledged, is so for the next plan; Monitoring has it open as before."""
     where = f"{emulator.rest_url}/monitoring/v3/projects/{console.settings.project.id}"
-    condition = {
-        "displayName": "always",
-        "conditionThreshold": {
-            "filter": 'metric.type="prometheus.googleapis.com/vllm:num_requests_running/gauge"'
-            ' AND resource.type="prometheus_target" AND resource.labels.namespace="medium"',
-            "aggregations": [{
-                "alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_MEAN",
-                "crossSeriesReducer": "REDUCE_SUM", "groupByFields": ["resource.label.namespace"],
-            }],
-            "comparison": "COMPARISON_GT", "thresholdValue": -1, "duration": "0s",
-        },
-    }  # fmt: skip
-    policy = {"displayName": "always", "combiner": "OR", "conditions": [condition]}
+    policy = firing_policy("always", "medium")
     httpx.post(f"{where}/alertPolicies", json=policy, trust_env=False).raise_for_status()
     assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD, Source.ALERTS], 60)
 
