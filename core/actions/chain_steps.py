@@ -12,7 +12,7 @@ from typing import Final
 from core.actions.context import PlanContext
 from core.actions.tier_lookup import known
 from core.chain import Chain, Piece, Site
-from core.cloud_resources import CloudResource, path_of
+from core.cloud_resources import CloudResource
 from core.errors import PlanError
 from core.plans import Step
 from core.specs import PartKind, PartSpec, TierSpec
@@ -108,12 +108,19 @@ def create_step(piece: Piece, missing: Collection[str], pool_nodes: int | None =
         after=after,
         expected_s=piece.expected_s,
         expected_source=piece.expected_source,
-        command=piece.make or f"# {piece.noun} comes with what it needs; wait until it is there",
+        command=piece.make or _waiting(piece, "until", "comes with what it needs"),
         key=piece.key,
         needs=tuple(key for key in piece.needs if key in missing),
         body=json.dumps(piece.body, sort_keys=True),
         undo="delete it" if piece.remove else "",
     )
+
+
+def _waiting(piece: Piece, word: str, why: str) -> str:
+    """The command that waits "until" or "while" something is there; at least what it waits for."""
+    if not piece.look:
+        return f"# {piece.noun} {why}"
+    return f"{word} {piece.look} >/dev/null 2>&1; do sleep 5; done  # it {why}"
 
 
 class Removal:
@@ -179,7 +186,7 @@ class Removal:
             after=after,
             expected_s=None,
             expected_source="unknown: none was deleted from here yet",
-            command=piece.remove or f"# {path_of(piece.name)} disappears with what it was made of",
+            command=piece.remove or _waiting(piece, "while", "disappears with what it was made of"),
             key=piece.key,
             needs=tuple(sorted(self._after(piece))),
             undo="make it again; what it held is gone" if piece.remove else "",

@@ -134,9 +134,9 @@ def _weights_pieces(site: Site, spec: TierSpec, weights: str, size_gib: int) -> 
         "reader", site.grant(READER_ROLE, member), f"right of {email} to read buckets", spec.name,
         {},
         f"gcloud projects add-iam-policy-binding {site.project} --member={member}"
-        f" --role={READER_ROLE}",
+        f" --role={READER_ROLE} --condition=None",
         f"gcloud projects remove-iam-policy-binding {site.project} --member={member}"
-        f" --role={READER_ROLE}",
+        f" --role={READER_ROLE} --condition=None",
         ("server-account",),
         ("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"),
         goes_with="server-account",

@@ -14,6 +14,7 @@ from typing import Final
 
 from core.actions.context import PlanContext
 from core.actions.tier_lookup import same_cost, spec_of, usual, word
+from core.chain.pieces import kube_context
 from core.errors import PlanError
 from core.fleet import FleetSlice, FleetTier, assemble_fleet
 from core.plans import Facts, Plan, Request, Step
@@ -165,7 +166,7 @@ def _step(restart: Restart, pods: tuple[Pod, ...], piece: FleetSlice, context: P
     expected_s, source = usual(context, VERB)
     ready = sum(p.ready for p in pods)
     names = " ".join(sorted(restart.pods))
-    cluster = f"{context.project}_{restart.location}_{restart.cluster}"
+    cluster = kube_context(context.project, restart.location, restart.cluster)
     return Step(
         verb=VERB,
         resource=(
@@ -177,9 +178,7 @@ def _step(restart: Restart, pods: tuple[Pod, ...], piece: FleetSlice, context: P
         after={"pods": f"{len(restart.hosts)} new, all ready"},
         expected_s=expected_s,
         expected_source=source,
-        command=(
-            f"kubectl --context=gke_{cluster} --namespace={restart.namespace} delete pod {names}"
-        ),
+        command=(f"kubectl --context={cluster} --namespace={restart.namespace} delete pod {names}"),
         body=restart.text,
     )
 

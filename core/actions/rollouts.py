@@ -8,12 +8,15 @@ to the new model host by host, without a step of its own.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
 from core.actions.chain_steps import gke_part, site_of
 from core.actions.context import PlanContext
 from core.actions.tier_lookup import known, usual
+from core.chain.pieces import kube_context
+from core.cloud_resources import path_of
 from core.errors import PlanError
 from core.plans import Facts, Step
 from core.records import Snapshot, Workload
@@ -100,13 +103,19 @@ def rollout_step(name: str, workload: Json, after: Json, title: str, context: Pl
         expected_s=expected_s,
         expected_source=source,
         command=(
-            f"kubectl patch {kind.lower()} {short} --namespace={space} --type=merge"
-            f" --patch='{json.dumps(patch)}'"
+            f"kubectl --context={_context(name)} patch {kind.lower()} {short} --namespace={space}"
+            f" --type=merge --patch={shlex.quote(json.dumps(patch))}"
         ),
         key="roll-out",
         body=json.dumps(body, sort_keys=True, separators=(",", ":")),
         undo="roll_back puts the template back that was there before",
     )
+
+
+def _context(name: str) -> str:
+    """The cluster of an object, as kubectl's configuration calls it."""
+    _, project, _, location, _, cluster, *_ = path_of(name).split("/")
+    return kube_context(project, location, cluster)
 
 
 def effect(snapshot: Snapshot, spec: TierSpec, workload: Json) -> tuple[str, ...]:

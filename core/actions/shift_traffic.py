@@ -23,6 +23,7 @@ from core.actions.tier_lookup import (
     whole_number,
     word,
 )
+from core.chain.tier import edit_command
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.load_balancer import BackendService, LoadBalancer
@@ -136,13 +137,9 @@ def map_resource(project: str, url_map: str) -> str:
 
 
 def set_weights_command(project: str, url_map: str, changes: Mapping[str, str]) -> str:
-    """gcloud has no flag for weights: export, edit (yq), import; import checks the fingerprint."""
-    edits = " | ".join(f"({where}) |= ({what})" for where, what in changes.items())
-    ends = f"--global --project={project}"
-    return (
-        f"gcloud compute url-maps export {url_map} {ends} | yq '{edits}'"
-        f" | gcloud compute url-maps import {url_map} {ends} --source=- --quiet"
-    )
+    """The command that writes weights: where in the map → what is written there, as yq says it."""
+    edits = (f"({where}) |= ({what})" for where, what in changes.items())
+    return edit_command(project, url_map, " | ".join(edits))
 
 
 def edit_of(project: str, division: Division, after: Mapping[str, int]) -> tuple[str, str]:

@@ -68,6 +68,8 @@ def object_pieces(
         "neg", site.compute(f"zones/{site.zone}/networkEndpointGroups/{neg}"),
         f"NEG {neg}", spec.name, {}, "", "",
         ("service",), ("compute.networkEndpointGroups.get",), goes_with="service",
+        look=f"gcloud compute network-endpoint-groups describe {neg} --zone={site.zone}"
+        f" --project={site.project}",
     )  # fmt: skip
 
 
@@ -180,7 +182,8 @@ def object_piece(
     what = _PERMISSIONS.get(kind, "thirdPartyObjects")
     return Piece(
         key, site.object(path), f"{kind} {meta['name']}", owner, body,
-        f"kubectl apply --server-side -f - <<'JSON'\n{json.dumps(body)}\nJSON",
-        f"kubectl delete {kind.lower()} {meta['name']}{space}",
+        f"kubectl --context={site.context} apply --server-side -f - <<'JSON'\n"
+        f"{json.dumps(body)}\nJSON",
+        f"kubectl --context={site.context} delete {kind.lower()} {meta['name']}{space}",
         needs, (f"container.{what}.create", f"container.{what}.delete"), goes_with,
     )  # fmt: skip

@@ -27,6 +27,8 @@ class Piece:
         body: what is sent to make it, in the API's JSON form.
         needs: keys of the pieces that must be there before it, and that outlive it.
         make, remove: equivalent commands; "" where it is not made or not removed by itself.
+        look: command that fails unless it is there, of what comes and goes with another piece and
+            has to be waited for; "" where nothing has to be.
         permissions: what making and deleting it takes.
         goes_with: key of the piece with which it disappears; "": it is deleted by itself.
         kept: it is never deleted.
@@ -46,6 +48,7 @@ class Piece:
     kept: bool = False
     expected_s: float | None = None
     expected_source: str = UNKNOWN
+    look: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class Site:
             f"/clusters/{self.cluster}"
         )
 
+    @property
+    def context(self) -> str:
+        """The cluster's name in kubectl's configuration, as gcloud writes it."""
+        return kube_context(self.project, self.cluster_location, self.cluster)
+
     def object(self, path: str) -> str:
         """Full name of an object in the cluster, by the path of the Kubernetes API."""
         return f"{self.cluster_name}{KUBERNETES}{path}"
@@ -111,6 +119,11 @@ class Site:
     def url_map(self) -> str:
         """The balancer's URL map, proxy and forwarding rule have this name."""
         return self.cluster
+
+
+def kube_context(project: str, location: str, cluster: str) -> str:
+    """What `gcloud container clusters get-credentials` calls a cluster for kubectl."""
+    return f"gke_{project}_{location}_{cluster}"
 
 
 class Chain:

@@ -165,14 +165,15 @@ def _front(site: Site) -> Iterator[Piece]:
 
 def _global(
     site: Site, key: str, path: str, noun: str, body: dict[str, object], make: str, remove: str,
-    needs: tuple[str, ...], what: str,
+    needs: tuple[str, ...], what: str, then: str = "",
 ) -> Piece:  # fmt: skip
-    """A piece of Compute's global collections, which says whose it is."""
+    """A piece of Compute's global collections, which says whose it is; `then` completes it."""
     ends = f"--global --project={site.project}"
+    more = f"\ngcloud compute {then} {ends}" if then else ""
     return Piece(
         key, site.compute(f"global/{path}"), noun, PLATFORM,
         {**body, "description": mark(PLATFORM)},
-        f"gcloud compute {make} --description='{mark(PLATFORM)}' {ends}",
+        f"gcloud compute {make} --description='{mark(PLATFORM)}' {ends}{more}",
         f"gcloud compute {remove} {ends} --quiet", needs,
         (f"compute.{what}.create", f"compute.{what}.delete", *_GLOBAL),
     )  # fmt: skip
@@ -205,6 +206,8 @@ def _routing(site: Site) -> Iterator[Piece]:
          "pathMatchers": [matcher]},
         f"url-maps create {name} --default-service={none}",
         f"url-maps delete {name}", ("no-service",), "urlMaps",
+        f"url-maps add-path-matcher {name} --path-matcher-name=tiers --default-service={none}"
+        " --new-hosts='*'",
     )  # fmt: skip
 
 

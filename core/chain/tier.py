@@ -3,6 +3,7 @@ balancer. What runs in the cluster is `objects.py`'s, who watches it `watching.p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,6 +16,7 @@ from core.specs import TIER_LABEL, PartKind, PartSpec, TierSpec
 
 IDENTITY_ROLE: Final = "roles/iam.workloadIdentityUser"
 MAX_NODES: Final = 1000  # GKE's limit of nodes per zone of a pool
+_API: Final = "https://www.googleapis.com/compute/v1"  # how an exported map names services
 _ANSWER_S: Final = 600  # long generations are cut by Compute's default of 30 s
 
 
@@ -115,6 +117,15 @@ def _pool(site: Site, spec: TierSpec, part: PartSpec, index: int, nodes: int, po
     )  # fmt: skip
 
 
+def edit_command(project: str, url_map: str, edit: str) -> str:
+    """gcloud has no flags for a map's rules and weights: export, edit (yq), import."""
+    ends = f"--global --project={project}"
+    return (
+        f"gcloud compute url-maps export {url_map} {ends} | yq '{edit}'"
+        f" | gcloud compute url-maps import {url_map} {ends} --source=- --quiet"
+    )
+
+
 def _behind_balancer(site: Site, spec: TierSpec) -> Iterator[Piece]:
     name, neg = backend_name(spec), f"{PREFIX}-{spec.name}-neg"
     glob = f"--global --project={site.project}"
@@ -139,15 +150,14 @@ def _behind_balancer(site: Site, spec: TierSpec) -> Iterator[Piece]:
         ("compute.backendServices.create", "compute.backendServices.delete"),
     )  # fmt: skip
     paths = [f"/{spec.name}/*"]
+    rule = {"paths": paths, "service": f"{_API}/{link}"}
+    where = site.project, site.url_map
+    leads = f'.service == "{_API}/{link}"'
     yield Piece(
         "rule", site.compute(f"global/backendServices/{name}/urlMaps/{site.url_map}"),
         f"path {paths[0]} of URL map {site.url_map}", spec.name,
         {"paths": paths, "service": link},
-        f"gcloud compute url-maps export {site.url_map} --destination=map.yaml {glob}"
-        f"  # add pathRules: paths {paths}, service {name}\n"
-        f"gcloud compute url-maps import {site.url_map} --source=map.yaml {glob} --quiet",
-        f"gcloud compute url-maps export {site.url_map} --destination=map.yaml {glob}"
-        f"  # take out the pathRules of service {name}\n"
-        f"gcloud compute url-maps import {site.url_map} --source=map.yaml {glob} --quiet",
+        edit_command(*where, f".pathMatchers[0].pathRules += [{json.dumps(rule)}]"),
+        edit_command(*where, f"del(.pathMatchers[].pathRules[]? | select({leads}))"),
         ("url-map", "backend"), ("compute.urlMaps.update", "compute.backendServices.use"),
     )  # fmt: skip

@@ -121,9 +121,11 @@ def _logs(site: Site, spec: TierSpec) -> Iterator[Piece]:
         f"log sink {sink} into {dataset}", spec.name, body,
         f"gcloud logging sinks create {sink} {where} --use-partitioned-tables"
         f" --description='{mark(spec.name)}' --log-filter='{chosen}' {project}\n"
-        f"bq add-iam-policy-binding --member=$(gcloud logging sinks describe {sink}"
-        f" --format='value(writerIdentity)' {project}) --role=roles/bigquery.dataEditor"
-        f" {site.project}:{dataset}",
+        "DATASET=$(mktemp)\n"
+        f"WRITER=$(gcloud logging sinks describe {sink} --format='value(writerIdentity)' {project})"
+        f"\nbq show --format=json {site.project}:{dataset}"
+        ' | yq ".access += [{role: \\"WRITER\\", userByEmail: \\"${WRITER#serviceAccount:}\\"}]"'
+        f' >"$DATASET"\nbq update --source="$DATASET" {site.project}:{dataset}',
         f"gcloud logging sinks delete {sink} {project} --quiet",
         ("api-logging", "dataset"),
         ("logging.sinks.create", "logging.sinks.delete", "bigquery.datasets.update"),
