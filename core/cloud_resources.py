@@ -26,6 +26,7 @@ LOGGING: Final = "logging.googleapis.com"
 BIGQUERY: Final = "bigquery.googleapis.com"
 BUDGETS: Final = "billingbudgets.googleapis.com"
 TPU: Final = "tpu.googleapis.com"
+AIPLATFORM: Final = "aiplatform.googleapis.com"
 KUBERNETES: Final = "/k8s/"  # between a cluster's name and the path of an object in it
 
 

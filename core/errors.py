@@ -50,6 +50,10 @@ class Denied(OpsError):
     """Identity missing, expired or without permission (401, 403)."""
 
 
+class SwitchedOff(Denied):
+    """The API is not enabled in the project."""
+
+
 class Conflict(OpsError):
     """It exists already, changed meanwhile, or is in the wrong state (409, 412)."""
 

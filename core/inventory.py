@@ -133,7 +133,7 @@ class TpuVm:
 
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """A model on a Vertex endpoint. `traffic_ratio` is 0–1."""
+    """A model on a Vertex endpoint. `traffic_ratio` is 0–1; `model` its id in the registry."""
 
     id: str
     display_name: str
@@ -142,6 +142,7 @@ class DeployedModel:
     replicas_min: int
     replicas_max: int
     traffic_ratio: float
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

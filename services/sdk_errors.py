@@ -21,6 +21,7 @@ from core.errors import (
     OpsError,
     QuotaExceeded,
     RateLimited,
+    SwitchedOff,
     Unavailable,
 )
 from services.permission_hints import grant_hint, kubernetes_hint, service_disabled_hint
@@ -143,10 +144,10 @@ def _denied(failure: _Failure, message: str, resource: str, context: CallContext
     metadata = failure.metadata or {}
     if failure.reason in ("SERVICE_DISABLED", "accessNotConfigured"):
         hint = service_disabled_hint(metadata.get("service", ""), failure.message, context.project)
-    elif failure.reason == "RATE_LIMIT_EXCEEDED":
+        return SwitchedOff(message, resource=resource, hint=hint)
+    if failure.reason == "RATE_LIMIT_EXCEEDED":
         return RateLimited(message, resource=resource, hint="Wait, or ask for a higher quota.")
-    else:
-        hint = grant_hint(metadata.get("permission", ""), failure.message, context.project)
+    hint = grant_hint(metadata.get("permission", ""), failure.message, context.project)
     return Denied(message, resource=resource, hint=hint)
 
 

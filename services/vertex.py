@@ -76,4 +76,5 @@ def _deployed(found: Any, split: Mapping[str, int]) -> DeployedModel:
         replicas_min=int(own.min_replica_count),
         replicas_max=int(own.max_replica_count),
         traffic_ratio=split.get(str(found.id), 0) / 100.0,
+        model=str(found.model).rsplit("/", 1)[-1].partition("@")[0],
     )

@@ -14,6 +14,7 @@ from core.records import Endpoint
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
+from services.longrunning import operation_state
 from services.vertex import convert_endpoint
 
 _TIMEOUT_S: Final = 30.0
@@ -129,14 +130,7 @@ class VertexWrites:
 
         found = self._clients.call(read, resource=name, timeout_s=_TIMEOUT_S)
         with calls.converting(name):
-            return OperationState(
-                name=name,
-                done=bool(found.done),
-                status="DONE" if found.done else "RUNNING",
-                detail="",
-                error=str(found.error.message) if found.HasField("error") else None,
-                progress_ratio=1.0 if found.done else None,
-            )
+            return operation_state(name, found)
 
     def _raw(self, resource: str) -> Any:
         def read(timeout_s: float) -> Any:

@@ -28,7 +28,10 @@ _GONE_S: Final = 900.0
 _LOOK_FIRST_S: Final = 0.2
 _LOOK_MAX_S: Final = 5.0
 # What says that the same call may succeed once something else has ended.
-_BUSY: Final = ("incompatible operation", "not ready", "already being used", "in use by")
+_BUSY: Final = (
+    "incompatible operation", "not ready", "already being used", "in use by",
+    "other operations running", "operation that still runs", "in state SUSPENDING",
+)  # fmt: skip
 
 
 class ResourcePort(Protocol):
@@ -98,7 +101,7 @@ class _Verb:
         """Read until `look` gives a sentence; reads that fail for the moment are tried again."""
         deadline = time.monotonic() + limit_s
         trouble: OpsError | None = None
-        pause_s = _LOOK_FIRST_S
+        pause_s, state = _LOOK_FIRST_S, ""
         while True:
             try:
                 found = self._resources.get(step.resource)
@@ -107,14 +110,15 @@ class _Verb:
                     raise
                 trouble = error
             else:
-                trouble = None
+                trouble, state = None, found.status if found is not None else "not there"
                 sentence = look(found)
                 if sentence:
                     return sentence
             if time.monotonic() > deadline:
                 if trouble is not None:
                     raise trouble
-                raise Conflict(f"not so after {limit_s:,.0f} s", resource=step.resource)
+                told = f"not so after {limit_s:,.0f} s" + (f": {state}" if state else "")
+                raise Conflict(told, resource=step.resource)
             if stop.wait(pause_s):
                 raise Interrupted
             pause_s = min(pause_s * 1.5, _LOOK_MAX_S)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from core.actions.chain_steps import gke_part
 from core.actions.context import PlanContext
 from core.actions.restart_slice import restartable
 from core.actions.rollouts import workload_name
+from core.actions.tier_places import why_not_made
 from core.actions.vertex_split import endpoints_of
 from core.errors import PlanError
 from core.fleet import assemble_fleet
@@ -42,12 +42,8 @@ def _service(snapshot: Snapshot, spec: TierSpec) -> BackendService | str:
     return f"There is no backend service {spec.backend_service}"
 
 
-def _on_gke(_snapshot: Snapshot, spec: TierSpec) -> str:
-    try:
-        gke_part(spec)
-    except PlanError as error:
-        return error.message
-    return ""
+def _made_from_here(_snapshot: Snapshot, spec: TierSpec) -> str:
+    return why_not_made(spec)
 
 
 def _servers(snapshot: Snapshot, spec: TierSpec) -> str:
@@ -137,8 +133,8 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> str:
 
 _CHECKS: Final = MappingProxyType[str, Callable[[Snapshot, TierSpec], str]](
     {
-        "provision_tier": _on_gke,
-        "tear_down_tier": _on_gke,
+        "provision_tier": _made_from_here,
+        "tear_down_tier": _made_from_here,
         "deploy_model": _servers,
         "roll_back": _servers,
         "scale_tier": _scale,

@@ -49,11 +49,12 @@ def gke_part(spec: TierSpec) -> PartSpec:
 
 
 def site_of(part: PartSpec, context: PlanContext, host: str = DEFAULT_HOST) -> Site:
-    """Where the part's chain stands."""
+    """Where the part's chain stands; on Vertex there is a region alone."""
+    regional = part.kind is PartKind.VERTEX
     return Site(
         project=context.project,
-        region=part.location.rsplit("-", 1)[0],
-        zone=part.location,
+        region=part.location if regional else part.location.rsplit("-", 1)[0],
+        zone="" if regional else part.location,
         cluster=part.cluster,
         cluster_location=part.cluster_location,
         billing_account=context.billing_account,
@@ -100,6 +101,8 @@ def create_step(piece: Piece, missing: Collection[str], pool_nodes: int | None =
     after: dict[str, str | int | float | bool | None] = {"exists": True}
     if pool_nodes is not None:
         after["node_count"] = pool_nodes
+    if piece.chips:
+        after["chips"] = piece.chips
     return Step(
         verb=ADD_PATH if _PATH.fullmatch(piece.name) else CREATE,
         resource=piece.name,

@@ -1,12 +1,13 @@
 """Delete what says that it was made from here and belongs to nothing any more, with its $/day.
 
-That is: what was made for a tier that is not configured, and what is left of a tier whose node
-pools are all gone. What does not say that it is ours is never touched.
+That is: what was made for a tier that is not configured, what is left of a tier whose hardware is
+all gone, and what stands in the cluster and behind the balancer for one without node pools. What
+does not say that it is ours is never touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +16,8 @@ from core import ownership
 from core.actions.chain_steps import Present, Removal, observe, present_of
 from core.actions.context import PlanContext
 from core.actions.tear_down_all import whole_chain
-from core.cloud_resources import PLATFORM
+from core.chain import Piece
+from core.cloud_resources import COMPUTE, CONTAINER, PLATFORM, TPU, service_of
 from core.errors import PlanError
 from core.plans import CostChange, Plan, Request, Step
 from core.pricing import chips_rate
@@ -44,7 +46,8 @@ def plan_clean_up_orphans(
     present = present_of(context)
     orphaned = orphaned_owners(snapshot, present)
     chain = whole_chain(snapshot, context)
-    removal = Removal(chain, present, lambda piece: piece.owner in orphaned)
+    _, elsewhere = _with_hardware(snapshot, present)
+    removal = Removal(chain, present, lambda piece: _is_orphan(piece, orphaned, elsewhere))
     prices = {step.resource: _usd_per_day(snapshot, step.resource) for step in removal.steps()}
     steps = tuple(_with_price(step, prices[step.resource]) for step in removal.steps())
     if not steps:
@@ -81,21 +84,46 @@ def plan_clean_up_orphans(
 
 
 def orphaned_owners(snapshot: Snapshot, present: Present) -> dict[str, str]:
-    """Owners whose resources belong to nothing → why, in a sentence.
-
-    A tier without a part on GKE never has node pools: it is none for lack of them.
-    """
-    configured = {spec.name for spec in snapshot.specs}
-    on_gke = {spec.name for spec in snapshot.specs if any(p.kind in _GKE for p in spec.parts)}
-    pooled = {r.owner for r in present.values() if "/nodePools/" in r.name}
-    pooled |= {key[0] for key, pools in ownership.assign(snapshot).node_pools.items() if pools}
+    """Owners whose resources belong to nothing → why, in a sentence."""
+    configured = {spec.name: spec for spec in snapshot.specs}
+    pooled, elsewhere = _with_hardware(snapshot, present)
     found: dict[str, str] = {}
     for owner in {r.owner for r in present.values() if r.owner} - {PLATFORM}:
-        if owner not in configured:
+        spec = configured.get(owner)
+        on_gke = spec is not None and any(p.kind in _GKE for p in spec.parts)
+        if spec is None:
             found[owner] = f"{owner} is no tier in heartwood.toml"
-        elif owner in on_gke and owner not in pooled:
+        elif on_gke and owner not in pooled:
             found[owner] = f"{owner} has no node pools any more"
+        elif owner not in pooled | elsewhere:
+            found[owner] = f"{owner} has neither node pools nor TPU nodes or replicas any more"
     return found
+
+
+def _is_orphan(piece: Piece, orphaned: Collection[str], elsewhere: Collection[str]) -> bool:
+    """Whether it belongs to nothing; of a tier that still runs elsewhere only what GKE needs."""
+    if piece.owner not in orphaned:
+        return False
+    return piece.owner not in elsewhere or service_of(piece.name) in (CONTAINER, COMPUTE)
+
+
+def _with_hardware(snapshot: Snapshot, present: Present) -> tuple[set[str], set[str]]:
+    """Owners with node pools, and with TPU nodes or replicas."""
+    owners = ownership.assign(snapshot)
+    pooled = {key[0] for key, pools in owners.node_pools.items() if pools}
+    elsewhere = {key[0] for key, vms in owners.tpu_vms.items() if vms}
+    elsewhere |= {
+        key[0] for key, found in owners.endpoints.items() if any(e.deployed for e in found)
+    }
+    for resource in present.values():
+        if resource.owner and "/nodePools/" in resource.name:
+            pooled.add(resource.owner)
+        elif resource.owner and any(word in resource.name for word in _ELSEWHERE):
+            elsewhere.add(resource.owner)
+    return pooled, elsewhere
+
+
+_ELSEWHERE: Final = (f"//{TPU}/", "/deployedModels/")
 
 
 def _pools(snapshot: Snapshot, names: Iterable[str]) -> list[NodePool]:

@@ -21,7 +21,7 @@ from core.actions.rollouts import PERMISSIONS, effect, present_workload, rollout
 from core.actions.rollouts import observe as observe_template
 from core.actions.steady_plan import steady_plan
 from core.actions.tier_lookup import spec_of, word
-from core.chain import Chain, Piece, Site, tier_pieces
+from core.chain import Chain, Piece, Place, Site, tier_pieces
 from core.chain.objects import SERVER, object_piece
 from core.chain.pieces import PREFIX
 from core.cloud_resources import PLATFORM
@@ -99,7 +99,7 @@ def model_chain(snapshot: Snapshot, request: Request, context: PlanContext) -> C
             hint="It is written gs://bucket/folder/",
         )
     site = site_of(part, context)
-    own = [p for p in tier_pieces(site, spec, part, 1) if p.key in _OWN]
+    own = [p for p in tier_pieces(spec, (Place(part, site, 1),)) if p.key in _OWN]
     known = {piece.key for piece in own}
     kept = [_only(piece, known) for piece in own]
     return Chain((*kept, *_weights_pieces(site, spec, weights, _size_gib(request, spec))))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 from urllib.parse import unquote
 
 from core import ownership
 from core.actions.chain_steps import Present, Removal, observe, present_of
 from core.actions.context import PlanContext
-from core.chain import Chain, Piece, Site
-from core.cloud_resources import KUBERNETES, path_of, short_name
+from core.chain import Chain, Piece
+from core.cloud_resources import path_of, short_name
 from core.errors import PlanError
 from core.fleet import Fleet, assemble_fleet
+from core.ownership import Owners, PartKey
+from core.parts import total
 from core.plans import CostChange, Plan, Request, Step
 from core.pricing import tier_rate
 from core.records import Snapshot
@@ -52,7 +55,7 @@ def removal_plan(
         title=f"{title}: {len(steps)} resources go",
         steps=steps,
         observed=observe(chain.names, present),
-        cost=_cost(snapshot, fleet, specs),
+        cost=_cost(snapshot, fleet, specs, chips),
         affected=(*_affected(snapshot, specs), *removal.stays),
         irreversible=_irreversible(steps, chips),
         permissions=tuple(sorted({name for p in pieces for name in p.permissions})),
@@ -65,21 +68,39 @@ def removal_plan(
 
 
 def leftovers(
-    present: Present, known: Collection[str], owners: Collection[str] | None, site: Site
+    present: Present, known: Sequence[Piece], owners: Collection[str] | None, project: str
 ) -> Iterator[Piece]:
     """Pieces for what says that it is ours (of these owners; None: of any) and no chain names."""
-    for index, name in enumerate(sorted(present)):
-        found = present[name]
-        if name in known or found.owner is None:
-            continue
-        if owners is not None and found.owner not in owners:
-            continue
-        pool = "/nodePools/" in name or KUBERNETES in name
+    keys = {piece.name: piece.key for piece in known}
+    names = [
+        name
+        for name in sorted(present)
+        if name not in keys
+        and (owner := present[name].owner) is not None
+        and (owners is None or owner in owners)
+    ]
+    keys |= {name: f"left-{index}" for index, name in enumerate(names)}
+    for name in names:
+        owner = present[name].owner
+        kind = path_of(name).split("/")[-2]
+        before = [
+            keys[other]
+            for other in keys
+            if other in present
+            and other != name
+            and (
+                name.startswith(f"{other}/")
+                or (present[other].owner == owner and f"/{_OUTLIVED.get(kind, '//')}/" in other)
+            )
+        ]
         yield Piece(
-            f"left-{index}", name, f"{path_of(name).split('/')[-2]} {unquote(short_name(name))}",
-            found.owner, {}, "", remove_command(name, site.project),
-            ("cluster",) if pool else (),
+            keys[name], name, f"{kind} {unquote(short_name(name))}", owner or "", {}, "",
+            remove_command(name, project), tuple(before),
         )  # fmt: skip
+
+
+# What of an owner goes only when all of that other kind are gone: collection → what outlives it.
+_OUTLIVED: Final = {"deployedModels": "models", "nodes": "queuedResources"}
 
 
 def remove_command(name: str, project: str) -> str:
@@ -96,12 +117,14 @@ def remove_command(name: str, project: str) -> str:
 def _hardware(
     snapshot: Snapshot, specs: Sequence[TierSpec], going: Collection[str]
 ) -> tuple[int, int]:
-    """(chips, slices) of the node pools that go."""
+    """(chips, slices) of the node pools, TPU nodes and replicas that go."""
     chips = slices = 0
-    owned = ownership.assign(snapshot).node_pools
+    owned = ownership.assign(snapshot)
     for spec in specs:
         for index, part in enumerate(spec.parts):
-            for pool in owned.get((spec.name, index), ()):
+            sizes = _elsewhere(spec, (spec.name, index), owned, going)
+            slices, chips = slices + len(sizes), chips + sum(sizes)
+            for pool in owned.node_pools.get((spec.name, index), ()):
                 if not any(_is_pool(name, pool.cluster, pool.name) for name in going):
                     continue
                 per_slice = ownership.slice_chips(spec, pool.topology)
@@ -111,20 +134,35 @@ def _hardware(
     return chips, slices
 
 
+def _elsewhere(spec: TierSpec, key: PartKey, owned: Owners, going: Collection[str]) -> list[int]:
+    """Chips of each TPU node and replica of the part that goes."""
+    found = [
+        ownership.slice_chips(spec, vm.topology)
+        for vm in owned.tpu_vms.get(key, ())
+        if any(name.endswith(f"/locations/{vm.zone}/nodes/{vm.name}") for name in going)
+    ]
+    for endpoint in owned.endpoints.get(key, ()):
+        for model in endpoint.deployed:
+            end = f"/endpoints/{endpoint.id}/deployedModels/{model.id}"
+            if any(name.endswith(end) for name in going):
+                found += [ownership.slice_chips(spec, model.topology)] * model.replicas_min
+    return found
+
+
 def _is_pool(name: str, cluster: str, pool: str) -> bool:
     return name.endswith(f"/clusters/{cluster}/nodePools/{pool}")
 
 
-def _cost(snapshot: Snapshot, fleet: Fleet, specs: Sequence[TierSpec]) -> CostChange:
-    """The tiers' cost now; after it nothing, or unknown where a part on Vertex stays."""
+def _cost(snapshot: Snapshot, fleet: Fleet, specs: Sequence[TierSpec], chips: int) -> CostChange:
+    """The tiers' cost now; after it nothing, or unknown where some of their chips stay."""
     rates = [tier_rate(fleet.tier(spec.name), snapshot.prices) for spec in specs]
     known = [rate.usd_per_hour for rate in rates]
     before = None if None in known else sum(v for v in known if v is not None)
-    vertex = any(p.kind is PartKind.VERTEX and p.slices for s in specs for p in s.parts)
+    running = total(fleet.tier(spec.name).chip_count.running for spec in specs)
     source = "; ".join(rate.source for rate in rates)
-    if vertex and before:
-        return CostChange(before, None, rates[0].basis.value, f"{source}; what stays is not priced")
     basis = rates[0].basis.value if rates else "list"
+    if running is not None and running > chips:
+        return CostChange(before, None, basis, f"{source}; what stays is not priced")
     return CostChange(before, None if before is None else 0.0, basis, source)
 
 

@@ -1,16 +1,17 @@
-"""Take away every tier on GKE and what they share: nothing of ours is left but the audit."""
+"""Take away every tier and what they share: nothing of ours is left but the audit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from core.actions.chain_steps import gke_part, present_of, site_of
+from core.actions.chain_steps import present_of
 from core.actions.context import PlanContext
 from core.actions.tear_down import leftovers, removal_plan
-from core.chain import Chain, Piece, platform_pieces, tier_pieces
+from core.actions.tier_places import going_places, why_not_made
+from core.chain import Chain, Piece, Place, platform_pieces, tier_pieces
 from core.cloud_resources import PLATFORM
 from core.errors import PlanError
 from core.plans import Plan, Request
@@ -47,34 +48,35 @@ def whole_chain(snapshot: Snapshot, context: PlanContext) -> Chain:
     """The platform's pieces, all tiers', and what else of ours was found.
 
     Raises:
-        PlanError: no tier has a part on GKE, or their parts are in several clusters.
+        PlanError: no tier is made from here, or their parts on GKE are in several clusters.
     """
-    specs = tuple(_specs(snapshot))
-    sites = {site_of(gke_part(spec), context) for spec in specs}
-    if len({site.cluster_name for site in sites}) != 1:
+    parts = [(spec, going_places(snapshot, spec, context)) for spec in _specs(snapshot)]
+    places = [place for _, of_tier in parts for place in of_tier]
+    on_gke = {place.site.cluster_name for place in places if place.part.kind in _GKE}
+    if len(on_gke) > 1 or not places:
         raise PlanError(
-            f"The tiers' parts on GKE are in {len(sites)} clusters.",
+            f"The tiers' parts on GKE are in {len(on_gke)} clusters.",
             hint="Tear them down one by one",
         )
-    site = next(iter(sites))
-    pieces = list(platform_pieces(site))
+    # The first on GKE has the cluster, which all others lack.
+    site = min(places, key=lambda place: place.part.kind not in _GKE).site
+    kinds = {place.part.kind for place in places}
+    pieces = list(platform_pieces(site, kinds))
     shared = {piece.key for piece in pieces}
-    for spec in specs:
-        pieces += _of_tier(spec, context, shared)
+    for spec, of_tier in parts:
+        pieces += _of_tier(spec, of_tier, shared)
     if context.resources is None:
         return Chain(pieces)
-    names = {piece.name for piece in pieces}
-    return Chain((*pieces, *leftovers(present_of(context), names, None, site)))
+    return Chain((*pieces, *leftovers(present_of(context), pieces, None, context.project)))
 
 
-def _of_tier(spec: TierSpec, context: PlanContext, shared: set[str]) -> Iterator[Piece]:
+def _of_tier(spec: TierSpec, places: Sequence[Place], shared: set[str]) -> Iterator[Piece]:
     """A tier's pieces under keys that bear its name."""
-    part = gke_part(spec)
 
     def key(name: str) -> str:
         return name if name in shared or not name else f"{spec.name}/{name}"
 
-    for piece in tier_pieces(site_of(part, context), spec, part, max(1, part.slices)):
+    for piece in tier_pieces(spec, places):
         yield replace(
             piece,
             key=key(piece.key),
@@ -84,4 +86,4 @@ def _of_tier(spec: TierSpec, context: PlanContext, shared: set[str]) -> Iterator
 
 
 def _specs(snapshot: Snapshot) -> Iterator[TierSpec]:
-    return (s for s in snapshot.specs if any(p.kind in _GKE for p in s.parts))
+    return (s for s in snapshot.specs if not why_not_made(s))

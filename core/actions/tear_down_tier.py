@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from core.actions.chain_steps import gke_part, present_of, site_of
+from core.actions.chain_steps import present_of
 from core.actions.context import PlanContext
 from core.actions.tear_down import leftovers, removal_plan
 from core.actions.tier_lookup import spec_of
-from core.chain import Chain, platform_pieces, tier_pieces
+from core.actions.tier_places import chain_at, going_places
+from core.chain import Chain
 from core.plans import Plan, Request
 from core.records import Snapshot
 
@@ -25,7 +26,8 @@ def plan_tear_down_tier(
     """The plan that deletes all that was made for a tier.
 
     Raises:
-        PlanError: the tier has no part on GKE, nothing of it is there, or what exists was not read.
+        PlanError: the tier is not made from here, nothing of it is there, or what exists was not
+            read.
     """
     spec = spec_of(snapshot, request)
     chain = tear_down_chain(snapshot, request, context)
@@ -38,12 +40,8 @@ def plan_tear_down_tier(
 def tear_down_chain(snapshot: Snapshot, request: Request, context: PlanContext) -> Chain:
     """The platform's and the tier's pieces, with what else of the tier was found."""
     spec = spec_of(snapshot, request)
-    part = gke_part(spec)
-    site = site_of(part, context)
-    known = (*platform_pieces(site), *tier_pieces(site, spec, part, max(1, part.slices)))
+    chain = chain_at(spec, going_places(snapshot, spec, context))
     if context.resources is None:
-        return Chain(known)
-    names = {piece.name for piece in known}
-    owners = {spec.name}
-    more = leftovers(present_of(context), names, owners, site)
-    return Chain((*known, *more))
+        return chain
+    more = leftovers(present_of(context), chain.pieces, {spec.name}, context.project)
+    return Chain((*chain.pieces, *more))

@@ -83,7 +83,7 @@ def _workload(spec: TierSpec, part: PartSpec, slices: int) -> tuple[str, Json]:
     """(path, body) of a Deployment, or of a LeaderWorkerSet with a group per slice."""
     gen = tpu.generation(spec.generation or "")
     hosts = tpu.hosts_per_slice(gen, spec.topology)
-    serve = _serve(spec, gen)
+    serve = serve_command(spec, gen)
     space = spec.namespace
     if part.kind is PartKind.GKE_SINGLE_HOST:
         body = _meta("apps/v1", "Deployment", spec, SERVER, space)
@@ -114,7 +114,7 @@ def _workload(spec: TierSpec, part: PartSpec, slices: int) -> tuple[str, Json]:
     return f"apis/{kind}/namespaces/{space}/leaderworkersets/{SERVER}", body
 
 
-def _serve(spec: TierSpec, gen: tpu.Generation) -> list[str]:
+def serve_command(spec: TierSpec, gen: tpu.Generation) -> list[str]:
     """vLLM's command: one model over the slice, or several copies of it beside one another.
 
     vLLM counts what JAX shows: TPU7x has two devices per chip.

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.cloud_resources import BIGQUERY, COMPUTE, CONTAINER, IAM, KUBERNETES, PROJECTS
+from core.cloud_resources import (
+    AIPLATFORM,
+    BIGQUERY,
+    COMPUTE,
+    CONTAINER,
+    IAM,
+    KUBERNETES,
+    PROJECTS,
+)
+from core.specs import PartSpec
 
 Json = Mapping[str, Any]
 
@@ -33,6 +42,7 @@ class Piece:
         goes_with: key of the piece with which it disappears; "": it is deleted by itself.
         kept: it is never deleted.
         expected_s, expected_source: how long making it usually takes; None: unknown.
+        chips, slices: TPU chips and slices of the tier that come with it.
     """
 
     key: str
@@ -49,6 +59,8 @@ class Piece:
     expected_s: float | None = None
     expected_source: str = UNKNOWN
     look: str = ""
+    chips: int = 0
+    slices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,10 @@ class Site:
         """The cluster's name in kubectl's configuration, as gcloud writes it."""
         return kube_context(self.project, self.cluster_location, self.cluster)
 
+    def vertex(self, path: str) -> str:
+        """Full name of a resource of Vertex, such as endpoints/E."""
+        return f"//{AIPLATFORM}/projects/{self.project}/locations/{self.region}/{path}"
+
     def object(self, path: str) -> str:
         """Full name of an object in the cluster, by the path of the Kubernetes API."""
         return f"{self.cluster_name}{KUBERNETES}{path}"
@@ -119,6 +135,41 @@ class Site:
     def url_map(self) -> str:
         """The balancer's URL map, proxy and forwarding rule have this name."""
         return self.cluster
+
+
+@dataclass(frozen=True, slots=True)
+class VertexNames:
+    """Ids of an endpoint, of the model, and of the deployment of one on the other."""
+
+    endpoint: str
+    model: str
+    deployed: str
+
+
+_NO_NAMES: Final = VertexNames("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One part of a tier: where it stands, and how much of it is asked for.
+
+    Attributes:
+        slices: node-slices, TPU nodes or replicas.
+        queued: TPU nodes come through queued resources, which wait for chips.
+        spot: chips that may be taken away at any time.
+        reservation: name of the reservation that the chips come from; "": on demand.
+        image: of the servers on Vertex; "": the usual one.
+        names: of what is on Vertex.
+    """
+
+    part: PartSpec
+    site: Site
+    slices: int
+    queued: bool = False
+    spot: bool = False
+    reservation: str = ""
+    image: str = ""
+    names: VertexNames = _NO_NAMES
 
 
 def kube_context(project: str, location: str, cluster: str) -> str:

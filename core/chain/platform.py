@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from core.chain.pieces import PREFIX, SERVER_PORT, Piece, Site
 from core.cloud_resources import PLATFORM, SERVICES, mark
-from core.specs import TIER_LABEL
+from core.specs import TIER_LABEL, PartKind
 
 APIS: Final = (
     "compute", "container", "iam", "cloudresourcemanager", "monitoring", "logging", "bigquery",
     "billingbudgets",
 )  # fmt: skip
+_MORE_APIS: Final = {PartKind.TPU_VM: "tpu", PartKind.VERTEX: "aiplatform"}
+_GKE: Final = frozenset({PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST})
 PROBES: Final = ("130.211.0.0/22", "35.191.0.0/16")  # where Google's health checks come from
 NODE_ROLE: Final = "roles/container.defaultNodeServiceAccount"
 _TAG: Final = {TIER_LABEL: PLATFORM}
@@ -20,17 +22,21 @@ _SPEC: Final = "assumed: five to ten minutes is usual for a GKE cluster"
 _GLOBAL: Final = ("compute.globalOperations.get",)
 
 
-def platform_pieces(site: Site) -> Iterator[Piece]:
-    """The pieces, in order."""
-    yield from _apis(site)
-    yield from _network(site)
+def platform_pieces(site: Site, kinds: Collection[PartKind]) -> Iterator[Piece]:
+    """The pieces that parts of these kinds need, in order."""
+    yield from _apis(site, kinds)
+    if PartKind.TPU_VM in kinds or not _GKE.isdisjoint(kinds):
+        yield from _network(site)
+    if _GKE.isdisjoint(kinds):
+        return
+    yield from _probes(site)
     yield from _accounts(site)
     yield from _cluster(site)
     yield from _front(site)
 
 
-def _apis(site: Site) -> Iterator[Piece]:
-    for api in APIS:
+def _apis(site: Site, kinds: Collection[PartKind]) -> Iterator[Piece]:
+    for api in (*APIS, *(api for kind, api in _MORE_APIS.items() if kind in kinds)):
         host = f"{api}.googleapis.com"
         yield Piece(
             key=f"api-{api}",
@@ -46,7 +52,7 @@ def _apis(site: Site) -> Iterator[Piece]:
 
 
 def _network(site: Site) -> Iterator[Piece]:
-    net, subnet, rule = f"{PREFIX}-net", f"{PREFIX}-subnet", f"{PREFIX}-allow-probes"
+    net, subnet = f"{PREFIX}-net", f"{PREFIX}-subnet"
     project = f"--project={site.project}"
     link = site.link(f"global/networks/{net}")
     yield Piece(
@@ -72,6 +78,11 @@ def _network(site: Site) -> Iterator[Piece]:
         f"gcloud compute networks subnets delete {subnet} --region={site.region} {project} --quiet",
         ("network",), ("compute.subnetworks.create", "compute.subnetworks.delete"),
     )  # fmt: skip
+
+
+def _probes(site: Site) -> Iterator[Piece]:
+    net, rule = f"{PREFIX}-net", f"{PREFIX}-allow-probes"
+    project, link = f"--project={site.project}", site.link(f"global/networks/{net}")
     yield Piece(
         "probes", site.compute(f"global/firewalls/{rule}"), f"firewall rule {rule}", PLATFORM,
         {"network": link, "direction": "INGRESS", "sourceRanges": list(PROBES),

@@ -8,30 +8,49 @@ from typing import Any
 from urllib.parse import quote
 
 from core import tpu
-from core.chain.pieces import PREFIX, Json, Piece, Site
+from core.chain.pieces import PREFIX, Json, Piece, Place, Site
 from core.cloud_resources import BUDGETS, LOGGING, MONITORING, mark
-from core.specs import TIER_LABEL, TierSpec
+from core.specs import TIER_LABEL, PartKind, TierSpec
 
+_VERTEX = {"memory_used": "memory/bytes_used", "tensorcore_utilization": "duty_cycle"}
 _FULL = 0.95  # of the HBM: then servers soon refuse or evict
 
 
-def watching_pieces(site: Site, spec: TierSpec) -> Iterator[Piece]:
-    """The pieces, in order; no budget where none is configured or no account is known."""
-    yield _alert(site, spec)
-    yield _dashboard(site, spec)
-    yield from _logs(site, spec)
+def watching_pieces(place: Place, spec: TierSpec) -> Iterator[Piece]:
+    """The pieces, in order; no budget where none is configured or no account is known.
+
+    Alert, charts and logs are those of the part at that place.
+    """
+    site = place.site
+    yield _alert(place, spec)
+    yield _dashboard(place, spec)
+    yield from _logs(place, spec)
     if spec.monthly_budget_usd is not None and site.billing_account:
         yield _budget(site, spec, spec.monthly_budget_usd)
 
 
-def _series(site: Site, metric: str) -> str:
+def _series(place: Place, metric: str) -> str:
+    """A filter of the accelerators' series of that name: of the cluster, nodes or endpoint."""
+    if place.part.kind is PartKind.TPU_VM:
+        return (
+            f'metric.type="tpu.googleapis.com/accelerator/{metric}"'
+            ' resource.type="tpu.googleapis.com/GceTpuWorker"'
+            f' resource.labels.node_id=starts_with("{place.part.name_prefix}")'
+        )
+    if place.part.kind is PartKind.VERTEX:
+        return (
+            f'metric.type="aiplatform.googleapis.com/prediction/online/accelerator/{_VERTEX[metric]}"'
+            ' resource.type="aiplatform.googleapis.com/Endpoint"'
+            f' resource.labels.endpoint_id="{place.names.endpoint}"'
+        )
     return (
         f'metric.type="kubernetes.io/node/accelerator/{metric}" resource.type="k8s_node"'
-        f' resource.labels.cluster_name="{site.cluster}"'
+        f' resource.labels.cluster_name="{place.site.cluster}"'
     )
 
 
-def _alert(site: Site, spec: TierSpec) -> Piece:
+def _alert(place: Place, spec: TierSpec) -> Piece:
+    site = place.site
     shown = f"{PREFIX}-{spec.name}: memory nearly full"
     gen = tpu.generation(spec.generation or "")
     limit = int(gen.hbm_bytes * _FULL)
@@ -42,7 +61,7 @@ def _alert(site: Site, spec: TierSpec) -> Piece:
             {
                 "displayName": f"above {_FULL:.0%} of a chip's HBM",
                 "conditionThreshold": {
-                    "filter": _series(site, "memory_used"),
+                    "filter": _series(place, "memory_used"),
                     "aggregations": [{"alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_MEAN"}],
                     "comparison": "COMPARISON_GT",
                     "thresholdValue": limit,
@@ -65,19 +84,22 @@ def _alert(site: Site, spec: TierSpec) -> Piece:
     )  # fmt: skip
 
 
-def _chart(site: Site, title: str, metric: str, x: int) -> Json:
+def _chart(place: Place, title: str, metric: str, x: int) -> Json:
     aggregation = {"alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_MEAN"}
-    source = {"timeSeriesFilter": {"filter": _series(site, metric), "aggregation": aggregation}}
+    source = {"timeSeriesFilter": {"filter": _series(place, metric), "aggregation": aggregation}}
     chart = {"dataSets": [{"plotType": "LINE", "timeSeriesQuery": source}]}
     tile: dict[str, Any] = {"width": 6, "height": 4, "widget": {"title": title, "xyChart": chart}}
     return {**tile, "xPos": x} if x else tile
 
 
-def _dashboard(site: Site, spec: TierSpec) -> Piece:
+def _dashboard(place: Place, spec: TierSpec) -> Piece:
+    site, busy = place.site, "TensorCore utilisation, %"
+    if place.part.kind is PartKind.VERTEX:
+        busy = "Duty cycle, 0 to 1"
     shown = f"{PREFIX}-{spec.name}"
     tiles = [
-        _chart(site, "TensorCore utilisation, %", "tensorcore_utilization", 0),
-        _chart(site, "HBM used, bytes", "memory_used", 6),
+        _chart(place, busy, "tensorcore_utilization", 0),
+        _chart(place, "HBM used, bytes", "memory_used", 6),
     ]
     body = {"mosaicLayout": {"columns": 12, "tiles": tiles}, "labels": {TIER_LABEL: spec.name}}
     named = {"displayName": shown, **body}
@@ -93,7 +115,8 @@ def _dashboard(site: Site, spec: TierSpec) -> Piece:
     )  # fmt: skip
 
 
-def _logs(site: Site, spec: TierSpec) -> Iterator[Piece]:
+def _logs(place: Place, spec: TierSpec) -> Iterator[Piece]:
+    site = place.site
     dataset = f"{PREFIX}_logs_{spec.name}".replace("-", "_")
     sink = f"{PREFIX}-{spec.name}-logs"
     yield Piece(
@@ -105,10 +128,7 @@ def _logs(site: Site, spec: TierSpec) -> Iterator[Piece]:
         ("api-bigquery",), ("bigquery.datasets.create", "bigquery.datasets.delete"),
     )  # fmt: skip
     where = f"bigquery.googleapis.com/projects/{site.project}/datasets/{dataset}"
-    chosen = (
-        f'resource.type="k8s_container" AND resource.labels.cluster_name="{site.cluster}"'
-        f' AND resource.labels.namespace_name="{spec.namespace}"'
-    )
+    chosen = _chosen(place, spec)
     body = {
         "destination": where,
         "filter": chosen,
@@ -130,6 +150,21 @@ def _logs(site: Site, spec: TierSpec) -> Iterator[Piece]:
         ("api-logging", "dataset"),
         ("logging.sinks.create", "logging.sinks.delete", "bigquery.datasets.update"),
     )  # fmt: skip
+
+
+def _chosen(place: Place, spec: TierSpec) -> str:
+    """Which log entries are the servers'."""
+    if place.part.kind is PartKind.TPU_VM:
+        return f'resource.type="tpu_worker" AND resource.labels.node_id:"{place.part.name_prefix}"'
+    if place.part.kind is PartKind.VERTEX:
+        return (
+            'resource.type="aiplatform.googleapis.com/Endpoint"'
+            f' AND resource.labels.endpoint_id="{place.names.endpoint}"'
+        )
+    return (
+        f'resource.type="k8s_container" AND resource.labels.cluster_name="{place.site.cluster}"'
+        f' AND resource.labels.namespace_name="{spec.namespace}"'
+    )
 
 
 def _budget(site: Site, spec: TierSpec, amount_usd: float) -> Piece:

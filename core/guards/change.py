@@ -7,7 +7,7 @@ from typing import Final
 
 from core import ownership
 from core.cloud_limits import Seller
-from core.cloud_resources import TPU
+from core.cloud_resources import AIPLATFORM, TPU
 from core.fleet import Fleet
 from core.plans import Plan, Step
 from core.records import Snapshot
@@ -49,11 +49,25 @@ def chip_delta(plan: Plan, snapshot: Snapshot) -> int:
     return slice_delta(plan) * ownership.chips_per_slice(spec)
 
 
-def seller(plan: Plan) -> Seller:
-    """Whose chips the plan's steps ask for."""
-    if any(step.verb.startswith("vertex.") for step in plan.steps):
+def chips_by_seller(plan: Plan, snapshot: Snapshot) -> dict[Seller, int]:
+    """TPU chips that the plan adds or (negative) removes, by whose they are.
+
+    As its steps say, where they say it; else all of them are of the one that its steps ask.
+    """
+    found: dict[Seller, int] = {}
+    for step in plan.steps:
+        chips = step.after.get("chips")
+        if isinstance(chips, int):
+            whose = _seller(step)
+            found[whose] = found.get(whose, 0) + chips
+    return found or {_seller(*plan.steps): chip_delta(plan, snapshot)}
+
+
+def _seller(*steps: Step) -> Seller:
+    """Whose chips these steps ask for."""
+    if any(s.verb.startswith("vertex.") or f"//{AIPLATFORM}/" in s.resource for s in steps):
         return Seller.VERTEX
-    return Seller.TPU if any(f"//{TPU}/" in s.resource for s in plan.steps) else Seller.COMPUTE
+    return Seller.TPU if any(f"//{TPU}/" in s.resource for s in steps) else Seller.COMPUTE
 
 
 def find_spec(plan: Plan, snapshot: Snapshot) -> TierSpec | None:

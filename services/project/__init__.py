@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from core.cloud_resources import (
+    AIPLATFORM,
     BIGQUERY,
     BUDGETS,
     COMPUTE,
@@ -20,6 +21,7 @@ from core.cloud_resources import (
     MONITORING,
     PROJECTS,
     SERVICES,
+    TPU,
     CloudResource,
     service_of,
 )
@@ -37,7 +39,9 @@ from services.project.observability import Observability
 from services.project.product import Found, Json, ProductResources
 from services.project.sinks import SinkResources
 from services.project.switches import ServiceSwitches
+from services.project.tpus import TpuResources
 from services.project.url_rules import RULES, UrlRules
+from services.project.vertex import VertexResources
 from services.sdk_imports import import_modules
 
 _SDKS: Final = (
@@ -51,6 +55,9 @@ _SDKS: Final = (
     "google.cloud.logging_v2.services.config_service_v2",
     "google.cloud.bigquery",
     "google.cloud.billing.budgets_v1",
+    "google.cloud.tpu_v2",
+    "google.cloud.aiplatform_v1.services.endpoint_service",
+    "google.cloud.aiplatform_v1.services.model_service",
 )
 
 __all__ = ["Found", "Json", "ProductResources", "ProjectResources"]
@@ -72,6 +79,8 @@ class ProjectResources:
             LOGGING: SinkResources(clients),
             BIGQUERY: DatasetResources(clients),
             BUDGETS: BudgetResources(clients),
+            TPU: TpuResources(clients),
+            AIPLATFORM: VertexResources(clients),
         }
 
     def get(self, name: str) -> Found | None:

@@ -58,7 +58,7 @@ def test_the_large_plan_tells_its_price_and_needs_a_second_person() -> None:
 
 @pytest.mark.parametrize(
     ("tier", "rate", "span"),
-    [("small", "2,304", "260 minutes"), ("medium", "12,288", "49 minutes"),
+    [("small", "3,072", "195 minutes"), ("medium", "12,288", "49 minutes"),
      ("large", "110,592", "5 minutes")],
 )  # fmt: skip
 def test_ten_thousand_dollars_block_every_tpu7x_plan(tier: str, rate: str, span: str) -> None:
