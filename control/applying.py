@@ -15,19 +15,21 @@ from typing import Any, Final, TypeVar
 import structlog
 from dbos import DBOS
 
-from control.appliers import Appliers, TakenBack
+from control.appliers import Appliers, Interrupted, TakenBack
 from control.audit import Audit, utc_now
 from control.board import Board, Ended, Ending
+from control.interventions import Held, Interventions
 from control.planning import Planning
 from core import guards
 from core.errors import Expired, HeartwoodError, Stale
-from core.plans import Plan, order_of
+from core.plans import Plan, Step, order_of
 from core.records import Snapshot, Source
 
 _log: Final = structlog.get_logger("executor")
 T = TypeVar("T")
 Launch = Callable[[str, int], None]
 
+_LOOK_S: Final = 1.0  # how often a step of a paused intent looks whether it may begin
 _FAILED: Final = (Ending.FAILED, Ending.TAKEN_BACK)
 _CHANGED: Final = (
     Source.GKE,
@@ -48,17 +50,19 @@ class Applying:
     def __init__(
         self,
         audit: Audit,
+        interventions: Interventions,
         planning: Planning,
         appliers: Appliers,
         snapshot: Callable[[], Snapshot],
         refresh_now: Callable[..., None],
         stop: threading.Event,
     ) -> None:
-        self._audit, self._planning, self._appliers = audit, planning, appliers
+        self._audit, self._interventions = audit, interventions
+        self._planning, self._appliers = planning, appliers
         self._snapshot, self._refresh_now = snapshot, refresh_now
         self._stop = stop
         self._boards: dict[str, Board] = {}
-        self._lock = threading.Lock()
+        self._lock, self._beginning = threading.Lock(), threading.Lock()
 
     # --- the intent's workflow -------------------------------------------------------------------
 
@@ -197,23 +201,36 @@ class Applying:
     def _await_turn(self, intent: str, number: int) -> str:
         """Wait for what the step needs; why it is left out, "" when it begins.
 
-        After the first failure nothing new is begun; what has begun before a kill goes on.
+        After the first failure nothing new is begun; what has begun before a kill goes on. While
+        the intent is paused it waits.
         """
         steps, board = self._audit.plan_of(intent).steps, self._board(intent)
-        step = steps[number - 1]
         needed = board.wait_for(order_of(steps)[number - 1], self._stop)
         if board.has_begun(number):
             return ""
-        for other, ended in {**board.ended(), **needed}.items():
-            if ended.ending is not Ending.DONE:
-                failed = ended.ending in _FAILED
-                return f"step {other} {ended.ending.value}" if failed else ended.detail
-        actor = self._audit.stop_asked_by(intent)
-        if actor:
-            return f"stopped by {actor}"
-        begun = board.begin(number)
-        self._audit.record(intent, "running", begun, f"{step.title}: begins", call=step.command)
-        return ""
+        while True:
+            for other, ended in {**board.ended(), **needed}.items():
+                if ended.ending is not Ending.DONE:
+                    failed = ended.ending in _FAILED
+                    return f"step {other} {ended.ending.value}" if failed else ended.detail
+            held = self._begin(intent, steps[number - 1], number)
+            if held is None:
+                return ""
+            if not held.for_now:
+                return f"stopped by {held.actor}"
+            if self._stop.wait(_LOOK_S):
+                raise Interrupted
+
+    def _begin(self, intent: str, step: Step, number: int) -> Held | None:
+        """Note that a step begins, on the board and in the record; else who holds it back."""
+        board = self._board(intent)
+        with self._beginning:
+            held = self._interventions.begin(
+                intent, board.begun + 1, f"{step.title}: begins", step.command
+            )
+            if held is None:
+                board.begin(number)
+        return held
 
     def _start_step(self, intent: str, number: int) -> str:
         step = self._audit.plan_of(intent).steps[number - 1]
@@ -234,10 +251,13 @@ class Applying:
     def _verify_step(self, intent: str, number: int) -> None:
         step = self._audit.plan_of(intent).steps[number - 1]
         sentence = self._appliers.applier(step.verb).verify(step, self._stop)
-        self._audit.record(intent, "running", self._board(intent).begun, f"verified: {sentence}")
+        self._tell(intent, f"verified: {sentence}")
 
     def _say(self, intent: str, title: str, sentence: str) -> None:
-        self._audit.record(intent, "running", self._board(intent).begun, f"{title}: {sentence}")
+        self._tell(intent, f"{title}: {sentence}")
+
+    def _tell(self, intent: str, detail: str) -> None:
+        self._interventions.tell(intent, self._board(intent).begun, detail)
 
     def _board(self, intent: str) -> Board:
         """The intent's board, after a restart with what had begun and ended before."""

@@ -28,7 +28,7 @@ from control.audit_rows import (
     tag,
     utc_now,
 )
-from control.store import annotation_rows, events, gates, intents, locks, plans, stops
+from control.store import annotation_rows, events, gates, intents, locks, plans
 from core.guards.context import Changed, Running
 from core.plans import NOTES, AuditEntry, Plan, Progress, Verdict
 from core.series import Annotation
@@ -120,34 +120,6 @@ class Audit:
                 found = db.execute(sa.select(gates.c.gate).where(gates.c.intent == intent))
                 return str(found.scalar_one())
         return gate
-
-    def ask_to_stop(self, intent: str, actor: str, steps: int) -> bool:
-        """Ask a begun intent to leave out the steps that have not begun; asked twice is once.
-
-        False: it has ended, or the last of its `steps` has begun.
-        """
-        now = utc_now()
-        try:
-            with self._engine.begin() as db:
-                db.execute(stops.insert().values(intent=intent, actor=actor, at=now))
-                query = sa.select(intents.c.id).where(intents.c.id == intent).with_for_update()
-                db.execute(query).one()
-                last = db.execute(last_event(intent)).mappings().one()
-                if last["state"] in FINAL_STATES or last["step"] >= steps:
-                    db.rollback()
-                    return False
-                detail = f"{actor} asked to stop: steps that have not begun are left out"
-                add(db, events, event_row(intent, last["state"], last["step"], detail, at=now))
-        except IntegrityError:  # asked before; it may have ended since
-            progress = self.progress(intent)
-            return progress is not None and progress.state in ("confirmed", "running", "cancelled")
-        return True
-
-    def stop_asked_by(self, intent: str) -> str:
-        """Who asked a begun intent to stop; "" when nobody did."""
-        with self._engine.connect() as db:
-            found = db.execute(sa.select(stops.c.actor).where(stops.c.intent == intent)).scalar()
-        return "" if found is None else str(found)
 
     def lock_tier(self, tier: str, intent: str) -> str:
         """Take the tier's lock; the intent that holds it afterwards (another one: it was taken)."""

@@ -66,7 +66,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
     try:
         judged = _plan(console, arguments)
     except HeartwoodError as error:
-        return _tell(error)
+        return tell(error)
     finally:
         console.stop()
     if arguments.json:
@@ -88,7 +88,7 @@ def run_apply(arguments: argparse.Namespace) -> int:
         intent = console.submit(judged, arguments.agree, reason=arguments.reason)
         return _follow(console, intent)
     except HeartwoodError as error:
-        return _tell(error)
+        return tell(error)
     finally:
         console.stop()
 
@@ -167,7 +167,8 @@ def _follow(console: Console, intent: str) -> int:
         time.sleep(_POLL_S)
 
 
-def _tell(error: HeartwoodError) -> int:
+def tell(error: HeartwoodError) -> int:
+    """Say what went wrong; the exit status."""
     hint = f" {error.hint}" if error.hint else ""
     sys.stderr.write(f"{error.kind}: {error.message}{hint}\n")
     return 1

@@ -22,8 +22,9 @@ from control.access import Actor, require, require_overrides
 from control.appliers import Appliers, Interrupted
 from control.applying import Applying, step_id
 from control.approvals import Approval, Approvals
-from control.audit import FINAL_STATES, Audit, utc_now
+from control.audit import Audit, utc_now
 from control.consoles import Consoles
+from control.interventions import Interventions
 from control.planning import Planning
 from control.single_executor import DirectoryLock
 from core import guards
@@ -44,7 +45,11 @@ _bound: list[Executor] = []
 
 
 class Executor:
-    """Submits and runs intents. `start` once per process, before `submit`."""
+    """Submits and runs intents. `start` once per process, before `submit`.
+
+    Attributes:
+        interventions: stops, pauses and resumes what was submitted.
+    """
 
     def __init__(
         self,
@@ -67,8 +72,10 @@ class Executor:
         self._database_url, self._lock = database_url, lock
         self._retry_first_s, self._retry_max_s = retry_first_s, retry_max_s
         self._stop = threading.Event()
+        self.interventions = Interventions(audit)
         self._applying = Applying(
             audit,
+            self.interventions,
             planning,
             appliers,
             snapshot,
@@ -259,27 +266,6 @@ class Executor:
     def progress(self, intent: str) -> Progress | None:
         """Where the intent stands; None: there is no such one."""
         return self._audit.progress(intent)
-
-    def cancel(self, intent: str, actor: Actor) -> bool:
-        """Cancel before the first change, later leave out what has not begun; twice is once.
-
-        A step that has begun is finished: no cloud takes half a change back.
-
-        Returns:
-            Whether it is or will be cancelled; False: its last step has begun, or it has ended.
-
-        Raises:
-            Denied: the actor may only look.
-        """
-        require(actor)
-        found = self._audit.progress(intent)
-        if found is None or found.state in FINAL_STATES:
-            return found is not None and found.state == "cancelled"
-        detail = f"cancelled by {actor.name} before the first change"
-        gate = self._audit.open_gate(intent, "cancelled", detail)
-        if gate != "started":
-            return gate == "cancelled"
-        return self._audit.ask_to_stop(intent, actor.name, found.steps)
 
     def run(self, intent: str) -> str:
         """Apply an intent to its end; the final state. Called by its workflow."""

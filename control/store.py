@@ -123,6 +123,17 @@ stops: Final = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
 )
 
+# Who paused an intent or let it go on; the newest row of an intent counts.
+pauses: Final = sa.Table(
+    "intent_pauses",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("intent", sa.String(64), sa.ForeignKey("intents.id"), nullable=False, index=True),
+    sa.Column("paused", sa.Boolean, nullable=False),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+
 # One action per tier at a time, across all consoles on the same database.
 locks: Final = sa.Table(
     "tier_locks",

@@ -214,7 +214,15 @@ class Console:
 
     def cancel(self, intent: str) -> bool:
         """Cancel, or leave out what has not begun; False: too late. Raises Denied."""
-        return self.executor.cancel(intent, self.actor())
+        return self.executor.interventions.cancel(intent, self.actor())
+
+    def pause(self, intent: str) -> bool:
+        """Have no further step begin; False: too late. Raises Denied."""
+        return self.executor.interventions.pause(intent, self.actor())
+
+    def resume(self, intent: str) -> bool:
+        """Have a paused intent go on; False: it has ended. Raises Denied."""
+        return self.executor.interventions.resume(intent, self.actor())
 
     def acknowledgements(self) -> Mapping[str, Acknowledgement]:
         """Who acknowledged which alert, by its full name."""

@@ -207,7 +207,7 @@ def order_of(steps: Sequence[Step]) -> tuple[tuple[int, ...], ...]:
 class Progress:
     """Where an intent stands, as the audit store says it.
 
-    `state`: planned, confirmed, running, succeeded, failed, refused, cancelled.
+    `state`: planned, confirmed, running, paused, succeeded, failed, refused, cancelled.
     """
 
     intent: str

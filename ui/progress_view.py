@@ -1,4 +1,4 @@
-"""Where an intent stands: its state with a bar, the log of what happened, and the way to stop it.
+"""Where an intent stands: its state with a bar, the log, and the ways to hold or stop it.
 
 Used by the dialog and by the Audit page.
 """
@@ -10,6 +10,7 @@ from typing import Final
 import streamlit as st
 
 from control.audit import FINAL_STATES
+from control.interventions import PAUSED
 from core.errors import HeartwoodError
 from ui import access, formats, states, words
 
@@ -37,7 +38,48 @@ def draw_progress(intent: str) -> None:
     st.code("\n".join(lines), language=None, wrap_lines=True, height=height)
     if not done:
         st.caption("It runs outside this page: you may leave and find it again under Audit.")
-        _stop_control(intent)
+        with st.container(horizontal=True, gap="small"):
+            _pause_control(intent, paused=found.state == PAUSED)
+            _stop_control(intent)
+
+
+def _pause_control(intent: str, *, paused: bool) -> None:
+    """Has no further step begin, or lets them begin again; one click, since both are taken back."""
+    console = access.console()
+    actor = console.actor()
+    st.button(
+        "Go on" if paused else "Pause",
+        icon=":material/play_arrow:" if paused else ":material/pause:",
+        key=f"pause_{intent}",
+        on_click=_turn,
+        args=(intent, paused),
+        disabled=not actor.may_act,
+        help=actor.why_not
+        or (
+            "Steps begin again"
+            if paused
+            else "No further step begins until somebody lets it go on; the tier stays locked"
+        ),
+    )
+    told = st.session_state.pop(_told_key(intent), "")
+    if told:
+        st.warning(told, icon=":material/info:")
+
+
+def _turn(intent: str, paused: bool) -> None:
+    """Pause it or let it go on, before the state is drawn anew; what went wrong is told then."""
+    console = access.console()
+    try:
+        done = console.resume(intent) if paused else console.pause(intent)
+        told = "" if done else "Too late: its last step has begun, or it has ended."
+    except HeartwoodError as error:
+        told = formats.plain(f"It was not changed: {error.message}")
+    if told:
+        st.session_state[_told_key(intent)] = told
+
+
+def _told_key(intent: str) -> str:
+    return f"pause_told_{intent}"
 
 
 def _stop_control(intent: str) -> None:

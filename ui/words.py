@@ -45,6 +45,7 @@ INTENTS: Final[Mapping[str, tuple[str, str]]] = {
     "planned": ("gray", "edit_note"),
     "confirmed": ("blue", "how_to_reg"),
     "running": ("blue", "progress_activity"),
+    "paused": ("violet", "pause_circle"),
     "succeeded": ("green", "check_circle"),
     "failed": ("red", "error"),
     "refused": ("orange", "block"),

@@ -24,11 +24,11 @@ def test_cancelling_after_the_first_change_is_too_late(parts: Parts) -> None:
     parts.gke.set("hold")
     intent = parts.submit()
     parts.wait(intent, "running")
-    assert not parts.executor.cancel(intent, ACTOR)
+    assert not parts.executor.interventions.cancel(intent, ACTOR)
     parts.gke.clear("hold")
     parts.wait(intent, "succeeded")
-    assert not parts.executor.cancel(intent, ACTOR)
-    assert not parts.executor.cancel("nothing", ACTOR)
+    assert not parts.executor.interventions.cancel(intent, ACTOR)
+    assert not parts.executor.interventions.cancel("nothing", ACTOR)
 
 
 def test_cancelled_before_the_first_change_nothing_is_done(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_cancelled_before_the_first_change_nothing_is_done(tmp_path: Path) -> No
         "c1", judged.plan, judged.verdicts, (), actor="ada", origin="test", reason=""
     )
     with pytest.raises(Denied):
-        parts.executor.cancel("c1", Actor("eve", "test", False, "read only"))
-    assert parts.executor.cancel("c1", ACTOR)
+        parts.executor.interventions.cancel("c1", Actor("eve", "test", False, "read only"))
+    assert parts.executor.interventions.cancel("c1", ACTOR)
     parts.executor.start()
     parts.executor.stop()
     assert parts.wait("c1", "cancelled") == "cancelled"
@@ -171,11 +171,11 @@ def test_stopped_between_steps_the_rest_is_left_out(parts: Parts) -> None:
     parts.gke.set("hold")
     intent = parts.submit(-3)
     wait_for(lambda: "started as" in details(parts, intent))
-    assert parts.executor.cancel(intent, ACTOR)
-    assert parts.executor.cancel(intent, ACTOR)
+    assert parts.executor.interventions.cancel(intent, ACTOR)
+    assert parts.executor.interventions.cancel(intent, ACTOR)
     parts.gke.clear("hold")
     assert parts.wait(intent, "cancelled", "succeeded", "failed") == "cancelled"
-    assert parts.executor.cancel(intent, ACTOR)
+    assert parts.executor.interventions.cancel(intent, ACTOR)
     assert len(parts.gke.resizes) == 1
     text = details(parts, intent)
     assert text.count("ada asked to stop") == 1
@@ -193,7 +193,7 @@ def test_two_cancels_before_the_first_change_are_one(tmp_path: Path) -> None:
     parts.audit.record_intent(
         "c2", judged.plan, judged.verdicts, (), actor="ada", origin="test", reason=""
     )
-    assert [parts.executor.cancel("c2", ACTOR) for _ in range(2)] == [True, True]
+    assert [parts.executor.interventions.cancel("c2", ACTOR) for _ in range(2)] == [True, True]
     assert details(parts, "c2").count("cancelled by ada") == 1
 
 
@@ -253,3 +253,39 @@ def test_a_plan_for_what_all_share_waits_for_every_tier(parts: Parts) -> None:
     parts.gke.clear("hold")
     parts.wait(first, "succeeded")
     assert parts.wait(parts.submit(1), "succeeded", "refused") == "succeeded"
+
+
+def test_paused_it_begins_no_further_step_until_it_may_go_on(parts: Parts) -> None:
+    """The begun step ends, a restart changes nothing, somebody else may resume; twice is once."""
+    parts.gke.set("hold")
+    intent, people = parts.submit(-3), parts.executor.interventions
+    wait_for(lambda: "started as" in details(parts, intent))
+    with pytest.raises(Denied):
+        people.pause(intent, Actor("eve", "test", False, "read only"))
+    assert [people.pause(intent, ACTOR) for _ in range(2)] == [True, True]
+    parts.gke.clear("hold")
+    wait_for(lambda: "verified: " in details(parts, intent))
+    parts.executor.stop()
+    parts.executor.start()
+    assert parts.wait(intent, "paused") == "paused"
+    assert parts.audit.lock_tier("small", "another") == intent
+    assert len(parts.gke.resizes) == 1
+    assert [people.resume(intent, Actor("bob", "test")) for _ in range(2)] == [True, True]
+    assert parts.wait(intent, "succeeded", "failed") == "succeeded"
+    assert len(parts.gke.resizes) == 3
+    assert not people.pause(intent, ACTOR)
+    assert not people.resume(intent, ACTOR)
+    text = details(parts, intent)
+    assert (text.count("paused by ada"), text.count("bob let it go on")) == (1, 1)
+
+
+def test_a_paused_intent_can_be_stopped(parts: Parts) -> None:
+    """What has not begun is left out; nobody has to resume it first."""
+    parts.gke.set("hold")
+    intent, people = parts.submit(-3), parts.executor.interventions
+    wait_for(lambda: "started as" in details(parts, intent))
+    assert people.pause(intent, ACTOR)
+    parts.gke.clear("hold")
+    assert people.cancel(intent, ACTOR)
+    assert parts.wait(intent, "cancelled", "succeeded", "failed") == "cancelled"
+    assert len(parts.gke.resizes) == 1

@@ -13,14 +13,17 @@ from control.acknowledgements import Acknowledgement, acknowledgements
 from control.approvals import Approval, Approvals
 from control.audit import Audit
 from control.history import PRESETS, Reading, preset_window
+from control.interventions import Interventions
 from control.people import People
 from control.planning import CloudFacts, Judged, Planning
 from control.settings import Settings, load_settings
 from control.store import open_store
 from core import guards
+from core.cloud_resources import CloudResource
 from core.plans import Plan, Progress, Request
 from core.records import Problem, Snapshot
 from core.series import UNITS, Annotation, Series, Signal, Window
+from services.project import Found
 from tests import make
 
 LEVELS: Mapping[str, Mapping[str, float]] = {
@@ -56,6 +59,25 @@ def all_granted(plan: Plan, _snapshot: Snapshot) -> CloudFacts:
 
 
 @dataclass
+class FakeResources:
+    """What exists in the project, by full name."""
+
+    there: dict[str, Found] = field(default_factory=dict[str, Found])
+
+    def list_present(self, names: tuple[str, ...]) -> Mapping[str, CloudResource]:
+        """As `services.project.ProjectResources.list_present`."""
+        return {n: CloudResource(n, f.owner) for n, f in self.there.items() if n in names}
+
+    def list_ours(self) -> tuple[CloudResource, ...]:
+        """Likewise."""
+        return tuple(CloudResource(n, f.owner) for n, f in self.there.items() if f.owner)
+
+    def get(self, name: str) -> Found | None:
+        """Likewise."""
+        return self.there.get(name)
+
+
+@dataclass
 class FakeConsole:
     """What `ui/access.py` needs of `control.wiring.Console`."""
 
@@ -66,6 +88,7 @@ class FakeConsole:
     submitted: list[str] = field(default_factory=list[str])
     cancelled: list[str] = field(default_factory=list[str])
     not_applying: str = ""
+    resources: FakeResources = field(default_factory=FakeResources)
     person: Actor | None = None
     asked: int = 0
     notes: tuple[Annotation, ...] = ()
@@ -81,7 +104,7 @@ class FakeConsole:
         self.approvals = Approvals(self.audit.engine)
         self.planning = Planning(
             self.settings, self.snapshot, self.past, self.audit,  # type: ignore[arg-type]
-            facts=all_granted,
+            facts=all_granted, resources=self.resources,
         )  # fmt: skip
 
     def set_window(self, cancel_window_s: float) -> None:
@@ -155,6 +178,14 @@ class FakeConsole:
         require(self.actor())
         self.cancelled.append(intent)
         return self.audit.open_gate(intent, "cancelled", "cancelled by ada") == "cancelled"
+
+    def pause(self, intent: str) -> bool:
+        """As the executor does."""
+        return Interventions(self.audit).pause(intent, self.actor())
+
+    def resume(self, intent: str) -> bool:
+        """Likewise."""
+        return Interventions(self.audit).resume(intent, self.actor())
 
     def acknowledgements(self) -> Mapping[str, Acknowledgement]:
         """From the audit store."""

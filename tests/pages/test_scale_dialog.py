@@ -87,6 +87,25 @@ def test_an_action_in_progress_is_stopped_after_a_second_question(
     assert not [b for b in again.button if b.key == f"stop_yes_{intent}"]
 
 
+def test_an_action_in_progress_is_paused_and_goes_on(console: FakeConsole, open_page: Open) -> None:
+    """One click each; the state is told, and the record has both."""
+    at = opened(open_page)
+    agree(at)
+    at.button(key="plan_apply").click().run()
+    (intent,) = console.submitted
+    key = f"pause_{intent}"
+    audit = open_page("audit", intent=intent)
+    assert audit.button(key=key).label == "Pause"
+    audit.button(key=key).click().run()
+    assert not audit.exception
+    assert "no further step begins" in all_text(audit)
+    assert audit.button(key=key).label == "Go on"
+    assert [e.state for e in console.audit.entries(state="paused")] == ["paused"]
+    audit.button(key=key).click().run()
+    assert audit.button(key=key).label == "Pause"
+    assert [p.state for p in console.audit.log(intent)] == ["confirmed", "paused", "confirmed"]
+
+
 def test_who_applies_plans_is_said_when_it_is_not_this_console(
     console: FakeConsole, open_page: Open
 ) -> None:
