@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import pkgutil
@@ -168,7 +169,17 @@ async def _serve_rest(
         f"emulator ready: scenario {cloud.scenario.name}, rest {cloud.endpoints.rest_url}, "
         f"grpc {cloud.endpoints.grpc_target}"
     )
-    await asyncio.gather(serving, asyncio.to_thread(load))
+    await asyncio.gather(serving, asyncio.to_thread(_load_for_good, load))
+
+
+def _load_for_good(load: Callable[[], None]) -> None:
+    """Load all types, then keep what is there by now out of the garbage collector's rounds.
+
+    It lives as long as the process; each full round over it would stop every answer.
+    """
+    load()
+    gc.collect()
+    gc.freeze()
 
 
 class _Health:

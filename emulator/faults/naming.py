@@ -90,10 +90,13 @@ def _plain(verb: str, length: int) -> str:
 
 
 def _bigquery(verb: str, parts: list[str], host: str) -> Asked | None:
-    while parts and parts[0] in ("bigquery", "v2", "upload"):
+    upload = "upload" in parts[:2]
+    while parts and parts[0] in ("bigquery", "v2", "upload", "resumable"):
         parts = parts[1:]
     if not parts:
         return None
+    if upload:
+        return _asked(host, "jobs.insert", ("/".join(parts[: len(parts) // 2 * 2]),))
     for last in (parts[-1], parts[-2] if len(parts) > 1 else ""):
         known = _BIGQUERY.get((verb, last))
         if known and (last != "data" or len(parts) > 5):

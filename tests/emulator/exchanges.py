@@ -34,7 +34,7 @@ DOCUMENTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "aiplatform": (("v1beta1/", "aiplatform.v1beta1"), ("v1/", "aiplatform.v1")),
     "billing": (("v1/", "cloudbilling.v1"),),
     "billingbudgets": (("v1/", "billingbudgets.v1"),),
-    "bigquery": (("bigquery/v2/", "bigquery.v2"),),
+    "bigquery": (("bigquery/v2/", "bigquery.v2"), ("upload/bigquery/v2/", "bigquery.v2")),
     "cloudresourcemanager": (
         ("v3/", "cloudresourcemanager.v3"), ("v1/", "cloudresourcemanager.v1"),
     ),
@@ -156,7 +156,7 @@ def _calls(exchange: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, Any]]:
         return
     asked = _json(exchange.get("body")) if _is_json(exchange) else None
     verb = exchange["headers"].get("x-http-method-override", exchange["verb"])
-    if verb == "PUT" and "upload/storage" in exchange["path"]:
+    if verb == "PUT" and "upload/" in exchange["path"]:
         verb = "POST"  # the later parts of a resumable upload, of which the documents do not tell
     if "alt=media" not in exchange["path"] and "answer_bytes" not in exchange:
         yield verb, exchange["path"], asked, _json(exchange.get("answer"))

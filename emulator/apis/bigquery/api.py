@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from emulator.apis.bigquery.jobs import Change, Job, Jobs
 from emulator.apis.bigquery.model import Warehouse
 from emulator.apis.bigquery.store import Store
 from emulator.apis.bigquery.table_api import TableApi, base_url
+from emulator.apis.bigquery.uploads import Uploads
 from emulator.context import Cloud
 from emulator.journal.changes import Made
 from emulator.journal.http import Answer, Body, record_of
@@ -30,7 +30,7 @@ from emulator.wire.errors import ApiError
 from emulator.wire.partial import asked_for
 
 _LOG = logging.getLogger("emulator")
-Handler = Callable[[Request, Mapping[str, Any]], dict[str, Any] | None]
+Handler = Callable[[Request, Mapping[str, Any]], dict[str, Any] | Response | None]
 # Enters a job → the job, how it is answered, how long the caller waits for its end (seconds).
 Begin = Callable[[Request, bytes], tuple[Job, Handler, float]]
 _WAIT_S: Final = 10.0
@@ -51,6 +51,9 @@ class BigQuery:
         self._store = Store(cloud, Warehouse(cloud))
         self._jobs = Jobs(cloud, self._store)
         self._tables = TableApi(cloud, self._store, self._jobs)
+        self._uploads = Uploads(
+            cloud, lambda body: loads.asked(_object(body.get("configuration"))), self._loaded
+        )
 
     def app(self) -> Starlette:
         """The application: paths under /bigquery/v2, and the same without that."""
@@ -91,8 +94,9 @@ class BigQuery:
             for prefix in ("/bigquery/v2", "/v2", "")
             for verb, path, endpoint in endpoints
         ]
-        upload = "/upload/bigquery/v2" + f"{_PROJECT}/jobs"
-        routes.append(Route(upload, self._upload, methods=["POST"]))
+        for upload in ("/upload", "/resumable/upload"):
+            path = f"{upload}/bigquery/v2{_PROJECT}/jobs"
+            routes.append(Route(path, self._upload, methods=["POST", "PUT", "DELETE"]))
         for path in ("/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest"):
             routes.append(Route(path, self._discovery, methods=["GET"]))
         return Starlette(routes=routes, exception_handlers={404: _unknown_path, 405: _unknown_path})
@@ -103,7 +107,7 @@ class BigQuery:
             return await asyncio.get_running_loop().run_in_executor(None, answer, request, raw)
 
         def answer(request: Request, raw: bytes) -> Response:
-            found, code = self._answer(lambda r, b: handler(r, _body(raw)), request, {})
+            found, code = self._answer(lambda r, b: handler(r, loads.body_of(raw)), request, {})
             self._cloud.calls.count("bigquery", name, "rest", code)
             return found
 
@@ -125,7 +129,7 @@ class BigQuery:
                 job, handler, wait_s = begun[0]
                 if job.running is not None:
                     await asyncio.wait([asyncio.wrap_future(job.running)], timeout=wait_s)
-                body = _body(raw)
+                body = loads.body_of(raw)
                 found, code = await within(None, self._answer, handler, request, body)
             self._cloud.calls.count("bigquery", name, "rest", code)
             return found
@@ -140,6 +144,8 @@ class BigQuery:
             self._check(request)
             keep = asked_for(request.query_params)
             found = handler(request, body)
+            if isinstance(found, Response):
+                return found, "OK"
             return (Response(status_code=204) if found is None else JSONResponse(keep(found))), "OK"
         except BigQueryError as error:
             return JSONResponse(error.envelope(), error.status), error.reason
@@ -162,7 +168,7 @@ class BigQuery:
     # --- jobs: begun in one step, answered in another, once they ended or the caller's time is up
 
     def _begin_insert(self, request: Request, raw: bytes) -> tuple[Job, Handler, float]:
-        body = _body(raw)
+        body = loads.body_of(raw)
         reference = _object(body.get("jobReference"))
         job = self._jobs.begin(
             _object(body.get("configuration")), str(reference.get("jobId") or ""),
@@ -177,7 +183,7 @@ class BigQuery:
         return self._shown(job, request)
 
     def _begin_query(self, request: Request, raw: bytes) -> tuple[Job, Handler, float]:
-        body = _body(raw)
+        body = loads.body_of(raw)
         query = {k: v for k, v in body.items() if k in _QUERY_FIELDS}
         configuration: dict[str, Any] = {"query": query, "dryRun": bool(body.get("dryRun"))}
         if isinstance(body.get("labels"), dict):
@@ -203,27 +209,21 @@ class BigQuery:
 
     async def _upload(self, request: Request) -> Response:
         """A load job whose rows come with it."""
-        raw = await request.body()
-
-        def load(request: Request, _: Mapping[str, Any]) -> dict[str, Any]:
-            kind = request.query_params.get("uploadType")
-            if kind != "multipart":
-                raise BigQueryError(
-                    "notImplemented",
-                    f"The emulator takes uploadType=multipart (up to 5 MB at a time), not {kind}.",
-                )
-            job, data = loads.parts_of(request.headers.get("content-type", ""), raw)
-            reference = _object(job.get("jobReference"))
-            made = self._jobs.load(
-                _object(job.get("configuration")), str(reference.get("jobId") or ""),
-                str(reference.get("location") or ""), data,
-            )  # fmt: skip
-            return self._shown(made, request)
-
+        raw, root = await request.body(), base_url(request)
         within = asyncio.get_running_loop().run_in_executor
-        found, code = await within(None, self._answer, load, request, {})
+        found, code = await within(
+            None, self._answer, lambda r, _: self._uploads.answer(r, raw, root), request, {}
+        )
         self._cloud.calls.count("bigquery", "jobs.insert", "rest", code)
         return found
+
+    def _loaded(self, request: Request, body: Mapping[str, Any], rows: bytes) -> dict[str, Any]:
+        reference = _object(body.get("jobReference"))
+        made = self._jobs.load(
+            _object(body.get("configuration")), str(reference.get("jobId") or ""),
+            str(reference.get("location") or ""), rows,
+        )  # fmt: skip
+        return self._shown(made, request)
 
     def _change(
         self, request: Request, raw: bytes, body: Mapping[str, Any],
@@ -314,18 +314,6 @@ def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise BigQueryError("invalid", "An object is expected.")
     return value
-
-
-def _body(raw: bytes) -> Mapping[str, Any]:
-    if not raw.strip():
-        return {}
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BigQueryError("invalid", f"Parse Error: {error}") from error
-    if not isinstance(body, dict):
-        raise BigQueryError("invalid", "Root element must be a message.")
-    return body
 
 
 async def _unknown_path(request: Request, error: Exception) -> Response:

@@ -57,7 +57,11 @@ def _configuration(project: Project, job: Job) -> dict[str, Any]:
     if "copy" in job.configuration:
         return {**job.configuration, "jobType": "COPY"}
     if "load" in job.configuration:
-        return {**job.configuration, "jobType": "LOAD"}
+        load = {**job.configuration["load"]}
+        for count in ("skipLeadingRows", "maxBadRecords"):  # which clients send as text, too
+            if str(load.get(count, "")).isdigit():
+                load[count] = int(load[count])
+        return {**job.configuration, "jobType": "LOAD", "load": load}
     query = {**job.configuration["query"]}
     if "queryParameters" in query:
         query["queryParameters"] = _texts(query["queryParameters"])

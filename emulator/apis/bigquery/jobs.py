@@ -150,7 +150,7 @@ class Jobs:
             raise BigQueryError(
                 "notImplemented",
                 "The emulator runs query and copy jobs, and load jobs whose rows are uploaded with "
-                "them (uploadType=multipart).",
+                "them.",
             )
         if name and not _ID.fullmatch(name):
             raise BigQueryError("invalid", f"Invalid job ID: {name}")
@@ -172,9 +172,7 @@ class Jobs:
         Raises:
             BigQueryError: it is no such job, or its id is taken.
         """
-        load = configuration.get("load")
-        if not isinstance(load, dict) or not isinstance(load.get("destinationTable"), dict):
-            raise BigQueryError("invalid", "Required parameter is missing: load.destinationTable")
+        load = loads.asked(configuration)
         if name and not _ID.fullmatch(name):
             raise BigQueryError("invalid", f"Invalid job ID: {name}")
         id_ = name or "job_" + self._cloud.new_id("bigquery.job")
@@ -182,6 +180,7 @@ class Jobs:
         job = Job(id_, location or "US", dict(configuration), now, 0.0, Guard())
         self._enter(job)
         try:
+            self._store.dataset(str(load["destinationTable"].get("datasetId", "")))
             rows, fields = loads.read(self._store, load, data)
             options = {"writeDisposition": "WRITE_APPEND", **load}
             self._queries.write(options, rows, fields)

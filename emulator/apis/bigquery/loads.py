@@ -1,4 +1,4 @@
-"""Load jobs whose rows come with the request, by multipart upload: CSV and JSON lines."""
+"""Load jobs' rows, as they were uploaded: CSV and JSON lines."""
 
 from __future__ import annotations
 
@@ -33,13 +33,36 @@ def parts_of(content_type: str, raw: bytes) -> tuple[Mapping[str, Any], bytes]:
             "invalid", "The body must be multipart/related: the job, then its rows."
         )
     texts = [part.get_payload(decode=True) for part in parts]
+    return body_of(bytes(texts[0])), bytes(texts[1])
+
+
+def body_of(raw: bytes) -> Mapping[str, Any]:
+    """A request's JSON body; empty without one.
+
+    Raises:
+        BigQueryError: invalid.
+    """
+    if not raw.strip():
+        return {}
     try:
-        job = json.loads(bytes(texts[0]))
+        job = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise BigQueryError("invalid", f"Parse Error: {error}") from error
     if not isinstance(job, dict):
         raise BigQueryError("invalid", "Root element must be a message.")
-    return job, bytes(texts[1])
+    return job
+
+
+def asked(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a load job asks for.
+
+    Raises:
+        BigQueryError: it is no load job.
+    """
+    load = configuration.get("load")
+    if not isinstance(load, dict) or not isinstance(load.get("destinationTable"), dict):
+        raise BigQueryError("invalid", "Required parameter is missing: load.destinationTable")
+    return load
 
 
 def read(

@@ -10,6 +10,7 @@ from emulator.apis.compute.model import state_of
 from emulator.apis.gke import messages
 from emulator.apis.gke.checks import SERVICE
 from emulator.apis.gke.model import Cluster, NodePool
+from emulator.apis.gke.repair import operation_id
 from emulator.operations import Job
 from emulator.wire.errors import ApiError, invalid
 from emulator.wire.names import check_project, parse_name
@@ -75,10 +76,7 @@ class Lookup:
 
     def operation_name(self, location: str) -> str:
         """A new operation's name in the store; ids as Google's, from the seed."""
-        digest = self._cloud.new_id("gke.operation")
-        groups = (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:])
-        millis = int(self._cloud.clock.now() * 1000)
-        return f"container/{location}/operation-{millis}-{'-'.join(groups)}"
+        return operation_id(location, self._cloud.new_id("gke.operation"), self._cloud.clock.now())
 
     def message(self, job: Job) -> types.Operation:
         """The operation as it stands."""

@@ -137,6 +137,9 @@ class Fleet:
     Attributes:
         version: counts changes, for caches.
         retired: pools that were deleted; their past stays in series and bill.
+        unregistered: hosts without a Node object → Unix seconds at which it was deleted.
+        rejoined: slice → Unix seconds at which such a host was ready again, and at which the
+            slice's pods had been made anew (repair.py).
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -144,6 +147,8 @@ class Fleet:
         self.clusters: dict[str, Cluster] = {}
         self.version = 0
         self.retired: list[NodePool] = []
+        self.unregistered: dict[str, float] = {}
+        self.rejoined: dict[str, tuple[float, float]] = {}
         self._blocks = 0
         if cloud.scenario.tiers:
             project = cloud.project
@@ -278,6 +283,23 @@ class Fleet:
             )  # fmt: skip
 
         return effect
+
+    def gone_since(self, node: GkeNode) -> float | None:
+        """When the host's Node object was deleted; None while it has one."""
+        at = self.unregistered.get(node.name)
+        return at if at is not None and node.created_at <= at else None
+
+    def broken_since(self, pool: NodePool, node: GkeNode) -> float | None:
+        """Since when a host of the node's slice, or it itself, is not in its cluster."""
+        if not self.unregistered:
+            return None
+        slice_ = pool.nodes.values() if pool.multi_host else (node,)
+        found = (
+            self.unregistered.get(n.name)
+            for n in slice_
+            if n.ready_at is None or self.gone_since(n) is not None
+        )
+        return min((at for at in found if at is not None), default=None)
 
     def touch(self, pool: NodePool) -> None:
         """Note a change of the pool."""

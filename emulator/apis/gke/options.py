@@ -1,6 +1,7 @@
 """Handlers of what is set on clusters and pools: autoscaling, management, labels, maintenance.
 
-They are kept and shown. Nothing scales, repairs or upgrades by itself in the emulator.
+They are kept and shown. Nothing scales or upgrades by itself in the emulator; what auto-repair does
+stands in repair.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from emulator.apis.gke import pool_checks
 from emulator.apis.gke.lookup import CLUSTER, POOL
 from emulator.apis.gke.messages import label_fingerprint
 from emulator.apis.gke.model import Cluster, NodePool
+from emulator.apis.gke.repair import consider
 from emulator.apis.gke.writes import Writes
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, failed_precondition, invalid
@@ -50,10 +52,13 @@ class Options(Writes):
                     field="management.auto_upgrade",
                 )
             pool_checks.check_idle(self._cloud, cluster, pool)
-            return self._set_on_pool(
-                cluster, pool, "SET_NODE_POOL_MANAGEMENT",
-                lambda: setattr(pool, "management", asked),
-            )  # fmt: skip
+
+            def change() -> None:
+                pool.management = asked
+                for ordinal in pool.nodes:
+                    consider(self._cloud, cluster, pool, ordinal)
+
+            return self._set_on_pool(cluster, pool, "SET_NODE_POOL_MANAGEMENT", change)
 
     def rollback_node_pool_upgrade(
         self, request: types.RollbackNodePoolUpgradeRequest, call: Call

@@ -23,6 +23,7 @@ from emulator.apis.kubernetes.resources import (
     EVENTS,
     NAMESPACES,
     NEW_EVENTS,
+    NODES,
     PODS,
     SERVICE_ACCOUNTS,
     Kind,
@@ -208,6 +209,9 @@ class ClusterState:
             return Item(kind, old.namespace, old.name, old.version, None, body, b"", old.stored)
         if not old.stored:
             self.overlays.edit((kind, old.namespace, old.name), before, body)
+            if kind is NODES:
+                cordoned = bool(body["spec"].get("unschedulable"))
+                self.overlays.cordon(old.name, cordoned, self.now())
             self.store.forget()
             self.store.refresh()
             return self.item(kind, old.namespace, old.name) or old

@@ -10,11 +10,13 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.apis.gke.repair import unregister
 from emulator.apis.kubernetes.resources import (
     CLAIMS,
     DEPLOYMENTS,
     LEADER_WORKER_SETS,
     NAMESPACES,
+    NODES,
     PODS,
     REPLICA_SETS,
 )
@@ -172,10 +174,13 @@ def hide(state: ClusterState, item: Item) -> None:
     """Delete what follows from the fleet.
 
     A server pod begins anew, as its workload would have it; a ReplicaSet stays, for the same
-    reason; a workload goes with its pods.
+    reason; a workload goes with its pods. A node's host stays, and comes back as GKE brings it.
     """
     if item.kind is PODS:
         state.overlays.restart(item.namespace, item.name, state.now())
+    elif item.kind is NODES:
+        state.overlays.drop((NODES, "", item.name))
+        unregister(state.cloud, state.cluster, item.name)
     elif item.kind is not REPLICA_SETS:
         keys = [(item.kind, item.namespace, item.name)]
         if item.kind in (DEPLOYMENTS, LEADER_WORKER_SETS):

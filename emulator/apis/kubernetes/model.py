@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from emulator.apis.gke.nodes import make_nodes
+from emulator.apis.gke.repair import GONE_S
 from emulator.apis.kubernetes import installed, nodes, workloads
 from emulator.apis.kubernetes.cluster_state import ClusterState
 from emulator.apis.kubernetes.controllers import reconcile
@@ -15,7 +17,14 @@ from emulator.apis.kubernetes.events import event_drafts
 from emulator.apis.kubernetes.happenings import HOST_STATES, KEPT_S, Hit, happenings
 from emulator.apis.kubernetes.naming import namespace_of, pod_name, workload_of
 from emulator.apis.kubernetes.overlays import Overlays
-from emulator.apis.kubernetes.pods import ServerPod, pod_draft, scaled, server_pod
+from emulator.apis.kubernetes.pods import (
+    LOADING,
+    READY,
+    ServerPod,
+    pod_draft,
+    scaled,
+    server_pod,
+)
 from emulator.apis.kubernetes.resources import DEPLOYMENTS, LEADER_WORKER_SETS, Kinds
 from emulator.apis.kubernetes.store import Derived, ObjectStore
 from emulator.world.world import World
@@ -93,12 +102,18 @@ class ClusterObjects:
         cluster, project = self._cluster, self._cloud.project
         for pool in cluster.pools.values():
             for node in pool.nodes.values():
+                if self._cloud.fleet.gone_since(node) is not None:
+                    continue
                 state = states.get(node.name, nodes.NORMAL)
                 yield nodes.node_draft(node, pool, project, cluster.version, state)
 
     def _hosts_without_chips(self) -> list[GkeNode]:
         return [
-            n for p in self._cluster.pools.values() if not p.generation for n in p.nodes.values()
+            node
+            for pool in self._cluster.pools.values()
+            if not pool.generation
+            for node in pool.nodes.values()
+            if self._cloud.fleet.gone_since(node) is None
         ]
 
     def _pods(
@@ -110,20 +125,38 @@ class ClusterObjects:
         for pool in self._pools(seed.name):
             for node in pool.nodes.values():
                 state = states.get(node.name, nodes.NORMAL)
-                found.append((self._server_pod(node, state, now), pool))
+                found.append((self._server_pod(pool, node, state, now), pool))
             coming = [o for o in range(pool.target) if o not in pool.nodes]
             asked = self._asked_at(pool)
             for node in make_nodes(pool, coming, cloud.seed, asked, None):
                 found.append((server_pod(node, nodes.NORMAL, False, cloud.clock, now), pool))
         return found
 
-    def _server_pod(self, node: GkeNode, state: str, now: float) -> ServerPod:
-        """The pod of a host; it began anew when a caller deleted it."""
-        at = self._overlays.restarts.get((namespace_of(node.tier), pod_name(node)))
-        if at is None or node.ready_at is None or at <= node.ready_at:
-            return server_pod(node, state, True, self._cloud.clock, now)
-        fresh = replace(node, created_at=at - 0.001, ready_at=at)
-        return replace(server_pod(fresh, state, True, self._cloud.clock, now), anew=at)
+    def _server_pod(self, pool: NodePool, node: GkeNode, state: str, now: float) -> ServerPod:
+        """The pod of a host; it began anew when a caller deleted it or a node of its slice."""
+        clock, fleet = self._cloud.clock, self._cloud.fleet
+        broken = fleet.broken_since(pool, node)
+        if broken is not None:
+            return self._without_node(node, state, broken + clock.wall_s(GONE_S), now)
+        again = self._overlays.begins(namespace_of(node.tier), pod_name(node), node.name)
+        back, anew = fleet.rejoined.get(node.slice_name, (0.0, 0.0))
+        if back >= (node.ready_at or inf) and (again is None or again[0] < back):
+            again = (anew, back)
+        if again is None or node.ready_at is None or (again[1] or again[0]) < node.ready_at:
+            return server_pod(node, state, True, clock, now)
+        at, start = again
+        fresh = replace(node, created_at=(start or at) - 0.001, ready_at=start or at)
+        return replace(server_pod(fresh, state, start is not None, clock, now), anew=at)
+
+    def _without_node(self, node: GkeNode, state: str, at: float, now: float) -> ServerPod:
+        """The pod of a slice one of whose nodes is gone; its workload makes it anew `at`."""
+        clock, here = self._cloud.clock, self._cloud.fleet.gone_since(node) is None
+        if now < at:
+            return replace(server_pod(node, state, True, clock, now), next_at=at)
+        fresh = replace(node, created_at=at - 0.001, ready_at=at if node.ready_at else None)
+        pod = replace(server_pod(fresh, state, here, clock, now), anew=at)
+        # It waits for the others of its group.
+        return replace(pod, state=LOADING, next_at=None) if pod.state == READY else pod
 
     def _asked_at(self, pool: NodePool) -> float:
         """When the resize that runs on the pool began."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.apis.kubernetes.drafts import Draft, metadata
+from emulator.apis.kubernetes.naming import uid_of
 from emulator.apis.kubernetes.resources import NODES
 from emulator.clock import rfc3339
 from emulator.machines import SHARED_CORE_MILLICPU, SIZES
@@ -53,6 +54,7 @@ def _node(
         "metadata": metadata(
             NODES, "", node.name, node.created_at, labels=_labels(node, pool, project),
             annotations=_annotations(node, project),
+            uid=uid_of(NODES.qualified, node.name, node.instance_id),
         ),
         "spec": spec,
         "status": _status(node, version, state),

@@ -26,12 +26,14 @@ class Overlays:
     Attributes:
         edits: the merge patch of each changed object. hidden: what was deleted.
         restarts: (namespace, pod) → Unix seconds at which it was deleted last.
+        cordons: node → Unix seconds at which callers cordoned it, and uncordoned it (None: not).
         version: counts changes, for caches.
     """
 
     edits: dict[Key, dict[str, Any]] = field(default_factory=dict)
     hidden: set[Key] = field(default_factory=set)
     restarts: dict[tuple[str, str], float] = field(default_factory=dict)
+    cordons: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     version: int = 0
 
     def edit(self, key: Key, shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -56,6 +58,32 @@ class Overlays:
         """The pod was deleted; the next one of its name begins."""
         self.restarts[namespace, pod] = at
         self.version += 1
+
+    def cordon(self, node: str, cordoned: bool, at: float) -> None:
+        """The node takes no new pods, or takes them again."""
+        began, ended = self.cordons.get(node, (0.0, 0.0))
+        if cordoned and ended is not None:
+            self.cordons[node] = (at, None)
+        elif not cordoned and ended is None:
+            self.cordons[node] = (began, at)
+
+    def drop(self, key: Key) -> None:
+        """Forget what was changed on an object that is gone."""
+        self.edits.pop(key, None)
+        self.cordons.pop(key[2], None)
+        self.version += 1
+
+    def begins(self, namespace: str, pod: str, node: str) -> tuple[float, float | None] | None:
+        """When a pod that was deleted is there again and when it starts; None if it was not.
+
+        It starts at once, unless its node was cordoned then: when that ended (None: not yet).
+        """
+        at = self.restarts.get((namespace, pod))
+        if at is None:
+            return None
+        began, ended = self.cordons.get(node, (0.0, 0.0))
+        held = began <= at and (ended is None or at < ended)
+        return at, ended if held else at
 
     def replicas(self, key: Key, default: int) -> int:
         """How many replicas a caller asked for; what the pools give unless one did."""

@@ -15,11 +15,9 @@ from emulator.apis.storage.fields import check_conditions, check_object_name, ob
 from emulator.apis.storage.messages import object_resource
 from emulator.apis.storage.model import Upload, storage_state
 from emulator.context import Cloud
+from emulator.wire.ranges import content_span, taken
 
-# What a chunk of a resumable upload counts in, the last one excepted.
-QUANTUM: Final = 256 * 1024
 _LONGEST_HEAD: Final = 1024 * 1024
-_RANGE: Final = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 
 
 class Uploads:
@@ -83,7 +81,9 @@ class Uploads:
             if first is not None and first > upload.draft.size:
                 raise StorageError(503, f"The chunk begins behind byte {upload.draft.size}.")
             if first is not None:
-                self._append(upload, body, upload.draft.size - first, total)
+                new = taken(first, body.size, upload.draft.size, total)
+                for chunk in self._state.disk.read(body, *new):
+                    upload.draft.write(chunk)
             if total is None or upload.draft.size < total:
                 return _incomplete(upload)
             with self._cloud.lock:
@@ -95,28 +95,10 @@ class Uploads:
 
     def _span(self, ask: Ask, body: Content) -> tuple[int | None, int | None]:
         """First byte of the body (None: no body) and the whole size as far as it is known."""
-        given = ask.headers.get("content-range", "")
-        if not given:
-            return 0, body.size
-        found = _RANGE.fullmatch(given.strip())
-        if found is None:
-            raise StorageError(400, f"Invalid Content-Range: {given}")
-        total = None if found[3] == "*" else int(found[3])
-        if not found[1]:
-            return None, total
-        first, last = int(found[1]), int(found[2])
-        if last - first + 1 != body.size or (total is not None and last >= total):
-            raise StorageError(400, f"Content-Range {given} does not fit a body of {body.size}.")
-        return first, total
-
-    def _append(self, upload: Upload, body: Content, skip: int, total: int | None) -> None:
-        """Take what is new of a chunk; unless it is the last, whole quanta only."""
-        end = body.size
-        final = total is not None and upload.draft.size - skip + body.size >= total
-        if not final:
-            end -= (upload.draft.size - skip + body.size) % QUANTUM
-        for chunk in self._state.disk.read(body, min(skip, end), max(end, 0)):
-            upload.draft.write(chunk)
+        try:
+            return content_span(ask.headers.get("content-range", ""), body.size)
+        except ValueError as error:
+            raise StorageError(400, str(error)) from error
 
     def cancel(self, ask: Ask) -> Answer:
         """DELETE on a session, which Google answers with 499."""

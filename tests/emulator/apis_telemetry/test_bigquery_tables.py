@@ -217,6 +217,40 @@ def test_rows_are_loaded(client: bigquery.Client, logs: bigquery.Dataset) -> Non
         wrong.result(retry=None, timeout=30)
 
 
+def test_rows_are_loaded_in_pieces(client: bigquery.Client, logs: bigquery.Dataset) -> None:
+    """A resumable upload: pieces of whole quanta, the rest at the end; what is wrong is refused."""
+    text = "".join(f"{n},name {n}\n" for n in range(60_000)).encode()
+    schema = [SchemaField("id", "INTEGER"), SchemaField("name", "STRING")]
+    given = bigquery.LoadJobConfig(source_format="CSV", schema=schema)
+    client.load_table_from_file(io.BytesIO(text), f"{NAME}.pieces", job_config=given).result(
+        retry=None, timeout=30
+    )  # no size: the library does not know how much there is until the end
+    rows = ask(client, f"SELECT COUNT(*), SUM(id), MAX(name) FROM `{NAME}.pieces`")
+    assert [tuple(r.values()) for r in rows] == [(60_000, 1_799_970_000, "name 9999")]
+    lost = client.load_table_from_file(io.BytesIO(b"1,a"), "heartwood-demo.no.t", job_config=given)
+    with pytest.raises(exceptions.NotFound, match="Not found: Dataset heartwood-demo:no"):
+        lost.result(retry=None, timeout=30)
+
+
+def test_an_upload_in_pieces_is_refused(client: bigquery.Client, logs: bigquery.Dataset) -> None:
+    """What does not follow the protocol gets 400 or 404; a cancelled session is gone."""
+    base = f"{client._connection.API_BASE_URL}/upload/bigquery/v2/projects/heartwood-demo/jobs"
+    to = {"projectId": "heartwood-demo", "datasetId": "logs", "tableId": "t"}
+    job = {"configuration": {"load": {"destinationTable": to}}}
+    with httpx.Client(timeout=20) as http:
+        for query, body, code in (("resumable", {}, 400), ("other", job, 400), ("", job, 400)):
+            assert http.post(f"{base}?uploadType={query}", json=body).status_code == code
+        begun = http.post(f"{base}?uploadType=resumable", json=job)
+        where = begun.headers["location"]
+        wrong = ("bytes 0-9/4", "bytes 5-9/9", "nonsense", "bytes 7-9/*")
+        for span, code in (*((w, 400) for w in wrong), ("bytes */*", 308), ("bytes 0-2/*", 308)):
+            answer = http.put(where, content=b"1,a", headers={"content-range": span})
+            assert answer.status_code == code, span
+        assert "range" not in answer.headers  # less than a quantum is not kept
+        assert http.delete(where).status_code == 499
+        assert http.put(where, content=b"1,a").status_code == 404
+
+
 def test_what_there_is_can_be_queried(client: bigquery.Client, logs: bigquery.Dataset) -> None:
     """INFORMATION_SCHEMA tells datasets, tables and columns; others of its views are refused."""
     ask(client, f"CREATE TABLE `{NAME}.told` (id INT64 NOT NULL, tags ARRAY<STRUCT<k STRING>>)")

@@ -125,7 +125,9 @@ def test_lost_node_costs_its_pods_and_they_come_back_elsewhere(state: MemoryStat
     taken = {p["spec"]["nodeName"] for p in state.pods()}
     lost, *_, sick = sorted(taken)
     state.delete("Node", "", lost)
-    state.run(60)
+    state.run(50)
+    assert lost in {p["spec"]["nodeName"] for p in state.pods()}  # PodGC waits for a minute
+    state.run(70)
     assert _status(state, "Deployment", "d")["readyReplicas"] == 3
     found = state.get("Node", "", sick)
     assert found

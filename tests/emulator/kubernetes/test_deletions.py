@@ -8,6 +8,8 @@ import httpx
 
 from tests.emulator.kubernetes.test_writes import deployment, wait
 
+CONTAINER = {"name": "c", "image": "busybox", "command": ["sleep", "infinity"]}
+
 
 def test_evictions_heed_disruption_budgets(cluster: httpx.Client, namespace: str) -> None:
     """The second of two pods that a budget keeps is not evicted; without the budget it is."""
@@ -39,6 +41,31 @@ def is_ready(pod: dict[str, Any]) -> bool:
     """Whether its Ready condition is True."""
     conditions = pod["status"].get("conditions", ())
     return any((c["type"], c["status"]) == ("Ready", "True") for c in conditions)
+
+
+def test_a_deleted_node_comes_back_repaired(cluster: httpx.Client, namespace: str) -> None:
+    """Its pods go with it; auto-repair makes its host anew, under its name and with another uid."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    servers = cluster.get("/api/v1/namespaces/small/pods").json()["items"]
+    server = next(s for s in reversed(servers) if is_ready(s))
+    name = server["spec"]["nodeName"]
+    uid = cluster.get(f"/api/v1/nodes/{name}").json()["metadata"]["uid"]
+    tolerations = [{"operator": "Exists"}]
+    spec = {"nodeName": name, "tolerations": tolerations, "containers": [CONTAINER]}
+    body = {"metadata": {"name": "there"}, "spec": spec}
+    assert cluster.post(pods, json=body).status_code == 201
+    gone = cluster.delete(f"/api/v1/nodes/{name}").json()
+    assert (gone["status"], gone["details"]["kind"]) == ("Success", "nodes")
+    wait(lambda: cluster.get(f"{pods}/there").status_code == 404)
+
+    def back() -> bool:
+        found = cluster.get(f"/api/v1/nodes/{name}").json()
+        return found["kind"] == "Node" and is_ready(found) and found["metadata"]["uid"] != uid
+
+    wait(back)
+    path = f"/api/v1/namespaces/small/pods/{server['metadata']['name']}"
+    wait(lambda: is_ready(cluster.get(path).json()))
+    assert cluster.get(path).json()["metadata"]["uid"] != server["metadata"]["uid"]
 
 
 def test_dependents_are_orphaned_or_collected(cluster: httpx.Client, namespace: str) -> None:

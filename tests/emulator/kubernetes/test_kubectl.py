@@ -107,6 +107,20 @@ def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
         assert words in out
 
 
+def test_a_node_is_emptied(kubectl: Kubectl) -> None:
+    """Drained, given back, deleted: the pod of a drained host waits until it is given back."""
+    out = kubectl("""
+        node=$(kubectl get nodes -l heartwood-tier=small -o name | head -1)
+        kubectl drain $node --ignore-daemonsets --timeout=60s
+        pod=$(kubectl -n small get pods --field-selector status.phase=Pending -o name)
+        kubectl uncordon $node
+        kubectl -n small wait $pod --for=condition=Ready --timeout=60s
+        kubectl delete $node
+    """)
+    for words in (" cordoned", " drained", "uncordoned", " met", " deleted"):
+        assert words in out
+
+
 def test_a_kind_that_is_not_served_is_named(kubectl: Kubectl) -> None:
     """kubectl says which kind has no match, and nothing about documents."""
     said = kubectl("""

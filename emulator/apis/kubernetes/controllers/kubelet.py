@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from emulator.apis.gke.repair import GONE_S
 from emulator.apis.kubernetes.controllers.claims import claim_names, unconfigured, unmounted
 from emulator.apis.kubernetes.controllers.contract import Obj
 from emulator.apis.kubernetes.controllers.objects import (
@@ -38,6 +39,8 @@ def run(view: View) -> None:
     nodes = {name_of(node): node for node in view.all("Node")}
     leaving = {n.name for p in view.cluster.pools.values() for n in p.nodes.values() if n.deleting}
     pods = view.mine("Pod")
+    for mark in [m for m in view.notes.times if m.startswith("gone/") and m[5:] in nodes]:
+        view.forget(mark)
     for pod in pods:
         name = pod["spec"].get("nodeName")
         if not name:
@@ -72,10 +75,15 @@ def stop(view: View, pod: Obj, grace_s: int | None = None) -> None:
 
 
 def _lose(view: View, pod: Obj, node: str) -> None:
-    """The node went with all that was on it; whoever made the pod makes another."""
-    text = f"PodGC: node {node} no longer exists"
-    view.event(pod, "pod-garbage-collector", "TaintManagerEviction", text)
-    view.remove(pod)
+    """PodGC ends what was on a node that is gone; whoever made the pod makes another."""
+    over = view.since(f"gone/{node}") + view.wall_s(GONE_S)
+    if view.now < over:
+        view.wake(over)
+        return
+    why = condition("DisruptionTarget", True, "DeletionByPodGC", "PodGC: node no longer exists")
+    status = {**(pod.get("status") or {}), "phase": "Failed"}
+    status["conditions"] = with_conditions(conditions_of(pod), [why], view.at)
+    view.remove(view.put_status(pod, status))
 
 
 def _tend(view: View, pod: Obj, node: Obj, leaving: bool) -> None:
