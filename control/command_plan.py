@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,10 @@ from control.settings import load_settings
 from control.wiring import Console
 from core.actions import PLANNERS
 from core.errors import HeartwoodError
-from core.plans import Outcome, Request
+from core.fleet import assemble_fleet
+from core.plans import Outcome, Plan, Request
+from core.pricing import tier_rate, token_change
+from core.records import Snapshot
 
 _FIRST_READ_S: Final = 120.0
 _POLL_S: Final = 0.5
@@ -65,6 +69,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
     console = Console(load_settings(arguments.config))
     try:
         judged = _plan(console, arguments)
+        snapshot = console.snapshot()
     except HeartwoodError as error:
         return tell(error)
     finally:
@@ -72,7 +77,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(to_json(judged))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in plan_lines(judged))
+        sys.stdout.writelines(f"{line}\n" for line in plan_lines(judged, snapshot))
     return 3 if any(v.outcome is Outcome.BLOCK for v in judged.verdicts) else 0
 
 
@@ -93,7 +98,7 @@ def run_apply(arguments: argparse.Namespace) -> int:
         console.stop()
 
 
-def plan_lines(judged: Judged) -> Iterable[str]:
+def plan_lines(judged: Judged, snapshot: Snapshot) -> Iterable[str]:
     """A plan as text: steps with what they need, cost, effects, verdicts, commands, digest."""
     plan = judged.plan
     yield plan.title
@@ -102,6 +107,7 @@ def plan_lines(judged: Judged) -> Iterable[str]:
         name = f" [{step.key}]" if step.key else ""
         yield f"  {number:3}. {step.title}{name}{after}"
     yield f"Cost: {plan.cost.sentence}"
+    yield from _token_line(plan, snapshot)
     yield from plan.affected
     yield from (f"Cannot be undone: {sentence}" for sentence in plan.irreversible)
     yield "Guards:"
@@ -113,6 +119,18 @@ def plan_lines(judged: Judged) -> Iterable[str]:
         yield from (f"  {line}" for line in step.command.splitlines())
     yield f"Needs: {', '.join(plan.permissions)}"
     yield f"Digest: {plan.digest}"
+
+
+def _token_line(plan: Plan, snapshot: Snapshot) -> Iterable[str]:
+    """USD per million tokens before and after, of a plan of one tier."""
+    spec = next((s for s in snapshot.specs if s.name == plan.request.tier), None)
+    if spec is None:
+        return
+    tier, load = assemble_fleet(snapshot).tier(spec.name), (snapshot.loads or {}).get(spec.name)
+    rate = replace(tier_rate(tier, snapshot.prices), usd_per_hour=plan.cost.before_usd_per_hour)
+    both = token_change(tier, rate, load, plan.cost.after_usd_per_hour)
+    was, then = ("unknown" if usd is None else f"${usd:,.2f}" for usd in both)
+    yield f"Per million tokens at the load of now: {was} → {then}"
 
 
 def parameters_of(words: Iterable[str]) -> Values:

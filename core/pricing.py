@@ -227,6 +227,14 @@ def token_cost(tier: FleetTier, rate: Rate, load: TierLoad | None) -> TokenCost:
     )
 
 
+def token_change(
+    tier: FleetTier, rate: Rate, load: TierLoad | None, after_usd_per_hour: float | None
+) -> tuple[float | None, float | None]:
+    """USD per million tokens of both kinds at the load of now: at `rate`, and at another one."""
+    then = replace(rate, usd_per_hour=after_usd_per_hour)
+    return token_cost(tier, rate, load).blended_usd, token_cost(tier, then, load).blended_usd
+
+
 def metered_share(tier: FleetTier) -> float | None:
     """Share (0–1) of the running chips that are in parts which report tokens; None: unknown."""
     whole = tier.chip_count.running

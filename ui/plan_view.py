@@ -6,7 +6,6 @@ The dialog around it is `ui/plan_dialog.py`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import streamlit as st
@@ -14,7 +13,7 @@ import streamlit as st
 from control.planning import Judged
 from core.forecast import forecast_month
 from core.plans import CostChange, Outcome, Plan, Step, Verdict
-from core.pricing import HOURS_PER_MONTH, token_cost
+from core.pricing import HOURS_PER_MONTH, token_change
 from ui import access, formats, words
 
 _FEW: Final = 12  # steps that are seen at once
@@ -66,8 +65,7 @@ def _consequences(plan: Plan) -> Iterable[str]:
     if spec is None or after is None:
         return
     tier, load = derived.fleet.tier(name), (snapshot.loads or {}).get(name)
-    rates = (derived.rates[name], replace(derived.rates[name], usd_per_hour=after))
-    was, then = (token_cost(tier, rate, load).blended_usd for rate in rates)
+    was, then = token_change(tier, derived.rates[name], load, after)
     if then:
         yield formats.plain(
             f"{formats.money(was)} → {formats.money(then)} per million tokens, at the load of now"

@@ -26,7 +26,8 @@ def test_a_plan_is_told_whole() -> None:
     request = Request("scale_tier", "small", {"delta": -1})
     plan = make_plan(make_snapshot(), request, NOW, PlanContext("demo"))
     verdict = Verdict("capacity_left", Outcome.BLOCK, "too little", "add slices")
-    text = "\n".join(plan_lines(Judged(plan, (verdict,))))
+    text = "\n".join(plan_lines(Judged(plan, (verdict,)), make_snapshot()))
     for part in (plan.title, plan.digest, plan.steps[0].command, "STOP capacity_left: too little",
-                 "Lifted by: add slices", "container.clusters.update", "$3,072.00/h"):  # fmt: skip
+                 "Lifted by: add slices", "container.clusters.update", "$3,072.00/h",
+                 "Per million tokens at the load of now: $"):  # fmt: skip
         assert part in text
