@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from core.fleet import FleetTier
 from core.guards.load_left import fullness
@@ -16,6 +17,8 @@ from core.records import Snapshot
 from core.specs import PartKind
 from core.tpu import chips
 from core.traffic_effect import serving_slices
+
+_GKE: Final = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,13 @@ class Target:
 
 
 def slices_for_rate(snapshot: Snapshot, tier: FleetTier, usd_per_hour: float) -> Target:
-    """How many host-slices to add or remove so that the tier costs at most so much.
+    """How many slices to add or remove so that the tier costs at most so much.
 
     Raises:
-        ValueError: the tier has no price, or no host-slices; the message says so.
+        ValueError: the tier has no price, or no slices; the message says so.
     """
     spec = tier.spec
-    have = _host_slices(tier)
+    have = _slices(tier)
     now = tier_rate(tier, snapshot.prices)
     one = chips_rate(snapshot.prices, spec.generation or "", spec.zone, chips(spec.topology))
     if now.usd_per_hour is None or not one.usd_per_hour:
@@ -43,18 +46,18 @@ def slices_for_rate(snapshot: Snapshot, tier: FleetTier, usd_per_hour: float) ->
     after = now.usd_per_hour + delta * one.usd_per_hour
     lines = (
         f"now ${now.usd_per_hour:,.2f}/h, target ${usd_per_hour:,.2f}/h at most",
-        f"one host-slice costs {one.source} = ${one.usd_per_hour:,.2f}/h",
+        f"one slice costs {one.source} = ${one.usd_per_hour:,.2f}/h",
         f"({usd_per_hour:,.2f} − {now.usd_per_hour:,.2f}) ÷ {one.usd_per_hour:,.2f},"
         f" rounded down, not below −{have} = {delta:+d}",
     )
     if after > usd_per_hour + 1e-6:
-        rest = f"${after:,.2f}/h stays without any host-slice: the target is not reached"
+        rest = f"${after:,.2f}/h stays without any slice: the target is not reached"
         return Target(delta, rest, (*lines, rest))
     return Target(delta, f"${after:,.2f}/h after it", lines)
 
 
 def slices_for_p95(snapshot: Snapshot, tier: FleetTier, p95_ms: float) -> Target:
-    """How many host-slices to add or remove so that the p95 of latency is at most so much.
+    """How many slices to add or remove so that the p95 of latency is at most so much.
 
     Servers that share themselves among their requests: latency = S ÷ (1 − ρ), with ρ how full they
     are (Kleinrock, Queueing Systems II: M/G/1 processor sharing; there of means). An estimate: the
@@ -63,7 +66,7 @@ def slices_for_p95(snapshot: Snapshot, tier: FleetTier, p95_ms: float) -> Target
     Raises:
         ValueError: latency or fullness is not known, or no number of slices reaches the target.
     """
-    have, ready = _host_slices(tier), serving_slices(tier)
+    have, ready = _slices(tier), serving_slices(tier)
     load = (snapshot.loads or {}).get(tier.name)
     now_ms = load.latency.p95_ms if load else None
     if load is None or now_ms is None or not ready:
@@ -95,9 +98,9 @@ def slices_for_p95(snapshot: Snapshot, tier: FleetTier, p95_ms: float) -> Target
     return Target(delta, f"about {p95_ms:,.0f} ms", tuple(lines))
 
 
-def _host_slices(tier: FleetTier) -> int:
+def _slices(tier: FleetTier) -> int:
     """Slices that scaling can change."""
-    found = [p for p in tier.parts if p.spec.kind is PartKind.GKE_SINGLE_HOST]
+    found = [p for p in tier.parts if p.spec.kind in _GKE]
     if not found:
-        raise ValueError(f"{tier.spec.title} has no single-host slices in GKE")
+        raise ValueError(f"{tier.spec.title} has no slices in GKE")
     return sum(len(p.slices) for p in found)

@@ -14,6 +14,7 @@ from control.appliers import (
     alerts,
     budgets,
     canary,
+    groups,
     node_pools,
     resources,
     rollouts,
@@ -43,6 +44,7 @@ PRODUCTS: Final[tuple[Callable[[Clients], Product], ...]] = (
     resources.build,
     alerts.build,
     rollouts.build,
+    groups.build,
 )
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from control.appliers.verbs import Interrupted, Product, Report, follow
-from core.actions.scale_tier import SETTLED, observe_again
+from core.actions.scale_tier import SETTLED
+from core.actions.scaling import observe_again
 from core.errors import Conflict, OpsError, Unavailable
 from core.plans import Facts, Step
 from core.records import NodePool, Snapshot

@@ -13,7 +13,13 @@ from core.cloud_resources import KUBERNETES
 from core.errors import Conflict, OpsError
 from core.plans import Facts, Step
 from core.records import Snapshot
-from core.workload_template import fingerprint, replicas_of, revision_of, template_of
+from core.workload_template import (
+    fingerprint,
+    labels_of,
+    replicas_of,
+    revision_of,
+    template_of,
+)
 from services.clients import Clients
 from services.project.objects import KubeObjects
 from services.project.product import Found, Json
@@ -92,7 +98,7 @@ class RollOut:
         replicas, size = replicas_of(workload)
         cluster, sign, path = resource.partition(KUBERNETES)
         space = path.split("/namespaces/", 1)[1].split("/", 1)[0]
-        labels = template_of(workload)["metadata"]["labels"]
+        labels = labels_of(template_of(workload))
         pods = self._objects.list_in(f"{cluster}{sign}api/v1/namespaces/{space}/pods", labels)
         new = [p for p in pods if revision_of(p) == revision and not _ending(p)]
         return sum(_is_ready(p) for p in new), replicas * size

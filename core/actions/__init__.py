@@ -24,6 +24,7 @@ from core.actions.restore_tier import plan_restore_tier
 from core.actions.roll_back import plan_roll_back
 from core.actions.rollouts import workload_name
 from core.actions.scale_replicas import plan_scale_replicas
+from core.actions.scale_slices import scale_chain
 from core.actions.scale_tier import plan_scale_tier
 from core.actions.shift_traffic import plan_shift_traffic
 from core.actions.tear_down_all import plan_tear_down_all, whole_chain
@@ -61,6 +62,7 @@ Chaining = Callable[[Snapshot, Request, PlanContext], Chain]
 CHAINS: Final = MappingProxyType[str, Chaining](
     {
         "provision_tier": chain_of,
+        "scale_tier": scale_chain,
         "deploy_model": model_chain,
         "tear_down_tier": tear_down_chain,
         "tear_down_all": lambda snapshot, _, context: whole_chain(snapshot, context),

@@ -21,6 +21,7 @@ from core.records import BackendService, Snapshot
 from core.specs import PartKind, TierSpec
 from core.traffic_rules import leading_to
 
+_GKE: Final = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
 _UNREAD: Final = "{what} has not been read yet"
 
 
@@ -55,9 +56,7 @@ def _servers(snapshot: Snapshot, spec: TierSpec) -> str:
 
 
 def _scale(snapshot: Snapshot, spec: TierSpec) -> str:
-    if any(p.kind is PartKind.GKE_SINGLE_HOST for p in spec.parts):
-        return ""
-    return f"{spec.title} has no single-host slices in GKE"
+    return "" if any(p.kind in _GKE for p in spec.parts) else f"{spec.title} has no slices in GKE"
 
 
 def _replicas(snapshot: Snapshot, spec: TierSpec) -> str:

@@ -109,7 +109,7 @@ def wanted_places(
             site=replace(place.site, host=host),
             slices=place.part.slices if size is None else size,
         )
-        found.append(_on_terms(spec, asked, request))
+        found.append(on_terms(spec, asked, request))
     found = [place for place in found if place.slices]
     if not found:
         raise PlanError(
@@ -135,7 +135,7 @@ def _size(request: Request, name: str) -> int | None:
     return value
 
 
-def _on_terms(spec: TierSpec, place: Place, request: Request) -> Place:
+def on_terms(spec: TierSpec, place: Place, request: Request) -> Place:
     """The place with what the request says of how its chips are to be had."""
     queued, spot = _flag(request, "queued"), _flag(request, "spot")
     reservation = str(request.parameters.get("reservation", ""))

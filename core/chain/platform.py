@@ -130,6 +130,7 @@ def _cluster(site: Site) -> Iterator[Piece]:
             "resourceLabels": _TAG,
         },
     }
+    place = f"--location={site.cluster_location} --project={site.project}"
     body = {
         "resourceLabels": _TAG,
         "locations": [site.zone],
@@ -147,13 +148,18 @@ def _cluster(site: Site) -> Iterator[Piece]:
     }
     yield Piece(
         "cluster", site.cluster_name, f"cluster {site.cluster}", PLATFORM, body,
-        f"gcloud container clusters create {site.cluster} --location={site.cluster_location}"
+        f"gcloud container clusters create {site.cluster} {place}"
         f" --node-locations={site.zone} --cluster-version=1.34 --release-channel=regular"
         f" --network={PREFIX}-net --subnetwork={PREFIX}-subnet --enable-ip-alias"
         " --cluster-secondary-range-name=pods --services-secondary-range-name=services"
         f" --workload-pool={site.project}.svc.id.goog --service-account={account}"
-        f" --machine-type=e2-standard-4 --num-nodes=1 --labels={TIER_LABEL}={PLATFORM}"
-        f" --node-labels={TIER_LABEL}={PLATFORM} --project={site.project}",
+        f" --num-nodes=1 --labels={TIER_LABEL}={PLATFORM}\n"
+        # gcloud's first pool is always called default-pool.
+        f"gcloud container node-pools create system --cluster={site.cluster} {place}"
+        f" --machine-type=e2-standard-4 --num-nodes=1 --service-account={account}"
+        f" --scopes=cloud-platform --labels={TIER_LABEL}={PLATFORM}"
+        f" --node-labels={TIER_LABEL}={PLATFORM}\n"
+        f"gcloud container node-pools delete default-pool --cluster={site.cluster} {place} --quiet",
         f"gcloud container clusters delete {site.cluster} --location={site.cluster_location}"
         f" --project={site.project} --quiet",
         ("api-container", "subnet", "nodes-role"),

@@ -147,8 +147,9 @@ def _pool(place: Place, spec: TierSpec, key: str, name: str, nodes: int, policy:
         f"node pool {name}", spec.name, body,
         f"gcloud container node-pools create {name} --node-locations={part.location}"
         f" --machine-type={gen.machine_types[per_node]} --num-nodes={nodes}"
-        f" --service-account={account} --node-labels={TIER_LABEL}={spec.name}"
-        f" --labels={TIER_LABEL}={spec.name}{placed}{_flags(place)} {where}",
+        f" --service-account={account} --scopes=cloud-platform"
+        f" --node-labels={TIER_LABEL}={spec.name} --labels={TIER_LABEL}={spec.name}"
+        f"{placed}{_flags(place)} {where}",
         f"gcloud container node-pools delete {name} {where} --quiet",
         ("cluster", *(("policy",) if policy else ())),
         ("container.clusters.update", "container.operations.get"),

@@ -79,7 +79,7 @@ def _deployed(place: Place, spec: TierSpec, endpoint: str, name: str, model: str
     path = f"projects/{site.project}/locations/{site.region}/endpoints/{endpoint}"
     return Piece(
         "replicas", site.vertex(f"endpoints/{endpoint}/deployedModels/{name}"),
-        f"{place.slices} replicas of {model} on endpoint {endpoint}", spec.name, body,
+        f"replicas of model {model} on endpoint {endpoint}", spec.name, body,
         # gcloud's deploy-model has no flag for the topology.
         f"curl --fail --request POST https://{site.region}-aiplatform.googleapis.com/v1/{path}"
         ':deployModel --header "Authorization: Bearer $(gcloud auth print-access-token)"'

@@ -9,11 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.actions import PlanContext, make_plan
+from core.actions import CHAINS, PlanContext, make_plan
 from core.actions.rollouts import VERB
 from core.errors import PlanError
 from core.plans import Plan, Request, order_of
-from core.workload_template import MOUNT, merge_patch, model_of, serving, template_of, without_mark
+from core.workload_template import (
+    MOUNT,
+    labels_of,
+    marked,
+    merge_patch,
+    model_of,
+    patch_of,
+    revision_of,
+    serving,
+    template_of,
+    without_mark,
+)
 from tests.make import NOW, make_snapshot
 
 WEIGHTS = {"weights": "gs://bucket/qwen/", "model": "Qwen3-8B"}
@@ -96,12 +107,38 @@ def test_what_serves_no_model_is_refused() -> None:
     """Neither a command without a model nor two servers in one pod."""
     with pytest.raises(PlanError, match="0 commands"):
         serving(template_of(workload(command=["sleep"])), "c", "b", "")
-    group = {
-        "kind": "LeaderWorkerSet",
-        "spec": {"leaderWorkerTemplate": {"leaderTemplate": {"x": 1}}},
-    }
+    joined = workload(command=["sh", "-c", "vllm serve a && sleep 9"])
+    with pytest.raises(PlanError, match="0 commands"):
+        serving(template_of(joined), "c", "b", "")
     with pytest.raises(PlanError, match="cannot be changed"):
-        template_of(group)
+        template_of({"kind": "StatefulSet", "spec": {}})
+
+
+def test_leaders_and_workers_of_a_slice_get_the_weights_together() -> None:
+    """The leader's server within its shell's text; one patch, one revision for all pods."""
+    chain = CHAINS["provision_tier"](
+        make_snapshot(), Request("provision_tier", "medium", {}), PlanContext("p")
+    )
+    group = chain.by_key["workload"].body
+    before = template_of(group)
+    assert model_of(before) == "Llama-3.3-70B-Instruct"
+    assert labels_of(before) == {"app": "server", "heartwood-tier": "medium"}
+    after = serving(before, "weights-1", "b", "vllm:2")
+    assert (model_of(after), serving(after, "weights-1", "b", "vllm:2")) == ("b", after)
+    text = after["leaderTemplate"]["spec"]["containers"][0]["command"][2]
+    assert text.startswith(f"ray start --head --port=6379 && exec vllm serve {MOUNT} --port 8000 ")
+    assert "--distributed-executor-backend ray --served-model-name b" in text
+    for pods in after.values():
+        (container,) = pods["spec"]["containers"]
+        assert container["image"] == "vllm:2"
+        assert container["volumeMounts"][0]["mountPath"] == MOUNT
+    assert "ray start --block" in after["workerTemplate"]["spec"]["containers"][0]["command"][2]
+    new = marked(after, "r1")
+    assert (revision_of(new), without_mark(new)) == ("r1", without_mark(after))
+    assert revision_of({**new, "workerTemplate": after["workerTemplate"]}) == ""
+    patched = merged(group, patch_of("LeaderWorkerSet", before, new))
+    assert template_of(patched) == new
+    assert patched["spec"]["replicas"] == group["spec"]["replicas"]
 
 
 def test_the_template_before_the_last_roll_out_comes_back() -> None:

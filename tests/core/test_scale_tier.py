@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.actions import PlanContext, make_plan
-from core.actions.scale_tier import observe, observe_again
+from core.actions.scaling import observe, observe_again
 from core.errors import PlanError
 from core.plans import Plan, Request
 from core.records import Snapshot
@@ -81,9 +81,9 @@ def test_a_wrong_delta_is_refused_with_what_is_allowed(delta: object) -> None:
     assert "delta" in caught.value.hint
 
 
-@pytest.mark.parametrize("tier", ["medium", "large", "dev", "local", "nowhere"])
-def test_tiers_without_host_slices_are_refused(tier: str) -> None:
-    """Multi-host, TPU VM, local and unknown tiers name the tier that can."""
+@pytest.mark.parametrize("tier", ["dev", "local", "nowhere"])
+def test_tiers_without_slices_in_gke_are_refused(tier: str) -> None:
+    """TPU VM, local and unknown tiers name the tiers that can."""
     with pytest.raises(PlanError) as caught:
         plan(tier=tier)
     assert "small" in caught.value.hint

@@ -186,7 +186,8 @@ def test_menus_say_why_an_action_makes_no_sense() -> None:
     )
     nothing = replace(NORMAL, load_balancer=LoadBalancer((), (), ()))
     assert "no backend service" in why_not(nothing, "shift_traffic", specs["medium"])
-    assert why_not(NORMAL, "scale_tier", specs["medium"])
+    assert why_not(NORMAL, "scale_tier", specs["medium"]) == ""
+    assert "no slices" in why_not(NORMAL, "scale_tier", specs["dev"])
 
 
 def test_a_budgets_change_is_told_in_dollars_and_days() -> None:

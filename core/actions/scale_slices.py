@@ -1,0 +1,325 @@
+"""Scale a tier's multi-host slices: each is an atomic node pool, added or removed whole, with the
+group of pods that it serves as.
+
+Adding makes pools first, then raises the workload's replicas; removing lowers the replicas, then
+deletes the pools whose groups have gone. Single-host slices are `scale_tier.py`'s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from core import ownership
+from core.actions.chain_steps import DELETE, create_step, is_whole, present_of
+from core.actions.chain_steps import observe as observe_pieces
+from core.actions.context import PlanContext
+from core.actions.rollouts import workload_name
+from core.actions.scaling import cost_of, delta_of, irreversible, who_feels_it
+from core.actions.scaling import observe as observe_pools
+from core.actions.tear_down import remove_command
+from core.actions.tier_lookup import known, usual
+from core.actions.tier_places import on_terms, places_of
+from core.chain import Chain, Piece, Place, platform_pieces
+from core.chain.pieces import kube_context
+from core.chain.tier import policy_name, policy_piece, pool_name, slice_pool
+from core.cloud_resources import CONTAINER, path_of
+from core.errors import PlanError
+from core.fleet import assemble_fleet
+from core.plans import Facts, Plan, Request, Step
+from core.records import NodePool, Pod, Snapshot, Source, Workload
+from core.specs import PartKind, TierSpec
+
+VERB: Final = "kube.set_replicas"
+REPLICAS: Final = "replicas"  # "replicas:FULL NAME OF A WORKLOAD" → how many it is to have
+_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
+_ACCOUNT: Final = ("nodes-account", "nodes-role")  # what the new nodes run as
+_PERMISSIONS: Final = (
+    "container.clusters.update",
+    "container.operations.get",
+    "container.thirdPartyObjects.get",
+    "container.thirdPartyObjects.update",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """The slices and the workload that serves on them, with its full name."""
+
+    place: Place
+    pools: tuple[NodePool, ...]
+    workload: Workload
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a plan does; `chips`: more or (negative) less, and whether they are spot chips."""
+
+    steps: tuple[Step, ...]
+    observed: Facts
+    notes: tuple[str, ...]
+    chips: tuple[tuple[int, bool], ...]
+
+
+def plan_scale_slices(
+    snapshot: Snapshot, request: Request, now: datetime, context: PlanContext, spec: TierSpec
+) -> Plan:
+    """The plan that adds or removes whole slices; parameters as `delta_of` has them.
+
+    Also `spot` and `reservation`, of the slices that are added.
+
+    Raises:
+        PlanError: pools or workload are not known, or there are not so many slices.
+    """
+    delta, arithmetic = delta_of(snapshot, spec, request)
+    there = _there(snapshot, spec, request, context)
+    have, tier = len(there.pools), assemble_fleet(snapshot).tier(spec.name)
+    if have + delta < 0:
+        raise PlanError(
+            f"{spec.title} has {have} slices that can be removed, not {-delta}.",
+            resource=spec.name,
+            hint=f"delta may be from {-have} up",
+        )
+    if delta > 0:
+        chain = scale_chain(snapshot, request, context)
+        change = _adding(there, spec, chain, delta, context)
+    else:
+        change = _removing(snapshot, there, -delta, context)
+    word, noun = "Add" if delta > 0 else "Remove", "slice" if abs(delta) == 1 else "slices"
+    return Plan(
+        request=request,
+        title=f"{word} {abs(delta)} multi-host {noun} of {spec.title}: {have} → {have + delta}",
+        steps=change.steps,
+        observed={**change.observed, **observe((there.name, there.workload))},
+        cost=cost_of(snapshot, tier, change.chips),
+        affected=(*who_feels_it(snapshot, tier, delta), *change.notes, *arithmetic),
+        irreversible=irreversible(delta),
+        permissions=_PERMISSIONS,
+        made_at=now,
+        expires_at=now + timedelta(seconds=context.expires_after_s),
+        slice_delta=delta,
+        chip_delta=sum(chips for chips, _ in change.chips),
+        reservation=there.place.reservation if delta > 0 else "",
+        sources=(Source.GKE.value, Source.KUBE.value, Source.LOAD.value),
+    )
+
+
+def scale_chain(snapshot: Snapshot, request: Request, context: PlanContext) -> Chain:
+    """What new slices consist of; empty where none is added, or the tier has no such slices."""
+    spec = next((s for s in snapshot.specs if s.name == request.tier), None)
+    if spec is None or not has_slices(spec):
+        return Chain(())
+    delta, _ = delta_of(snapshot, spec, request)
+    if delta <= 0:
+        return Chain(())
+    there = _there(snapshot, spec, request, context)
+    place = there.place
+    pieces = [p for p in platform_pieces(place.site, {place.part.kind}) if p.key in _ACCOUNT]
+    policies = {pool.placement_policy for pool in there.pools} - {""}
+    policy = policies.pop() if len(policies) == 1 else ""
+    if policy in ("", policy_name(spec)):
+        pieces.append(policy_piece(place.site, spec))
+    taken = {pool.name for pool in there.pools}
+    numbers = (n for n in itertools.count() if pool_name(place.part, n) not in taken)
+    for number in itertools.islice(numbers, delta):
+        pieces.append(_with_policy(slice_pool(place, spec, number), policy))
+    keys = {piece.key for piece in pieces}
+    return Chain(_needing(piece, keys) for piece in pieces)
+
+
+def _with_policy(piece: Piece, policy: str) -> Piece:
+    """The pool with the placement policy that its siblings have ("": its own)."""
+    own = piece.body["placementPolicy"]["policyName"]
+    if not policy or policy == own:
+        return piece
+    return replace(
+        piece,
+        body={**piece.body, "placementPolicy": {"policyName": policy}},
+        make=piece.make.replace(f"--placement-policy={own}", f"--placement-policy={policy}"),
+    )
+
+
+def _needing(piece: Piece, keys: set[str]) -> Piece:
+    """The piece after those that a pool needs and that are in the chain."""
+    needs = {key for key in piece.needs if key in keys}
+    if piece.key.startswith("pool-"):
+        needs |= {key for key in _ACCOUNT if key in keys}
+    return replace(piece, needs=tuple(sorted(needs)))
+
+
+def has_slices(spec: TierSpec) -> bool:
+    """Whether the tier has multi-host slices."""
+    return any(part.kind is PartKind.GKE_MULTI_HOST for part in spec.parts)
+
+
+def _there(snapshot: Snapshot, spec: TierSpec, request: Request, context: PlanContext) -> _Now:
+    known(snapshot.node_pools, "The node pools have not been read yet.", "See Connections")
+    owned = ownership.assign(snapshot).node_pools
+    pools = tuple(
+        pool
+        for index, part in enumerate(spec.parts)
+        if part.kind is PartKind.GKE_MULTI_HOST
+        for pool in owned.get((spec.name, index), ())
+    )
+    if not pools:
+        raise PlanError(
+            f"{spec.title} has no slice.",
+            resource=spec.name,
+            hint="It is off: it must be provisioned first",
+        )
+    name = workload_name(snapshot, spec, context)
+    place = next(
+        p for p in places_of(snapshot, spec, context) if p.part.kind is PartKind.GKE_MULTI_HOST
+    )
+    workload = next(
+        w
+        for w in snapshot.workloads or ()
+        if (w.namespace, w.cluster) == (spec.namespace, place.part.cluster)
+        and name.endswith(f"/{w.name}")
+    )
+    return _Now(on_terms(spec, place, request), pools, workload, name)
+
+
+def _adding(there: _Now, spec: TierSpec, chain: Chain, delta: int, context: PlanContext) -> _Change:
+    present = present_of(context)
+    missing = [piece for piece in chain.pieces if not is_whole(piece, present)]
+    keys = {piece.key for piece in missing}
+    pools = sorted(key for key in keys if key.startswith("pool-"))
+    steps = [create_step(piece, keys, piece.body.get("initialNodeCount")) for piece in missing]
+    return _Change(
+        (*steps, *_replicas(there, len(there.pools) + delta, pools, context)),
+        observe_pieces(chain.names, present),
+        ("Each new slice serves once all its hosts run and its group of pods is ready",),
+        ((delta * ownership.chips_per_slice(spec), there.place.spot),),
+    )
+
+
+def _removing(snapshot: Snapshot, there: _Now, count: int, context: PlanContext) -> _Change:
+    groups = _groups(snapshot, there)
+    going = sorted(there.pools, key=lambda pool: _last_first(pool, groups))[:count]
+    lowered = _replicas(there, len(there.pools) - count, (), context)
+    needs = tuple(step.key for step in lowered)
+    names = ", ".join(f"{pool.name} ({_told(groups.get(pool.name))})" for pool in going[:8])
+    notes = [f"These slices go: {names}{' …' if len(going) > 8 else ''}"]
+    notes.append("The highest groups stop first: what they are answering then is cut off")
+    if any(groups.get(pool.name) is None for pool in going):
+        notes.append("Which group serves on which pool is not known: the last by name go")
+    return _Change(
+        (*lowered, *(_delete(pool, needs, context) for pool in going)),
+        observe_pools(going),
+        tuple(notes),
+        tuple((-_chips(pool), ownership.is_spot(pool.labels)) for pool in going),
+    )
+
+
+def _chips(pool: NodePool) -> int:
+    return pool.node_count * ownership.hardware_of(pool.machine_type)[1]
+
+
+_IDLE: Final = -1
+
+
+def _groups(snapshot: Snapshot, there: _Now) -> Mapping[str, int | None]:
+    """Pool → the group of pods on it; `_IDLE`: none; None, or no key: not known."""
+    if snapshot.pods is None or snapshot.hosts is None:
+        return {}
+    found: dict[str, int | None] = {pool.name: _IDLE for pool in there.pools}
+    cluster = (there.place.part.cluster_location, there.place.part.cluster)
+    pools = {
+        host.name: host.pool
+        for host in snapshot.hosts
+        if (host.cluster_location, host.cluster) == cluster
+    }
+    for pod in snapshot.pods:
+        pool = pools.get(pod.host, "")
+        if pool in found and pod.namespace == there.workload.namespace:
+            found[pool] = _group(pod)
+    return found
+
+
+def _group(pod: Pod) -> int | None:
+    said = pod.labels.get(_GROUP, "")
+    return int(said) if said.isdecimal() else None
+
+
+def _last_first(pool: NodePool, groups: Mapping[str, int | None]) -> tuple[bool, int, str]:
+    """Idle pools first, then those of the highest groups, or of the highest numbers."""
+    group = groups.get(pool.name)
+    number = re.search(r"(\d+)$", pool.name)
+    last = group if group is not None else int(number[1]) if number else 0
+    return group != _IDLE, -last, pool.name
+
+
+def _told(group: int | None) -> str:
+    return "group unknown" if group is None else "idle" if group == _IDLE else f"group {group}"
+
+
+def _replicas(there: _Now, wanted: int, needs: Sequence[str], context: PlanContext) -> list[Step]:
+    """The step that gives the workload so many groups; none when it has them."""
+    workload = there.workload
+    if workload.replicas_wanted == wanted:
+        return []
+    expected_s, source = usual(context, VERB)
+    part = there.place.part
+    cluster = kube_context(context.project, part.cluster_location, part.cluster)
+    return [
+        Step(
+            verb=VERB,
+            resource=there.name,
+            title=f"Change the groups of {workload.name} to {wanted}",
+            before={"replicas": workload.replicas_wanted},
+            after={"replicas": wanted},
+            expected_s=expected_s,
+            expected_source=source,
+            command=(
+                f"kubectl --context={cluster} scale {workload.kind.lower()} {workload.name}"
+                f" --namespace={workload.namespace} --replicas={wanted}"
+            ),
+            key="groups",
+            needs=tuple(needs),
+            undo="write the number that was there before",
+        )
+    ]
+
+
+def _delete(pool: NodePool, needs: Sequence[str], context: PlanContext) -> Step:
+    name = (
+        f"//{CONTAINER}/projects/{context.project}/locations/{pool.location}"
+        f"/clusters/{pool.cluster}/nodePools/{pool.name}"
+    )
+    expected_s, source = usual(context, DELETE)
+    return Step(
+        verb=DELETE,
+        resource=name,
+        title=f"Delete node pool {pool.name}",
+        before={"exists": True, "chips": _chips(pool)},
+        after={},
+        expected_s=expected_s,
+        expected_source=source,
+        command=remove_command(name, context.project),
+        key=f"pool {pool.name}",
+        needs=tuple(needs),
+        undo="make it again, when its chips are free",
+    )
+
+
+def observe(*workloads: tuple[str, Workload]) -> Facts:
+    """How many replicas these workloads, by full name, are to have."""
+    return {f"{REPLICAS}:{name}": found.replicas_wanted for name, found in workloads}
+
+
+def wanted_of(step: Step) -> tuple[int, int]:
+    """Replicas before and after.
+
+    Raises:
+        ValueError: the step does not name them.
+    """
+    pair = step.before.get("replicas"), step.after.get("replicas")
+    if not isinstance(pair[0], int) or not isinstance(pair[1], int):
+        raise ValueError(f"{path_of(step.resource)}: {pair}")
+    return pair[0], pair[1]
