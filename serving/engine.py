@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.grammar import Grammars
+from serving.memory import freeze_memory
 from serving.metrics import Metrics
 from serving.request import Delta, Job, Output
 from serving.scheduler import QueueFull, Scheduler
@@ -156,6 +157,8 @@ class Engine:
             self.loaded = loaded
             self.grammars = Grammars(loaded.tokenizer, loaded.runner.vocabulary)
             self._scheduler = Scheduler(loaded.runner.limits, loaded.runner.places)
+        log.info("%d objects are left out of garbage collection", freeze_memory())
+        with self._wake:
             if not self._draining:
                 self.state = State("ready", "ready")
         self.ready_after_s = round(time.monotonic() - self.started_s, 3)

@@ -26,6 +26,7 @@ from serving.hf_checkpoint import HfCheckpoint
 from serving.memory import trim_memory
 from serving.model import Config, Precision, Weights
 from serving.prefix_cache import BLOCK
+from serving.programs import group_size
 from serving.runner import Runner
 from serving.settings import Settings
 from serving.sharding import Devices, make_mesh
@@ -89,7 +90,7 @@ def share_out(config: Config, count: int) -> Devices:
     return devices
 
 
-def make_limits(settings: Settings) -> Limits:
+def make_limits(settings: Settings, config: Config) -> Limits:
     """What steps are planned under; the budget is raised where a step would not fit it."""
     slots, context = settings.slots, settings.max_tokens_context
     everything = settings.cache_tokens or slots * context
@@ -102,6 +103,7 @@ def make_limits(settings: Settings) -> Limits:
         budget=max(settings.step_tokens, least),
         draft_rows=rows,
         draft_width=DRAFT_WIDTH if rows else 1,
+        parts=config.layers // group_size(config.layers),
     )
 
 
@@ -200,7 +202,7 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
         model = _read(path, precision, settings, report)
     trim_memory()
     places = settings.prefix_cache_tokens // BLOCK
-    limits = make_limits(settings)
+    limits = make_limits(settings, model.config)
     runner = Runner(model.config, model.weights, limits, places, model.devices)
     cache = StartCache(kept, "serving.programs") if alone else None
     runner.compile(lambda done, total: report("preparing programs", done, total), cache)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -78,6 +78,11 @@ class Programs:
         device = jax.devices()[0]
         self._device = (device.platform, device.device_kind)
         self._cache: StartCache | None = None
+
+    @property
+    def group_count(self) -> int:
+        """How often the layers' program runs; each group's cache has a layout of its own."""
+        return len(self.groups)
 
     @property
     def vocabulary(self) -> int:
@@ -243,7 +248,7 @@ class Programs:
 
     def layers(
         self,
-        layout: Layout,
+        layouts: Sequence[Layout],  # by group
         cache: list[KVCache],  # by group; replaced in place
         tokens: object,  # R T
         slots: object,  # R
@@ -251,9 +256,9 @@ class Programs:
     ) -> jax.Array:
         """What leaves the last layer, [R T D]; T more positions of each row are in `cache`."""
         weights, shape = self._weights, tokens.shape
-        program = self._compiled["layers", layout, *shape]
         x = self._compiled["embed", *shape](weights.embedding, tokens)
         for index, group in enumerate(self.groups):
+            program = self._compiled["layers", layouts[index], *shape]
             x, cache[index] = program(group, weights.rope, cache[index], x, slots, start)
         return x
 

@@ -75,9 +75,14 @@ class Runner:
         """`places` blocks of prefix cache; `devices` hold the weights; nothing is compiled yet."""
         self.limits, self.places = limits, places
         self._programs = Programs(config, weights, make_shapes(limits, places), devices)
-        self.layout = limits.layouts[0]
+        self._layouts = [limits.layouts[0]] * self._programs.group_count
         self._cache: list[KVCache] = []
         self._pool: list[KVCache] = []
+
+    @property
+    def layout(self) -> Layout:
+        """The shortest that some part of the cache has; all have as many slots."""
+        return min(self._layouts, key=lambda layout: layout.length)
 
     @property
     def vocabulary(self) -> int:
@@ -97,7 +102,7 @@ class Runner:
     def reset(self) -> None:
         """Empty caches, also after a step that failed half-way."""
         self._cache, self._pool = [], []
-        self.layout = self.limits.layouts[0]
+        self._layouts = [self.limits.layouts[0]] * self._programs.group_count
         self._cache = [model.make_cache(s) for s in self._programs.cache_specs(self.layout)]
         if self.places:
             self._pool = [model.make_cache(spec) for spec in self._programs.pool_specs()]
@@ -106,6 +111,9 @@ class Runner:
         """Compute a step: what each chunk gave, and each row."""
         for save in step.saves:
             self._save(save.slot, dict(save.blocks))
+        if step.growth is not None:
+            left = [i for i, layout in enumerate(self._layouts) if layout != step.growth]
+            self._move(left[0], step.growth, np.arange(step.growth.slots, dtype=np.int32))
         if step.layout is not None:
             self.arrange(step.layout, step.source)
         for load in step.loads:
@@ -117,21 +125,28 @@ class Runner:
 
     def arrange(self, layout: Layout, source: tuple[int, ...]) -> None:
         """Copy the cache into another layout: slot i is the old slot `source[i]`."""
-        slots = np.array(source, np.int32)
-        for index, group in enumerate(self._cache):
-            sides = [list(group.keys), list(group.values)]
-            self._cache[index] = KVCache((), ())
-            del group
-            for side in sides:
-                for place, leaf in enumerate(side):
-                    # Leaf by leaf and waited for, so that never two whole caches are held.
-                    moved = self._programs.arrange(leaf, self.layout, layout, slots)
-                    side[place] = moved.block_until_ready()
-            self._cache[index] = KVCache(tuple(sides[0]), tuple(sides[1]))
-            del sides, side, leaf, moved
-            # What was freed cannot hold what comes next, so it would only add up.
-            trim_memory()
-        self.layout = layout
+        for index in range(len(self._cache)):
+            self._move(index, layout, np.array(source, np.int32))
+
+    def _move(self, index: int, layout: Layout, slots: np.ndarray) -> None:
+        """Copy one group's cache into another layout, unless it is there already."""
+        now = self._layouts[index]
+        if now == layout:
+            return
+        group = self._cache[index]
+        sides = [list(group.keys), list(group.values)]
+        self._cache[index] = KVCache((), ())
+        del group
+        for side in sides:
+            for place, leaf in enumerate(side):
+                # Leaf by leaf and waited for, so that never two whole caches are held.
+                moved = self._programs.arrange(leaf, now, layout, slots)
+                side[place] = moved.block_until_ready()
+        self._cache[index] = KVCache(tuple(sides[0]), tuple(sides[1]))
+        self._layouts[index] = layout
+        del sides, side, leaf, moved
+        # What was freed cannot hold what comes next, so it would only add up.
+        trim_memory()
 
     def _save(self, slot: int, places: dict[int, int]) -> None:
         """Copy blocks of a slot (by number) to their places."""
@@ -142,7 +157,7 @@ class Runner:
             where = (np.int32(slot), np.int32(window * WINDOW * BLOCK), wanted)
             for index, pool in enumerate(self._pool):
                 cache = self._cache[index]
-                self._pool[index] = self._programs.save(self.layout, cache, pool, *where)
+                self._pool[index] = self._programs.save(self._layouts[index], cache, pool, *where)
 
     def _load(self, slot: int | None, places: tuple[int, ...]) -> None:
         """Copy places to the beginning of a slot."""
@@ -153,7 +168,7 @@ class Runner:
             where = (np.int32(slot), np.int32(first * BLOCK), wanted)
             for index, cache in enumerate(self._cache):
                 pool = self._pool[index]
-                self._cache[index] = self._programs.load(self.layout, cache, pool, *where)
+                self._cache[index] = self._programs.load(self._layouts[index], cache, pool, *where)
 
     # --- prompts ----------------------------------------------------------------------------
 
@@ -163,7 +178,7 @@ class Runner:
         tokens[0, : len(chunk.tokens)] = chunk.tokens
         slot = np.array([chunk.sequence.slot], np.int32)
         start = np.array([chunk.start], np.int32)
-        x = self._programs.layers(self.layout, self._cache, tokens, slot, start)
+        x = self._programs.layers(self._layouts, self._cache, tokens, slot, start)
         prompt = ()
         if job.params.prompt_logprobs is not None and not chunk.sequence.generated_count:
             prompt = self._score(chunk, x, job.params.prompt_logprobs)
@@ -209,7 +224,7 @@ class Runner:
             # Spare rows repeat the first one: the same values are written twice to one place.
             for array in (tokens, slots, start):
                 array[len(batch) :] = array[:1]
-        x = self._programs.layers(self.layout, self._cache, tokens, slots, start)
+        x = self._programs.layers(self._layouts, self._cache, tokens, slots, start)
         wanted: list[Job | None] = [None] * count
         for place, sequence in zip(where, batch, strict=True):
             wanted[place] = jobs[sequence]

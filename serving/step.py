@@ -1,6 +1,6 @@
 """What one step consists of, and the limits that steps are planned under. Plain values.
 
-The parts of a step are computed in this order: saves, layout, loads, chunks, rows.
+The parts of a step are computed in this order: saves, growth, layout, loads, chunks, rows.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Limits:
     budget: int  # tokens of one step
     draft_rows: int = 0  # guesses are made while at most so many decode
     draft_width: int = 1  # a token and its guess
+    parts: int = 1  # of the cache, each copied by itself when it grows
 
     def __post_init__(self) -> None:
         """ValueError when some step could not be planned."""
@@ -116,7 +117,8 @@ class Step:
     """What the device computes next."""
 
     saves: tuple[Save, ...]
-    layout: Layout | None  # None: as it is
+    growth: Layout | None  # the next part of the cache goes over to it
+    layout: Layout | None  # all of the cache goes over to it; None: as it is
     source: tuple[int, ...]  # with a layout: the old slot that each new one copies
     loads: tuple[Load, ...]
     chunks: tuple[Chunk, ...]

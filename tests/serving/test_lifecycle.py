@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,12 @@ def get_state(server: ServerProcess, path: str) -> tuple[int, dict]:
             time.sleep(0.02)
             continue
         return response.status_code, response.json()
+
+
+def test_garbage_collection_leaves_alone_what_stays(server: ServerProcess) -> None:
+    """A ready server has frozen its many objects: no full collection over them stops a stream."""
+    (told,) = re.findall(r"(\d+) objects are left out of garbage", server.log.read_text())
+    assert int(told) > 50_000
 
 
 def test_start_of_what_is_no_model(tmp_path: Path) -> None:

@@ -81,13 +81,18 @@ traffic = st.lists(st.tuples(sequences, st.integers(0, 4)), min_size=1, max_size
 
 
 @settings(max_examples=150, deadline=None)
-@given(arrivals=traffic, blocks=st.integers(0, 12), layouts=st.sampled_from([LAYOUTS, ROOMY]))
+@given(
+    arrivals=traffic,
+    blocks=st.integers(0, 12),
+    layouts=st.sampled_from([LAYOUTS, ROOMY]),
+    parts=st.integers(1, 4),
+)
 def test_everyone_is_served_as_if_alone(
-    arrivals: list[tuple[Sequence, int]], blocks: int, layouts: tuple[Layout, ...]
+    arrivals: list[tuple[Sequence, int]], blocks: int, layouts: tuple[Layout, ...], parts: int
 ) -> None:
     """No sequence starves, no slot is lost, the budget is kept, what is read is one's own, and
-    each gets the tokens it would get alone: with prefix cache, guesses and pre-emption."""
-    limits = dataclasses.replace(LIMITS, layouts=layouts)
+    each gets the tokens it would get alone: with prefix cache, guesses, pre-emption and growth."""
+    limits = dataclasses.replace(LIMITS, layouts=layouts, parts=parts)
     device = FakeDevice(Scheduler(limits, blocks))
     for sequence, pause in arrivals:
         device.scheduler.add(sequence)
@@ -226,6 +231,29 @@ def test_the_youngest_is_preempted_and_comes_back() -> None:
     assert seen >= {LAYOUTS[0], LAYOUTS[1]}
     for sequence in (old, young, last):
         assert sequence.generated == alone(sequence).generated
+
+
+def test_growth_holds_no_stream_up() -> None:
+    """While streams run no step copies more than one part of the cache: not when a long prompt
+    arrives, nor when a stream outgrows it; without streams a prompt does not wait for parts."""
+    limits = dataclasses.replace(LIMITS, layouts=ROOMY, parts=4, draft_rows=0)
+    device = FakeDevice(Scheduler(limits))
+    stream, other = Sequence((1,) * 8, 220), Sequence((2,) * 8, 100)
+    device.scheduler.add(stream, other)
+    copied = []
+    while device.scheduler.busy:
+        if len(copied) == 20:
+            device.scheduler.add(Sequence((3,) * 100, 3))
+        step = run(device)
+        assert not copied or step.rows, "the streams are held up"
+        copied.append(device.copied)
+    assert max(copied) == 1
+    assert sum(copied) == 2 * limits.parts
+    assert device.layout == ROOMY[-1]
+    alone = FakeDevice(Scheduler(limits))
+    alone.scheduler.add(Sequence((3,) * 200, 3))
+    assert run(alone).chunks
+    assert alone.copied == limits.parts
 
 
 def test_guesses_bring_several_tokens_a_step() -> None:
