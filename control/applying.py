@@ -24,6 +24,7 @@ from core import guards
 from core.errors import Expired, HeartwoodError, Stale
 from core.plans import Plan, Step, order_of
 from core.records import Snapshot, Source
+from core.shortage import alternatives
 
 _log: Final = structlog.get_logger("executor")
 T = TypeVar("T")
@@ -157,11 +158,24 @@ class Applying:
             kept = f"{done} of {len(steps)} steps were done, nothing of it stays"
         if failed:
             said = "; ".join(f"step {n} ({steps[n - 1].title}): {ended[n].detail}" for n in failed)
-            return "failed", board.begun, f"{said}; {kept}" if len(steps) > 1 else said
+            told = f"{said}; {kept}" if len(steps) > 1 else said
+            return "failed", board.begun, told + self._instead(intent, ended)
         if left_out:
             why = left_out[0].detail
             return "cancelled", board.begun, f"{why}: {kept}" if done else why
         return "succeeded", board.begun, f"{done} of {len(steps)} steps done and verified"
+
+    def _instead(self, intent: str, ended: Mapping[int, Ended]) -> str:
+        """What else could be had, where stock or quota did not suffice; "" where it did."""
+        plan, snapshot = self._audit.plan_of(intent), self._snapshot()
+        found = [
+            sentence
+            for number, end in ended.items()
+            if end.ending is Ending.FAILED
+            for sentence in alternatives(snapshot, plan, plan.steps[number - 1], end.detail)
+        ]
+        told = "; ".join(dict.fromkeys(found))
+        return f". Instead could be had: {told}" if told else ""
 
     def _finish(self, intent: str, state: str, number: int, detail: str) -> None:
         self._audit.finish(intent, state, number, detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from core import ownership
+from core import ownership, tpu
 from core.cloud_limits import MachineTypes, ReservedChips
 from core.specs import PartKind, TierSpec
 from services import calls
@@ -21,13 +21,13 @@ _ON_MACHINES: Final = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
 
 
 class Stock:
-    """Reads what is to be had."""
+    """Reads what is to be had, where a tier on GKE is or could be."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
     def list_machine_types(self, specs: Iterable[TierSpec]) -> MachineTypes:
-        """The TPU machine types of each zone in which a tier has nodes, zones in parallel.
+        """The TPU machine types of each of these zones, in parallel.
 
         Raises:
             OpsError: a zone could not be read.
@@ -76,8 +76,14 @@ class Stock:
 
 
 def _zones(specs: Iterable[TierSpec]) -> list[str]:
-    parts = (p for s in specs for p in s.parts)
-    return sorted({p.location for p in parts if p.kind in _ON_MACHINES and p.location})
+    """Zones of the tiers' nodes, and the others that have their generation."""
+    found: set[str] = set()
+    for spec in specs:
+        zones = {p.location for p in spec.parts if p.kind in _ON_MACHINES and p.location}
+        if zones and spec.generation:
+            zones |= set(tpu.generation(spec.generation).zones)
+        found |= zones
+    return sorted(found)
 
 
 def _reserved(zone: str, found: Any) -> ReservedChips | None:

@@ -58,12 +58,12 @@ def chips_by_seller(plan: Plan, snapshot: Snapshot) -> dict[Seller, int]:
     for step in plan.steps:
         chips = step.after.get("chips")
         if isinstance(chips, int):
-            whose = _seller(step)
+            whose = seller_of(step)
             found[whose] = found.get(whose, 0) + chips
-    return found or {_seller(*plan.steps): chip_delta(plan, snapshot)}
+    return found or {seller_of(*plan.steps): chip_delta(plan, snapshot)}
 
 
-def _seller(*steps: Step) -> Seller:
+def seller_of(*steps: Step) -> Seller:
     """Whose chips these steps ask for."""
     if any(s.verb.startswith("vertex.") or f"//{AIPLATFORM}/" in s.resource for s in steps):
         return Seller.VERTEX

@@ -42,10 +42,10 @@ def test_quotas_of_chips_name_generation_and_place(cloud: Cloud) -> None:
         assert tpu.place == "us-central1-b"  # one for all zones allows as much in each
 
 
-def test_machine_types_are_those_of_the_tiers_zones(cloud: Cloud) -> None:
-    """Every zone with nodes of a tier is listed, with its TPU types alone."""
+def test_machine_types_are_those_of_the_tiers_generations(cloud: Cloud) -> None:
+    """Every zone in which nodes of a tier are or could be is listed, with its TPU types alone."""
     found = Stock(cloud.clients).list_machine_types(cloud.specs)
-    assert set(found) == {"us-central1-c"}
+    assert set(found) == {"us-central1-c", "us-central1-ai1a"}
     if cloud.emulated:
         assert found["us-central1-c"] == {"tpu7x-standard-1t", "tpu7x-standard-4t"}
 
