@@ -23,6 +23,8 @@ PAGES = {
     "Use": [
         st.Page("pages/playground.py", title="Playground", icon=":material/forum:",
                 help="Chat with a tier: timing, tokens, dollars and the raw request."),
+        st.Page("pages/heartbeat.py", title="Heartbeat", icon=":material/favorite:",
+                help="One matrix product timed on this machine, beside what TPUs can do."),
     ],
     "Record": [
         st.Page("pages/audit.py", title="Audit", icon=":material/history:",
@@ -40,5 +42,5 @@ st.set_page_config(
 )
 people_view.gate()
 page = st.navigation(PAGES, expanded=True)
-chrome.draw(page.title, shared=page.title != "Playground")
+chrome.draw(page.title, shared=page.title not in ("Playground", "Heartbeat"))
 page.run()

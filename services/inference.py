@@ -14,13 +14,16 @@ from typing import Any, Final, cast
 
 import httpx
 
-from core.errors import Invalid, NotFound, OpsError, Unavailable
+from core.errors import Invalid, NotFound
 from core.records import ServerStatus
+from core.roofline import Heartbeat
 from services import calls, outbound
+from services.chat_answer import AnswerEnd, GrowingAnswer
 from services.sdk_errors import from_http, json_message
 
 _CONNECT_S: Final = 5.0
 _READ_S: Final = 10.0
+_BEAT_S: Final = 180.0  # two hundred products, on a busy processor
 _STATUS_POLICY: Final = calls.RetryPolicy(attempts=2, deadline_s=8.0)
 
 
@@ -51,25 +54,6 @@ class TextChunk:
 
     text: str
     at_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerEnd:
-    """The end of a whole answer; token counts are the server's, None when it tells none.
-
-    Attributes:
-        finish_reason: stop, length …
-        ttft_ms: request sent → first text; None: the answer is empty.
-        total_ms: request sent → end.
-        tokens_per_s: completion tokens after the first ÷ time since the first text.
-    """
-
-    finish_reason: str
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    ttft_ms: float | None
-    total_ms: float
-    tokens_per_s: float | None
 
 
 def chat_request(
@@ -182,6 +166,25 @@ class Inference:
         with calls.converting(f"{self.url}/v1/models"):
             return tuple(str(m["id"]) for m in found["data"])
 
+    def measure_heartbeat(self, *, force: bool = False) -> tuple[Heartbeat, ...]:
+        """Let the server time its matrix product on its device, which takes seconds; never retried.
+
+        Args:
+            force: also while it answers requests, which it slows down.
+
+        Raises:
+            OpsError: it does not answer, is busy (Conflict), or offers no such thing (NotFound).
+        """
+        resource = f"{self.url}/v1/heartbeat"
+        with calls.translating(resource, self._context):
+            answer = self._http.post("/v1/heartbeat", json={"force": force}, timeout=_BEAT_S)
+        _refuse_redirect(answer, resource)
+        if answer.is_error:
+            message = json_message(answer.text)
+            raise from_http(answer.status_code, message, resource, self._context)
+        with calls.converting(resource):
+            return tuple(Heartbeat(**beat) for beat in answer.json()["heartbeats"])
+
     def stream_chat(
         self, messages: Sequence[Message], parameters: ChatParameters | None = None
     ) -> ChatStream:
@@ -259,7 +262,7 @@ class ChatStream:
 
     def _read(self) -> Iterator[TextChunk | AnswerEnd]:
         sent = time.perf_counter()
-        answer = _Answer(sent)
+        answer = GrowingAnswer(sent)
         with self._http.stream(
             "POST", "/v1/chat/completions", json=self._body, timeout=self._timeout
         ) as response:
@@ -290,60 +293,3 @@ def _refuse_redirect(answer: httpx.Response, resource: str) -> None:
             resource=resource,
             hint="Enter the address that it redirects to, if you trust it",
         )
-
-
-class _Answer:
-    """What is known of an answer while it streams."""
-
-    def __init__(self, sent: float) -> None:
-        self._sent = sent
-        self._first_ms: float | None = None
-        self._last_ms: float | None = None
-        self._finish = ""
-        self._usage: Mapping[str, Any] = {}
-
-    def at_ms(self) -> float:
-        return (time.perf_counter() - self._sent) * 1000.0
-
-    def take(self, event: Mapping[str, Any], resource: str) -> str:
-        """Note one event; its text."""
-        if "error" in event:
-            raise _stream_error(event["error"], resource)
-        self._usage = event.get("usage") or self._usage
-        text = ""
-        for choice in event["choices"]:
-            self._finish = choice.get("finish_reason") or self._finish
-            text += (choice.get("delta") or {}).get("content") or ""
-        if text:
-            self._last_ms = self.at_ms()
-            self._first_ms = self._last_ms if self._first_ms is None else self._first_ms
-        return text
-
-    def end(self, resource: str) -> AnswerEnd:
-        """The summary; Unavailable when the stream ended before the answer did."""
-        if not self._finish:
-            raise Unavailable(
-                "The stream broke off before the answer was whole.", resource=resource
-            )
-        tokens = self._usage.get("completion_tokens")
-        return AnswerEnd(
-            finish_reason=self._finish,
-            prompt_tokens=self._usage.get("prompt_tokens"),
-            completion_tokens=tokens,
-            ttft_ms=self._first_ms,
-            total_ms=self.at_ms(),
-            tokens_per_s=self._rate(tokens),
-        )
-
-    def _rate(self, tokens: int | None) -> float | None:
-        if tokens is None or tokens < 2 or self._first_ms is None or self._last_ms is None:
-            return None
-        took_s = (self._last_ms - self._first_ms) / 1000.0
-        return (tokens - 1) / took_s if took_s > 0 else None
-
-
-def _stream_error(error: object, resource: str) -> OpsError:
-    message = "The server ended the answer with an error."
-    if isinstance(error, Mapping):
-        message = str(cast(Mapping[str, object], error).get("message") or message)
-    return Unavailable(message, resource=resource)

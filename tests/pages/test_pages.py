@@ -16,8 +16,8 @@ from tests import make
 from tests.pages.conftest import Open, all_text
 from tests.pages.fake_console import FakeConsole
 
-PAGES = ("overview", "fleet", "traffic", "cost", "playground", "audit", "connections")
-NOT_LIVE = ("playground", "audit")
+PAGES = ("overview", "fleet", "traffic", "cost", "playground", "heartbeat", "audit", "connections")
+NOT_LIVE = ("playground", "heartbeat", "audit")
 
 
 @pytest.mark.parametrize("scenario", ["normal", "full-fleet", "empty", "unread"])
