@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import logging
 import pkgutil
@@ -21,6 +20,7 @@ from starlette.responses import Response
 
 import emulator.apis
 from emulator.client_files import client_files
+from emulator.collector import freeze_after
 from emulator.context import Cloud, make_cloud
 from emulator.exchanges import Exchanges, Recorded
 from emulator.faults.breaking import BreakableProtocol
@@ -169,17 +169,7 @@ async def _serve_rest(
         f"emulator ready: scenario {cloud.scenario.name}, rest {cloud.endpoints.rest_url}, "
         f"grpc {cloud.endpoints.grpc_target}"
     )
-    await asyncio.gather(serving, asyncio.to_thread(_load_for_good, load))
-
-
-def _load_for_good(load: Callable[[], None]) -> None:
-    """Load all types, then keep what is there by now out of the garbage collector's rounds.
-
-    It lives as long as the process; each full round over it would stop every answer.
-    """
-    load()
-    gc.collect()
-    gc.freeze()
+    await asyncio.gather(serving, asyncio.to_thread(freeze_after, load))
 
 
 class _Health:

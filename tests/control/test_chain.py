@@ -1,7 +1,11 @@
-"""A tier from nothing and back, over real wires: the whole chain is made, serves, and goes."""
+"""Tiers of every kind from nothing and back, over real wires: each is made, serves, and goes.
+
+One of single-host slices on GKE meets kills and faults in `test_truth_under_faults.py`.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +19,9 @@ from control.settings import Settings
 from control.wiring import Console
 from core.errors import PlanError
 from core.fleet import assemble_fleet
-from core.plans import Outcome, Request, order_of
+from core.plans import Outcome, Request
 from core.records import Snapshot
+from core.workload_template import model_of, template_of
 from services.project import ProjectResources
 from tests.control.test_console import INVENTORY, settings_for, wait_until
 from tests.processes import ROOT, EmulatorProcess, start_emulator
@@ -92,7 +97,7 @@ def healthy(snapshot: Snapshot, service: str) -> int | None:
     return None
 
 
-def models_come_and_go(console: Console, emulator: EmulatorProcess) -> None:
+def models_come_and_go(console: Console, emulator: EmulatorProcess, tier: str) -> None:
     """Weights from a bucket, a volume filled with them, all servers with them, and back again."""
     storage, project = emulator.rest_url, console.settings.project.id
     made = httpx.post(f"{storage}/storage/v1/b?project={project}", json={"name": "hw-weights-here"},
@@ -101,43 +106,52 @@ def models_come_and_go(console: Console, emulator: EmulatorProcess) -> None:
     put = f"{storage}/upload/storage/v1/b/hw-weights-here/o?uploadType=media&name=qwen/w.bin"
     httpx.post(put, content=b"w" * 1000, trust_env=False).raise_for_status()
     wanted = {"weights": "gs://hw-weights-here/qwen/", "model": "Qwen3-8B", "size_gib": 20}
-    judged = console.plan(Request("deploy_model", "small", wanted))
+    judged = console.plan(Request("deploy_model", tier, wanted))
     assert apply(console, judged).startswith("succeeded")
     name = judged.plan.steps[-1].resource
-    template = ProjectResources(console.clients).get(name).body["spec"]["template"]
-    server = template["spec"]["containers"][0]
-    assert server["command"][:3] == ["vllm", "serve", "/models"]
-    assert server["command"][-2:] == ["--served-model-name", "Qwen3-8B"]
-    until(console, lambda s: healthy(s, "hw-small") == 2)
+    assert model_of(template_of(ProjectResources(console.clients).get(name).body)) == "Qwen3-8B"
+    until(console, lambda s: healthy(s, f"hw-{tier}") == 1)
     with pytest.raises(PlanError, match="already"):
-        console.plan(Request("deploy_model", "small", wanted))
-    back = console.plan(Request("roll_back", "small", {}))
-    assert "from Qwen3-8B to Llama-3.1-8B-Instruct" in back.plan.title
+        console.plan(Request("deploy_model", tier, wanted))
+    back = console.plan(Request("roll_back", tier, {}))
+    usual = console.snapshot().spec(tier).model
+    assert f"from Qwen3-8B to {usual}" in back.plan.title
     assert apply(console, back).startswith("succeeded")
-    template = ProjectResources(console.clients).get(name).body["spec"]["template"]
-    assert "volumes" not in template["spec"]
-    assert template["spec"]["containers"][0]["command"][2] == "Llama-3.1-8B-Instruct"
+    template = template_of(ProjectResources(console.clients).get(name).body)
+    assert model_of(template) == usual
+    assert "volumes" not in json.dumps(template)
 
 
-def test_a_tier_is_made_from_nothing_and_taken_down_again(
+def slices_come_and_go(console: Console) -> None:
+    """One more multi-host slice, and one less: pools and groups of pods together."""
+    for delta, after in ((1, 2), (-1, 1)):
+        judged = console.plan(Request("scale_tier", "medium", {"delta": delta}))
+        assert judged.plan.chip_delta == 16 * delta
+        assert apply(console, judged).startswith("succeeded")
+        until(console, lambda s, n=after: assemble_fleet(s).tier("medium").slice_count.ready == n)
+        until(console, lambda s, n=after: healthy(s, "hw-medium") == n)
+
+
+def test_tiers_of_every_kind_are_made_and_taken_down(
     console: Console, emulator: EmulatorProcess
 ) -> None:
-    """One plan makes all; the Snapshot shows it serving; one plan leaves nothing of ours."""
-    before = {r.name for r in ProjectResources(console.clients).list_ours()}
-    judged = console.plan(Request("provision_tier", "small", {"slices": 2}))
-    starts = [n for n, needed in enumerate(order_of(judged.plan.steps)) if not needed]
-    assert len(starts) > 3  # what needs nothing begins at once
-    assert apply(console, judged) == f"succeeded: {len(judged.plan.steps)} of " + (
-        f"{len(judged.plan.steps)} steps done and verified"
-    )
-    until(console, lambda s: healthy(s, "hw-small") == 2)
-    until(console, lambda s: assemble_fleet(s).tier("small").slice_count.ready == 2)
-    models_come_and_go(console, emulator)
+    """Multi-host slices, TPU nodes, replicas on Vertex: all show as ready, and nothing is left."""
+    resources = ProjectResources(console.clients)
+    assert resources.list_ours() == ()
+    wishes: tuple[tuple[str, dict[str, int | bool]], ...] = (
+        ("medium", {"slices": 1}), ("dev", {}), ("small", {"replicas": 1}),
+    )  # fmt: skip
+    for tier, wanted in wishes:
+        judged = console.plan(Request("provision_tier", tier, wanted))
+        assert apply(console, judged).startswith("succeeded")
+        until(console, lambda s, t=tier: assemble_fleet(s).tier(t).slice_count.ready == 1)
     with pytest.raises(PlanError, match="missing"):
-        console.plan(Request("provision_tier", "small", {"slices": 2}))
+        console.plan(Request("provision_tier", *wishes[-1]))
+    slices_come_and_go(console)
+    models_come_and_go(console, emulator, "medium")
     down = console.plan(Request("tear_down_all", "platform", {}))
-    assert down.plan.chip_delta == -8
+    assert down.plan.chip_delta == -28
     assert apply(console, down).startswith("succeeded")
-    assert {r.name for r in ProjectResources(console.clients).list_ours()} == before == set()
+    assert resources.list_ours() == ()
     with pytest.raises(PlanError, match="nothing"):
         console.plan(Request("tear_down_all", "platform", {}))

@@ -22,10 +22,13 @@ import httpx
 import pytest
 
 from control.wiring import Console
+from core.actions.scale_slices import VERB as SET_GROUPS
 from core.errors import PlanError
+from core.fleet import assemble_fleet
 from core.plans import AuditEntry, Outcome, Request, Step
+from core.records import Snapshot
 from services.project import ProjectResources
-from tests.control.test_chain import alone_console
+from tests.control.test_chain import alone_console, healthy, models_come_and_go, until
 from tests.control.test_console import INVENTORY, wait_until
 from tests.processes import ROOT, EmulatorProcess, start_emulator
 
@@ -61,7 +64,12 @@ MAKING = (
     ("monitoring", "CreateAlertPolicy"), ("monitoring", "CreateDashboard"),
     ("bigquery", "datasets.insert"), ("logging", "CreateSink"),
     ("billingbudgets", "CreateBudget"),
+    ("aiplatform", "CreateEndpoint"), ("aiplatform", "UploadModel"), ("aiplatform", "DeployModel"),
+    ("compute", "resourcePolicies.insert"), ("kubernetes", "leaderworkersets.patch"),
+    ("tpu", "CreateQueuedResource"),
 )  # fmt: skip
+ADDING = (("container", "CreateNodePool"), ("kubernetes", "leaderworkersets.patch"))
+TAKING = (("container", "DeleteNodePool"), ("kubernetes", "leaderworkersets.patch"))
 REMOVING = (
     *(("compute", f"{name}.delete") for name in (
         "networks", "subnetworks", "firewalls", "healthChecks", "backendServices", "urlMaps",
@@ -73,10 +81,19 @@ REMOVING = (
     ("kubernetes", "services.delete"), ("monitoring", "DeleteAlertPolicy"),
     ("monitoring", "DeleteDashboard"), ("bigquery", "datasets.delete"),
     ("logging", "DeleteSink"), ("billingbudgets", "DeleteBudget"),
+    ("aiplatform", "UndeployModel"), ("aiplatform", "DeleteModel"),
+    ("aiplatform", "DeleteEndpoint"), ("tpu", "DeleteNode"),
+    ("compute", "resourcePolicies.delete"), ("tpu", "DeleteQueuedResource"),
 )  # fmt: skip
 OF_OPERATIONS = ("failed-operation", "stuck-operation", "stock-out")
+UP = [
+    Request("provision_tier", "small", {"slices": 1, "replicas": 1}),
+    Request("provision_tier", "dev", {"queued": True}),
+]
 DOWN = Request("tear_down_all", "platform", {})
 ALL = bool(os.environ.get("HEARTWOOD_TEST_ALL_FAULTS"))
+if ALL:
+    UP.append(Request("provision_tier", "medium", {"slices": 1}))
 TURNS = range(len(FAULTS)) if ALL else range(1)
 
 
@@ -164,7 +181,8 @@ def hold_to_the_truth(console: Console, entry: AuditEntry, *, making: bool) -> N
     there = resources.list_present(tuple(step.resource for step in entry.steps))
     done = [s for s in entry.steps if _verified(s, said)]
     for step in done:
-        assert (step.resource in there) is making, f"{step.title} is said to be done"
+        stays = making or step.verb == SET_GROUPS
+        assert (step.resource in there) is stays, f"{step.title} is said to be done"
     if entry.state == "succeeded":
         assert len(done) == len(entry.steps)
         return
@@ -177,10 +195,10 @@ def hold_to_the_truth(console: Console, entry: AuditEntry, *, making: bool) -> N
 
 def _verified(step: Step, said: set[str]) -> bool:
     noun = step.title.partition(" ")[2]
-    return any(
-        line.startswith((f"verified: {noun} is there", f"verified: {noun} is gone"))
-        for line in said
-    )
+    words = (f"{noun} is there", f"{noun} is gone")
+    if step.verb == SET_GROUPS:
+        words = (f"server is to have {step.after['replicas']} replicas",)
+    return any(line.startswith(tuple(f"verified: {w}" for w in words)) for line in said)
 
 
 def to_the_end(console: Console, request: Request, faults: Faults, *, making: bool) -> int:
@@ -194,24 +212,39 @@ def to_the_end(console: Console, request: Request, faults: Faults, *, making: bo
     raise AssertionError(f"not done after {MOST_RUNS} runs")
 
 
+def under_faults(
+    console: Console, emulator: EmulatorProcess, turn: int, calls: Any, *wishes: Request
+) -> int:
+    """Each wish to its end while each of these calls meets a fault; how often one failed."""
+    faults = Faults(emulator, calls, turn)
+    making = calls in (MAKING, ADDING)
+    failed = sum(to_the_end(console, wish, faults, making=making) for wish in wishes)
+    missed = {f"{s} {m}" for _, (s, m) in sampled(calls)} - faults.met()
+    assert not missed - can_not_fail(turn, calls), "these steps call something else"
+    faults.clear()
+    return failed
+
+
 @pytest.mark.parametrize("turn", TURNS)
 def test_every_step_meets_a_fault(console: Console, emulator: EmulatorProcess, turn: int) -> None:
     """It fails where it must and says so, it is completed, and all is gone at the end."""
     resources = ProjectResources(console.clients)
-    faults = Faults(emulator, MAKING, turn)
-    assert to_the_end(console, Request("provision_tier", "small", {"slices": 1}), faults,
-                      making=True) > 0  # fmt: skip
-    missed = {f"{s} {m}" for _, (s, m) in sampled(MAKING)} - faults.met()
-    assert not missed - can_not_fail(turn, MAKING), "these steps call something else"
+    assert under_faults(console, emulator, turn, MAKING, *UP) > 0
+    if ALL:
+        for calls, before, delta in ((ADDING, 1, 1), (TAKING, 2, -1)):
+            until(console, lambda s, n=before: len(medium_pools(s)) == n)
+            wish = Request("scale_tier", "medium", {"delta": delta})
+            under_faults(console, emulator, turn, calls, wish)
     listed = {step.resource for step in console.plan(DOWN).plan.steps}
     ours = {r.name for r in resources.list_ours()}
     assert {name for name in ours - listed if "/nodePools/" not in name} == set()
-    faults = Faults(emulator, REMOVING, turn)
-    to_the_end(console, DOWN, faults, making=False)
-    missed = {f"{s} {m}" for _, (s, m) in sampled(REMOVING)} - faults.met()
-    assert not missed - can_not_fail(turn, REMOVING), "these steps call something else"
-    faults.clear()
+    under_faults(console, emulator, turn, REMOVING, DOWN)
     assert resources.list_ours() == ()
+
+
+def medium_pools(snapshot: Snapshot) -> list[str]:
+    """Names of medium's node pools."""
+    return [p.name for p in snapshot.node_pools or () if p.name.startswith("hw-medium")]
 
 
 def can_not_fail(turn: int, calls: Any) -> set[str]:
@@ -259,7 +292,8 @@ def order(folder: Path, words: str) -> None:
 def test_killed_in_the_middle_and_told_of_another(
     console: Console, emulator: EmulatorProcess, second: Callable[[], Second]
 ) -> None:
-    """A console killed in the parallel chain goes on where it stood; of two at once one wins."""
+    """A console killed in the parallel chain goes on where it stood, and what it made serves; of
+    two that take it down at once one wins."""
     Faults(emulator, (), 0)
     process, folder = second()
     order(folder, "provision_tier small chain")
@@ -280,6 +314,9 @@ def test_killed_in_the_middle_and_told_of_another(
     assert entry.outcome == "29 of 29 steps done and verified"
     begun = [p.detail for p in console.audit.log("chain") if p.detail.endswith(": begins")]
     assert len(begun) == len(set(begun)) == 29  # nothing was begun twice, and not from here
+    until(console, lambda s: healthy(s, "hw-small") == 1)
+    until(console, lambda s: assemble_fleet(s).tier("small").slice_count.ready == 1)
+    models_come_and_go(console, emulator, "small")
     race(console, folder)
     assert ProjectResources(console.clients).list_ours() == ()
     (folder / "end").touch()

@@ -23,6 +23,7 @@ from emulator.apis.kubernetes import (
     discovery,
     openapi,
     subresources,
+    versions,
     writes,
 )
 from emulator.apis.kubernetes.asks import Ask, Outcome, read_ask
@@ -121,12 +122,20 @@ class KubernetesApi:
         target = parse_target(segments, objects.kinds)
         query = dict(request.query_params)
         counted[0] = _label(request.method, target, query.get("watch", ""))
-        if not reads:
+        found = self._about(request, objects, target, raw, query)
+        return versions.answer(target.served, found) if target.served else found
+
+    def _about(
+        self, request: Request, objects: ClusterObjects, target: Target, raw: bytes,
+        query: dict[str, str],
+    ) -> Response:  # fmt: skip
+        """The answer about objects, in the version that they are kept in."""
+        if request.method not in ("GET", "HEAD"):
             return self._write(request, objects, target, raw)
         if "get" not in target.kind.verbs:
             raise method_not_allowed(request.method)
         options = parse_options(query, target)
-        table = wants_table(accept)
+        table = wants_table(request.headers.get("accept", ""))
         if options.watch:
             lines = watch_lines(objects.store, target.kind, options, table, self._cloud.clock.now)
             return StreamingResponse(self._reads.beating(lines), media_type=_JSON)
@@ -140,7 +149,9 @@ class KubernetesApi:
         form, agent = request.headers.get("content-type", ""), request.headers.get("user-agent", "")
         query = dict(request.query_params)
         ask = read_ask(target, query, form, raw, agent)
-        prepare(schema_of(target.kind))
+        for kind in (target.kind, target.served):
+            if kind is not None:
+                prepare(schema_of(kind))
         with self._cloud.lock:
             objects.store.refresh()
             outcome = self._written(objects, request, ask, query)

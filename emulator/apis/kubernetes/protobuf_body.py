@@ -79,6 +79,10 @@ _NUMBERS: Final = {
     "V1PodDisruptionBudget": _OBJECT,
     "V1PodDisruptionBudgetSpec": "1 minAvailable! 2 selector 3 maxUnavailable!",
     "V1Eviction": "1 metadata 2 deleteOptions",
+    "V1HorizontalPodAutoscaler": _OBJECT,
+    "V1HorizontalPodAutoscalerSpec": "1 scaleTargetRef 2 minReplicas! 3 maxReplicas "
+    "4 targetCPUUtilizationPercentage!",
+    "V1CrossVersionObjectReference": "1 kind 2 name 3 apiVersion",
     "V2HorizontalPodAutoscaler": _OBJECT,
     "V2HorizontalPodAutoscalerSpec": "1 scaleTargetRef 2 minReplicas! 3 maxReplicas 4 metrics",
     "V2CrossVersionObjectReference": "1 kind 2 name 3 apiVersion",

@@ -17,12 +17,16 @@ from emulator.apis.kubernetes.store import Item
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A kind, in one namespace or all (""), an object's name ("" for the list), a subresource."""
+    """A kind, in one namespace or all (""), an object's name ("" for the list), a subresource.
+
+    `kind` is as its objects are kept; `served` as they were asked for, if that is another version.
+    """
 
     kind: Kind
     namespace: str
     name: str
     sub: str = ""
+    served: Kind | None = None
 
 
 def parse_target(segments: list[str], kinds: Kinds) -> Target:
@@ -52,7 +56,7 @@ def parse_target(segments: list[str], kinds: Kinds) -> Target:
     sub = rest[2] if len(rest) == 3 else ""
     if (name and kind.namespaced and not namespace) or (sub and sub not in kind.subresources):
         raise no_such_path()
-    return Target(kind, namespace, name, sub)
+    return Target(kinds.kept(kind), namespace, name, sub, kind if kind.kept_as else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ write in writes.py; how CRDs become kinds in custom.py.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 JsonObject = Mapping[str, Any]
@@ -44,6 +44,7 @@ class Kind:
         schema: OpenAPI of a custom resource.
         singular: in words; the lower-case name if "". list_name: name + "List" if "".
         scale: where a custom resource keeps its replicas.
+        kept_as: the version that its objects are kept in; "" for its own (versions.py).
     """
 
     group: str
@@ -62,6 +63,7 @@ class Kind:
     singular: str = ""
     list_name: str = ""
     scale: JsonObject | None = None
+    kept_as: str = ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kind) and self._path == other._path
@@ -208,6 +210,9 @@ AUTOSCALERS: Final = Kind(
     _columns("Name|Reference|Targets|MinPods|MaxPods|#Replicas|Age"),
     ("hpa",), (), _EVERY, subresources=_STATUS, model="V2HorizontalPodAutoscaler",
 )  # fmt: skip
+OLD_AUTOSCALERS: Final = replace(
+    AUTOSCALERS, version="v1", model="V1HorizontalPodAutoscaler", kept_as="v2"
+)
 STORAGE_CLASSES: Final = Kind(
     "storage.k8s.io", "v1", "storageclasses", "StorageClass", False,
     _columns("Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age"),
@@ -282,6 +287,7 @@ REVIEWS: Final = tuple(
 KINDS: Final = (
     NODES, PODS, NAMESPACES, SERVICES, EVENTS, ENDPOINTS, VOLUMES, CLAIMS, CONFIG_MAPS, SECRETS,
     SERVICE_ACCOUNTS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, JOBS, AUTOSCALERS,
+    OLD_AUTOSCALERS,
     STORAGE_CLASSES, ENDPOINT_SLICES, LEASES, DISRUPTION_BUDGETS, ROLES, ROLE_BINDINGS,
     CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, DEFINITIONS, NEW_EVENTS, LEADER_WORKER_SETS,
     DATA_SOURCES, *REVIEWS,
@@ -315,11 +321,16 @@ class Kinds:
         return None
 
     def of(self, api_version: str, name: str) -> Kind | None:
-        """The kind of an object's apiVersion and kind."""
+        """The kind that objects of an apiVersion and kind are kept as."""
         for kind in self:
             if kind.name == name and kind.api_version == api_version:
-                return kind
+                return self.kept(kind)
         return None
+
+    def kept(self, kind: Kind) -> Kind:
+        """The kind in the version that its objects are kept in."""
+        found = self.find(kind.group, kind.kept_as, kind.plural) if kind.kept_as else None
+        return found or kind
 
     def named(self, name: str) -> Kind | None:
         """The first kind of that name: Kubernetes' own before those of CRDs."""

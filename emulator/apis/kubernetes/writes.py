@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from emulator.apis.kubernetes import admission, managed, patches, scaling
+from emulator.apis.kubernetes import admission, managed, patches, scaling, versions
 from emulator.apis.kubernetes.asks import APPLY_PATCH, PATCHES, Ask, Outcome, object_of
 from emulator.apis.kubernetes.resources import EVENTS, NAMESPACES, NODES, PODS, Kind
 from emulator.apis.kubernetes.status import (
@@ -35,20 +35,31 @@ _STALE: Final = (
 
 def create(state: ClusterState, ask: Ask) -> Outcome:
     """POST on a kind."""
-    kind = ask.target.kind
-    body = object_of(ask, kind)
+    warnings: list[str] = []
+    body = _object(ask, ask.validation, warnings)
     meta = body["metadata"]
     if meta.get("resourceVersion"):
         raise bad_request("resourceVersion should not be set on objects to be created")
-    return _created(state, ask, body, "Update")
+    return _created(state, ask, body, "Update", warnings)
 
 
-def _created(state: ClusterState, ask: Ask, body: Obj, operation: str) -> Outcome:
+def _object(ask: Ask, validation: str, warnings: list[str]) -> Obj:
+    """The object of a request's body, in the version that it is kept in."""
+    kind, served = ask.target.kind, ask.target.served
+    if served is None:
+        return object_of(ask, kind)
+    body = object_of(ask, served)
+    admission.check_form(served, body, validation, warnings)
+    return versions.raised(kind, body)
+
+
+def _created(
+    state: ClusterState, ask: Ask, body: Obj, operation: str, warnings: list[str]
+) -> Outcome:
     kind = ask.target.kind
     meta = body["metadata"]
     for key in (*_SYSTEM, *_DELETION, "managedFields"):
         meta.pop(key, None)
-    warnings: list[str] = []
     admission.check_form(kind, body, ask.validation, warnings)
     meta = body["metadata"]
     if "status" in kind.subresources and operation != "Apply":
@@ -80,10 +91,10 @@ def update(state: ClusterState, ask: Ask) -> Outcome:
     old = state.item(kind, target.namespace, target.name)
     if target.sub == "scale":
         return scaling.update(state, ask, _found(old, ask))
-    body = object_of(ask, kind)
+    warnings: list[str] = []
+    body = _object(ask, ask.validation, warnings)
     if old is None:
         raise no_such_object(kind, target.name)
-    warnings: list[str] = []
     admission.check_form(kind, body, ask.validation, warnings)
     item = change(state, ask, old, body, "Update")
     return Outcome(200, item.body, tuple(warnings))
@@ -109,10 +120,12 @@ def patch(state: ClusterState, ask: Ask) -> Outcome:
     if kind is NODES and not target.sub:
         # Its status holds a mark in place of the heartbeats, and is no business of this patch.
         current = {key: value for key, value in current.items() if key != "status"}
-    body = patches.patched(kind, current, ask.form, ask.body)
+    if target.served is not None:
+        current = versions.lowered(target.served, current)
+    body = patches.patched(target.served or kind, current, ask.form, ask.body)
     given = Ask(target, body, "", ask.dry, ask.validation, ask.manager, ask.force, ask.query)
-    body = object_of(given, kind)
     warnings: list[str] = []
+    body = _object(given, ask.validation, warnings)
     admission.check_form(kind, body, ask.validation, warnings)
     item = change(state, ask, old, body, "Update")
     return Outcome(200, item.body, tuple(warnings))
@@ -122,16 +135,16 @@ def _apply(state: ClusterState, ask: Ask, old: Item | None) -> Outcome:
     if not ask.query.get("fieldManager"):
         text = "is required for apply patch"
         raise _options([required("fieldManager", text)])
-    body = object_of(ask, ask.target.kind)
     kind = ask.target.kind
+    warnings: list[str] = []
+    body = _object(ask, "Strict", warnings)
     if body["metadata"].get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
-    warnings: list[str] = []
     admission.check_form(kind, body, "Strict", warnings)
     if old is None:
         if ask.target.sub:
             raise no_such_object(kind, ask.target.name)
-        return _created(state, ask, body, "Apply")
+        return _created(state, ask, body, "Apply", warnings)
     merged = managed.applied(kind, old.body, body, ask.manager, ask.force, ask.target.sub)
     item = change(state, ask, old, merged, "Apply", written=body)
     return Outcome(200, item.body, tuple(warnings))

@@ -318,3 +318,17 @@ def test_state_does_not_depend_on_when_somebody_looked(looks: list[float]) -> No
             for p in state.pods()
         ])  # fmt: skip
     assert found[0] == found[1]
+
+
+def test_a_group_that_is_lost_for_ever_is_made_anew_less_and_less_often(state: MemoryState) -> None:
+    """At once the first time, then after waits that double up to five minutes."""
+    state.create(node("n", chips=0))
+    crashing = template()
+    crashing["spec"]["containers"][0]["command"] = ["sh", "-c", "sleep 1; exit 1"]
+    spec = {"replicas": 1, "leaderWorkerTemplate": {"size": 2, "workerTemplate": crashing}}
+    state.add("LeaderWorkerSet", "w", spec, "leaderworkerset.x-k8s.io/v1")
+    state.run(300)
+    early = state.reasons("w").count("RecreateGroup")
+    assert 4 <= early <= 8
+    state.run(3000)
+    assert state.reasons("w").count("RecreateGroup") - early <= 12

@@ -46,7 +46,7 @@ def is_ready(pod: dict[str, Any]) -> bool:
 def test_a_deleted_node_comes_back_repaired(cluster: httpx.Client, namespace: str) -> None:
     """Its pods go with it; auto-repair makes its host anew, under its name and with another uid."""
     pods = f"/api/v1/namespaces/{namespace}/pods"
-    servers = cluster.get("/api/v1/namespaces/small/pods").json()["items"]
+    servers = cluster.get("/api/v1/namespaces/medium/pods").json()["items"]
     server = next(s for s in reversed(servers) if is_ready(s))
     name = server["spec"]["nodeName"]
     uid = cluster.get(f"/api/v1/nodes/{name}").json()["metadata"]["uid"]
@@ -63,7 +63,7 @@ def test_a_deleted_node_comes_back_repaired(cluster: httpx.Client, namespace: st
         return found["kind"] == "Node" and is_ready(found) and found["metadata"]["uid"] != uid
 
     wait(back)
-    path = f"/api/v1/namespaces/small/pods/{server['metadata']['name']}"
+    path = f"/api/v1/namespaces/medium/pods/{server['metadata']['name']}"
     wait(lambda: is_ready(cluster.get(path).json()))
     assert cluster.get(path).json()["metadata"]["uid"] != server["metadata"]["uid"]
 

@@ -91,6 +91,8 @@ def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
         kubectl create configmap a --from-literal=x=1
         kubectl create deployment web --image=nginx --replicas=1 --port=80
         kubectl expose deployment web --port=80
+        kubectl autoscale deployment web --max=3 --cpu-percent=70
+        kubectl get hpa.v1.autoscaling web
         kubectl create job j --image=busybox -- echo hi
         kubectl create role r --verb=get --resource=pods
         kubectl auth can-i create pods
@@ -101,8 +103,9 @@ def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
         """)
     )
     for words in (
-        "configmap/a created", "service/web exposed", "job.batch/j created", "yes",
-        "lws", "pod/one created (server dry run)", "serverside-applied",
+        "configmap/a created", "service/web exposed", "web autoscaled", "Deployment/web",
+        "job.batch/j created", "yes", "lws", "pod/one created (server dry run)",
+        "serverside-applied",
     ):  # fmt: skip
         assert words in out
 
@@ -110,14 +113,15 @@ def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
 def test_a_node_is_emptied(kubectl: Kubectl) -> None:
     """Drained, given back, deleted: the pod of a drained host waits until it is given back."""
     out = kubectl("""
-        node=$(kubectl get nodes -l heartwood-tier=small -o name | head -1)
+        node=$(kubectl get nodes -l heartwood-tier=medium -o name | tail -1)
+        pod=$(kubectl -n medium get pods --field-selector spec.nodeName=${node#*/} -o name)
         kubectl drain $node --ignore-daemonsets --timeout=60s
-        pod=$(kubectl -n small get pods --field-selector status.phase=Pending -o name)
+        kubectl -n medium get $pod
         kubectl uncordon $node
-        kubectl -n small wait $pod --for=condition=Ready --timeout=60s
+        kubectl -n medium wait $pod --for=condition=Ready --timeout=60s
         kubectl delete $node
     """)
-    for words in (" cordoned", " drained", "uncordoned", " met", " deleted"):
+    for words in (" cordoned", " drained", "Pending", "uncordoned", " met", " deleted"):
         assert words in out
 
 

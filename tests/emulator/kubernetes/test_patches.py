@@ -255,3 +255,38 @@ def test_no_protobuf_breaks_anything(raw: bytes) -> None:
     models = {("v1", "Namespace"): "V1Namespace"}
     for body in (raw, b"k8s\x00" + raw, b"k8s\x00\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12" + raw):
         assert code_of(lambda body=body: decode(body, models)) in (None, 400, 415)
+
+
+def test_an_autoscaler_has_two_versions(cluster: httpx.Client, namespace: str) -> None:
+    """autoscaling/v1 shows and changes the same object; what it has no field for is kept."""
+    of = f"namespaces/{namespace}/horizontalpodautoscalers"
+    new, old = f"/apis/autoscaling/v2/{of}", f"/apis/autoscaling/v1/{of}"
+    cpu = {"type": "Resource", "resource": {
+        "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}  # fmt: skip
+    queue = {"type": "Pods", "pods": {
+        "metric": {"name": "queue", "selector": {"matchLabels": {"a": "b"}}},
+        "target": {"type": "AverageValue", "averageValue": "5"}}}  # fmt: skip
+    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "maxReplicas": 4, "metrics": [queue, cpu],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 9}}}  # fmt: skip
+    made = cluster.post(new, json={"metadata": {"name": "a"}, "spec": spec}).json()
+    shown = cluster.get(f"{old}/a").json()
+    assert (shown["apiVersion"], shown["spec"]["targetCPUUtilizationPercentage"]) == (
+        "autoscaling/v1", 60)  # fmt: skip
+    notes = json.loads(shown["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"])
+    assert notes[0]["pods"]["targetAverageValue"] == "5"
+    assert [i["apiVersion"] for i in cluster.get(old).json()["items"]] == ["autoscaling/v1"]
+    merge = {"content-type": "application/merge-patch+json"}
+    more = {"spec": {"maxReplicas": 7, "targetCPUUtilizationPercentage": 50}}
+    changed = cluster.patch(f"{old}/a", json=more, headers=merge).json()
+    assert changed["spec"]["maxReplicas"] == 7
+    after = cluster.get(f"{new}/a").json()
+    assert after["spec"]["metrics"][0] == queue
+    assert after["spec"]["metrics"][1]["resource"]["target"]["averageUtilization"] == 50
+    assert after["spec"]["behavior"] == made["spec"]["behavior"]
+    wrong = {"metadata": {"name": "b"}, "spec": {**spec, "metrics": 3}}
+    assert cluster.post(old, json=wrong, params={"fieldValidation": "Strict"}).status_code == 400
+    for text in ("{", "3", "[3]", '[{"type": "Pods", "pods": 3}]', '[{"type": "Pods"}]'):
+        noted = {"autoscaling.alpha.kubernetes.io/metrics": text}
+        wrong = {"metadata": {"name": "b", "annotations": noted}, "spec": {"maxReplicas": 1}}
+        assert cluster.post(old, json=wrong).status_code == 400

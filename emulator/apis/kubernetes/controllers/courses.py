@@ -21,8 +21,10 @@ RUN_S: Final = 60.0
 INIT_S: Final = 5.0
 PROBE_S: Final = 5.0
 LOAD_S: Final = SERVE_S - PULL_S  # an inference server puts its weights onto the chips
-# Waits before restarts; the last goes on for ever.
+# Waits before restarts, and their least wall seconds: what never comes up must not keep the
+# emulator busy at a high speed. The last goes on for ever.
 BACKOFF_S: Final = (10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
+_LEAST_S: Final = (0.0, 0.0, 0.0, 0.1, 0.4, 1.0)
 _SLEEP: Final = re.compile(r"\bsleep\s+(infinity|\d+(?:\.\d+)?)([smhd]?)\b")
 _EXEC: Final = re.compile(r"\bexec\s+")
 _EXIT: Final = re.compile(r"\bexit\s+(\d{1,3})\b")
@@ -80,6 +82,12 @@ def readiness_s(container: Mapping[str, Any], spec: Mapping[str, Any]) -> float:
     return max(delay, LOAD_S if TPU in requests_of(spec) else PROBE_S)
 
 
+def pause_s(restarts: int, wall_s: WallS) -> float:
+    """Wall seconds from the end of what was restarted so often before to its next start."""
+    at = min(restarts, len(BACKOFF_S) - 1)
+    return max(wall_s(BACKOFF_S[at]), _LEAST_S[at])
+
+
 def moment(began: float, course: Course, policy: str, now: float, wall_s: WallS) -> Moment:
     """Where a container that first started then stands now, under its pod's restartPolicy."""
     if course.lasts_s is None:
@@ -97,7 +105,7 @@ def moment(began: float, course: Course, policy: str, now: float, wall_s: WallS)
         end = start + lasts
         if now < end:
             return Moment("running", start, start, round_, ended, end)
-        wait = wall_s(BACKOFF_S[min(round_, last)])
+        wait = pause_s(round_, wall_s)
         if now < end + wait:
             return Moment("waiting", end, start, round_, end, end + wait)
         skipped = 1

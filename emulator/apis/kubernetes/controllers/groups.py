@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from emulator.apis.kubernetes.controllers.contract import Obj
+from emulator.apis.kubernetes.controllers.courses import pause_s
 from emulator.apis.kubernetes.controllers.fitting import TPU, requests_of
 from emulator.apis.kubernetes.controllers.kubelet import stop
 from emulator.apis.kubernetes.controllers.objects import (
@@ -37,6 +38,7 @@ from emulator.apis.kubernetes.controllers.view import View, refusal
 HASH: Final = f"{LWS}/template-revision-hash"
 EXCLUSIVE: Final = f"{LWS}/exclusive-topology"
 _NAME: Final = "leaderworkerset"
+_WELL_S: Final = 600.0  # after which a kubelet forgets that a container crashed
 Group = dict[int, Obj]
 
 
@@ -131,11 +133,17 @@ def _fill(view: View, workers: Obj, index: int, group: Group, digest: str) -> No
         if any(not going(p) for p in group.values()):
             text = f"A pod of group {index} was lost: its pods are made anew"
             view.event(workers, _NAME, "RecreateGroup", text)
+            _put_off(view, made, index)
         _stop(view, group)
     if any(going(p) for p in group.values()) and _whole(template):
         return
     if not group:
         made[str(index)] = False
+        if view.now < made.get(f"{index}/from", 0.0):
+            view.wake(made[f"{index}/from"])
+            return
+    elif _complete(group, size):
+        made.setdefault(f"{index}/ready", view.now)
     later = workers["spec"].get("startupPolicy") == "LeaderReady"
     for rank in range(size):
         if rank and later and not (0 in group and is_ready(group[0])):
@@ -143,6 +151,19 @@ def _fill(view: View, workers: Obj, index: int, group: Group, digest: str) -> No
         if rank not in group and make(view, workers, _pod(workers, index, rank, digest), _NAME):
             return
     made[str(index)] = True
+
+
+def _put_off(view: View, made: dict[str, Any], index: int) -> None:
+    """Let a group that is lost again and again wait as a container that crashes does.
+
+    Upstream makes it anew at once for ever; here that would be all that the emulator does. The
+    first time is at once, and so is the next after ten minutes of being ready.
+    """
+    ready_at = made.pop(f"{index}/ready", None)
+    if ready_at is not None and view.now - ready_at >= view.wall_s(_WELL_S):
+        made[f"{index}/lost"] = 0
+    lost = made[f"{index}/lost"] = made.get(f"{index}/lost", 0) + 1
+    made[f"{index}/from"] = view.now + (pause_s(lost - 2, view.wall_s) if lost > 1 else 0.0)
 
 
 def _whole(template: Mapping[str, Any]) -> bool:

@@ -31,6 +31,7 @@ ATTACH_S: Final = 10.0
 START_S: Final = 1.0
 EVICT_S: Final = 300.0
 GRACE_S: Final = 30
+_TOLD: Final = 200
 _NAME: Final = "kubelet"
 
 
@@ -124,6 +125,9 @@ def _live(view: View, pod: Obj, node: Obj, life: Life, node_ready: bool) -> None
         view.wake(stage.next_at)
     for mark, reason, message, warning in stage.events:
         _told(view, pod, life, mark, reason, message, warning=warning)
+    if len(life.told) > _TOLD:  # a container that crashes for ever
+        again = ("made/", "began/", "backoff/")
+        life.told = {m for m in life.told if not m.startswith(again)} | {e[0] for e in stage.events}
     host = _host_address(node)
     own = ""
     if life.mounted_at is not None:
