@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from control.audit import FINAL_STATES
-from control.plan_export import to_json
+from control.plan_export import to_json, to_markdown
 from control.planning import Judged
 from control.settings import load_settings
 from control.wiring import Console
@@ -26,6 +26,7 @@ from core.fleet import assemble_fleet
 from core.plans import Outcome, Plan, Request
 from core.pricing import tier_rate, token_change
 from core.records import Snapshot
+from core.terraform import to_terraform
 
 _FIRST_READ_S: Final = 120.0
 _POLL_S: Final = 0.5
@@ -53,7 +54,9 @@ def add_parser(commands: Any) -> None:
         )
         parser.add_argument("--reason", default="", help="kept in the audit")
         parser.add_argument("--config", type=Path, metavar="FILE")
-    plan.add_argument("--json", action="store_true", help="the plan and its verdicts as JSON")
+    plan.add_argument(
+        "--format", choices=tuple(_FORMATS), default="text", help="(default: %(default)s)"
+    )
     plan.set_defaults(run=run_plan)
     apply.add_argument(
         "--digest", required=True, help="of the plan as it was shown; its first 12 characters do"
@@ -74,10 +77,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
         return tell(error)
     finally:
         console.stop()
-    if arguments.json:
-        sys.stdout.write(to_json(judged))
-    else:
-        sys.stdout.writelines(f"{line}\n" for line in plan_lines(judged, snapshot))
+    sys.stdout.write(_FORMATS[arguments.format](judged, snapshot))
     return 3 if any(v.outcome is Outcome.BLOCK for v in judged.verdicts) else 0
 
 
@@ -131,6 +131,18 @@ def _token_line(plan: Plan, snapshot: Snapshot) -> Iterable[str]:
     both = token_change(tier, rate, load, plan.cost.after_usd_per_hour)
     was, then = ("unknown" if usd is None else f"${usd:,.2f}" for usd in both)
     yield f"Per million tokens at the load of now: {was} → {then}"
+
+
+def _text(judged: Judged, snapshot: Snapshot) -> str:
+    return "".join(f"{line}\n" for line in plan_lines(judged, snapshot))
+
+
+_FORMATS: Final[Mapping[str, Callable[[Judged, Snapshot], str]]] = {
+    "text": _text,
+    "json": lambda judged, _: to_json(judged),
+    "markdown": lambda judged, _: to_markdown(judged),
+    "terraform": lambda judged, _: to_terraform(judged.plan),
+}
 
 
 def parameters_of(words: Iterable[str]) -> Values:

@@ -11,27 +11,48 @@ from typing import Final
 
 import streamlit as st
 
-from core.actions.chain_steps import DEFAULT_HOST, gke_part
+from core.actions.chain_steps import DEFAULT_HOST
 from core.cloud_resources import PLATFORM
-from core.errors import PlanError
 from core.plans import Request
 from core.records import Snapshot
-from core.specs import TierSpec
+from core.specs import PartKind, PartSpec, TierSpec
 
 _MOST_SLICES: Final = 4096
+_WHERE: Final = {
+    PartKind.GKE_SINGLE_HOST: "Slices on GKE",
+    PartKind.GKE_MULTI_HOST: "Slices on GKE",
+    PartKind.TPU_VM: "TPU nodes",
+}
+_ON_DEMAND: Final = "on demand"
+_SPOT: Final = "spot"
+_RESERVED: Final = "of a reservation"
+_QUEUED: Final = "queued for"
 _HOST: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+", re.ASCII)
 
 
 def provision(_snapshot: Snapshot, spec: TierSpec) -> Request | str:
-    """How many slices, and the host name of the certificate."""
-    try:
-        configured = gke_part(spec).slices
-    except PlanError as error:
-        return f"{error.message} {error.hint}"
-    slices = st.number_input(
-        "Slices on GKE", 1, _MOST_SLICES, max(1, configured), key="plan_slices", width=150,
-        help=f"{configured} are configured in heartwood.toml",
-    )  # fmt: skip
+    """How much of each part, on which terms, and the host name of the certificate."""
+    parameters: dict[str, str | int | bool] = {}
+    slices = next((p for p in spec.parts if p.kind in _WHERE), None)
+    replicas = next((p for p in spec.parts if p.kind is PartKind.VERTEX), None)
+    for name, part in (("slices", slices), ("replicas", replicas)):
+        if part is not None:
+            label = _WHERE.get(part.kind, "Replicas on Vertex")
+            least = 0 if slices and replicas else 1
+            parameters[name] = int(
+                st.number_input(
+                    label, least, _MOST_SLICES, max(least, part.slices), key=f"plan_{name}",
+                    width=150, help=f"{part.slices} are configured in heartwood.toml",
+                )
+            )  # fmt: skip
+    if not parameters:
+        return f"{spec.title} has no part that is made from here."
+    terms = _terms(slices)
+    if isinstance(terms, str):
+        return terms
+    parameters |= terms
+    if slices is None or slices.kind is PartKind.TPU_VM:
+        return Request("provision_tier", spec.name, parameters)
     typed = st.text_input(
         "Host name of its certificate", DEFAULT_HOST, key="plan_host", width=320, max_chars=253,
         help="Under which clients call the load balancer; shared by all tiers",
@@ -39,7 +60,24 @@ def provision(_snapshot: Snapshot, spec: TierSpec) -> Request | str:
     host = typed.strip().lower().removesuffix(".")
     if _HOST.fullmatch(host) is None:
         return f"{typed or 'Nothing'} is no host name: it is written like inference.example.com"
-    return Request("provision_tier", spec.name, {"slices": int(slices), "host": host})
+    return Request("provision_tier", spec.name, {**parameters, "host": host})
+
+
+def _terms(part: PartSpec | None) -> dict[str, str | int | bool] | str:
+    """How its chips are to be had; {}: on demand."""
+    if part is None:
+        return {}
+    offers = [_ON_DEMAND, _SPOT, _RESERVED]
+    if part.kind is PartKind.TPU_VM:
+        offers.append(_QUEUED)
+    chosen = st.selectbox(
+        "Chips", offers, key="plan_terms", width=200,
+        help="Spot chips may be taken away at any time; a queue waits until there are some",
+    )  # fmt: skip
+    if chosen == _RESERVED:
+        name = st.text_input("Reservation", key="plan_reservation", width=220).strip()
+        return {"reservation": name} if name else "Tell the reservation's name."
+    return {flag: True for flag, offer in (("spot", _SPOT), ("queued", _QUEUED)) if offer == chosen}
 
 
 def clean_up(_snapshot: Snapshot) -> Request | str:

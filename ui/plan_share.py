@@ -11,6 +11,7 @@ from control.plan_export import to_json, to_markdown
 from control.planning import Judged
 from core.plan_difference import differences
 from core.plans import Plan, Request
+from core.terraform import to_terraform
 from ui import access, formats, plan_view, states, tables
 
 LINK: Final = "plan"  # in the address: the digest of a saved plan
@@ -39,7 +40,7 @@ def name_of(request: Request) -> str:
 
 
 def draw(judged: Judged) -> None:
-    """Save with a link; Markdown; JSON."""
+    """Save with a link; Markdown; JSON; Terraform."""
     plan = judged.plan
     name = f"heartwood-plan-{plan.request.action}-{plan.request.tier}-{plan.digest[:12]}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -54,7 +55,11 @@ def draw(judged: Judged) -> None:
         )  # fmt: skip
         tables.save_button(
             "JSON", lambda: to_json(judged), f"{name}.json", "application/json",
-            key="plan_json", help_text="As `python -m control plan --json` prints it",
+            key="plan_json", help_text="As `python -m control plan --format json` prints it",
+        )  # fmt: skip
+        tables.save_button(
+            "Terraform", lambda: to_terraform(plan), f"{name}.tf.json", "application/json",
+            key="plan_terraform", help_text="What it makes as code, what it changes in words",
         )  # fmt: skip
     if st.query_params.get(LINK) == plan.digest:
         st.code(_address(plan), language=None, wrap_lines=True)

@@ -211,12 +211,16 @@ def _behind_balancer(site: Site, spec: TierSpec) -> Iterator[Piece]:
     paths = [f"/{spec.name}/*"]
     rule = {"paths": paths, "service": f"{_API}/{link}"}
     where = site.project, site.url_map
-    leads = f'.service == "{_API}/{link}"'
+    # What the service gets by weights goes to those beside it; a rule that is its alone goes.
+    weights = ".pathMatchers[].pathRules[]?.routeAction.weightedBackendServices"
+    others = f'.backendService != "{_API}/{link}"'
+    leads = f'.service == "{_API}/{link}" or .routeAction.weightedBackendServices == []'
     yield Piece(
         "rule", site.compute(f"global/backendServices/{name}/urlMaps/{site.url_map}"),
         f"path {paths[0]} of URL map {site.url_map}", spec.name,
         {"paths": paths, "service": link},
         edit_command(*where, f".pathMatchers[0].pathRules += [{json.dumps(rule)}]"),
-        edit_command(*where, f"del(.pathMatchers[].pathRules[]? | select({leads}))"),
+        edit_command(*where, f"({weights} | select(.)) |= map(select({others}))"
+                     f" | del(.pathMatchers[].pathRules[]? | select({leads}))"),
         ("url-map", "backend"), ("compute.urlMaps.update", "compute.backendServices.use"),
     )  # fmt: skip

@@ -7,7 +7,7 @@ A name is a backend service's, /urlMaps/ and the URL map's. Weights and splits a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from core.cloud_resources import COMPUTE, CloudResource, path_of
@@ -36,7 +36,8 @@ class UrlRules:
             found = self._read(url_map)
         except NotFound:
             return None
-        there = any(_last(r.service) == service for m in found.path_matchers for r in m.path_rules)
+        whole = any(_last(r.service) == service for m in found.path_matchers for r in m.path_rules)
+        there = whole or any(service in _weighted(action) for action in _actions(found))
         return Found({}, None) if there else None
 
     def create(self, name: str, body: Json) -> str:
@@ -48,19 +49,21 @@ class UrlRules:
             rule = PathRule(paths=list(body["paths"]), service=str(body["service"]))
             if any(_last(r.service) == _last(rule.service) for r in matcher.path_rules):
                 return False
-            matcher.path_rules = [*matcher.path_rules, rule]
+            # What an earlier tear-down left of these paths gives way.
+            kept = [r for r in matcher.path_rules if list(r.paths) != list(rule.paths)]
+            matcher.path_rules = [*kept, rule]
             return True
 
         return self._change(name, add)
 
     def delete(self, name: str) -> str:
-        """Begin to take out every path rule that leads to the service."""
+        """Begin to take out every path rule that leads to the service, and its part of others."""
         _, service = _parse(name)
 
         def remove(found: Any) -> bool:
-            changed = False
+            changed = _drop_weights(found, service)
             for matcher in found.path_matchers:
-                kept = [r for r in matcher.path_rules if _last(r.service) != service]
+                kept = [r for r in matcher.path_rules if not _leads_to(r, service)]
                 changed |= len(kept) != len(matcher.path_rules)
                 matcher.path_rules = kept
             return changed
@@ -114,6 +117,35 @@ class UrlRules:
             resource=f"projects/{self._clients.project}/global/urlMaps/{url_map}",
             timeout_s=_TIMEOUT_S,
         )
+
+
+def _actions(url_map: Any) -> Iterator[Any]:
+    """Every place of the map that may divide requests by weights."""
+    yield url_map.default_route_action
+    for matcher in url_map.path_matchers:
+        yield matcher.default_route_action
+        for rule in matcher.path_rules:
+            yield rule.route_action
+
+
+def _weighted(action: Any) -> tuple[str, ...]:
+    return tuple(_last(w.backend_service) for w in action.weighted_backend_services)
+
+
+def _drop_weights(url_map: Any, service: str) -> bool:
+    """Leave what it got to those beside it; whether there was any. What only it has stays."""
+    changed = False
+    for action in _actions(url_map):
+        kept = [w for w in action.weighted_backend_services if _last(w.backend_service) != service]
+        if kept and len(kept) < len(action.weighted_backend_services):
+            action.weighted_backend_services = kept
+            changed = True
+    return changed
+
+
+def _leads_to(rule: Any, service: str) -> bool:
+    """Whether a path rule leads to that service, and to no other."""
+    return _last(rule.service) == service or set(_weighted(rule.route_action)) == {service}
 
 
 def _parse(name: str) -> tuple[str, str]:

@@ -46,14 +46,11 @@ def open_page(console: FakeConsole) -> Open:
 
     def opened(name: str, **query: str) -> AppTest:
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        if name != "overview":
+            at.switch_page(f"pages/{name}.py")
         for key, value in query.items():
             at.query_params[key] = value
         at.run()
-        if name != "overview":
-            at.switch_page(f"pages/{name}.py")
-            for key, value in query.items():
-                at.query_params[key] = value
-            at.run()
         assert not at.exception, [e.value for e in at.exception]
         return at
 

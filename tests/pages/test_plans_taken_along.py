@@ -107,18 +107,22 @@ def test_a_plan_as_a_file_holds_all_of_it(console: FakeConsole) -> None:
 
 
 def test_tiers_are_made_and_deleted_from_the_menus(open_page: Open) -> None:
-    """Each where somebody would look for it; a tier that is not on GKE says why not."""
+    """Each where somebody would look for it; what cannot be made from here says why not."""
     at = open_page("fleet")
     assert {"provision_small", "tear_down_small", f"tear_down_all_{PLATFORM}"} <= keys(at)
     assert f"clean_up_orphans_{PLATFORM}" in keys(open_page("cost"))
-    assert at.button(key="tear_down_dev").disabled
-    assert "no part on GKE" in (at.button(key="provision_dev").help or "")
+    assert not any(key.endswith("_local") for key in keys(at))
+    assert not at.button(key="tear_down_dev").disabled
     at.button(key=f"tear_down_all_{PLATFORM}").click().run()
     assert not at.exception
-    assert "was not read" in all_text(at)  # these tests have no project behind them
+    assert "nothing" in all_text(at)  # the project of these tests is empty
     at = open_page("fleet", do="provision_tier:small")
     at.text_input(key="plan_host").set_value("not a host!").run()
     assert "is no host name" in all_text(at)
+    at = open_page("fleet", do="provision_tier:dev")
+    at.selectbox(key="plan_terms").set_value("of a reservation").run()
+    assert "Tell the reservation's name" in all_text(at)
+    assert at.button(key="plan_apply").disabled
     assert at.button(key="plan_apply").disabled
 
 
