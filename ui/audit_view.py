@@ -104,6 +104,8 @@ def _row(entry: AuditEntry) -> tables.Row:
     cost = entry.cost.delta_usd_per_hour if entry.cost else None
     took = None if entry.finished_at is None else (entry.finished_at - entry.at).total_seconds()
     return {
+        # First, since a wide table's end is out of sight.
+        "Open": "/audit?" + urlencode({**view.shared_parameters(), "intent": entry.intent}),
         "At (UTC)": entry.at,
         "State": [entry.state],
         "What": entry.title,
@@ -115,7 +117,6 @@ def _row(entry: AuditEntry) -> tables.Row:
         "$/h change": formats.money_change(cost),
         "Reason": entry.reason,
         "Plan": entry.digest[:12],
-        "Open": "/audit?" + urlencode({**view.shared_parameters(), "intent": entry.intent}),
     }
 
 
