@@ -25,12 +25,16 @@ Services = Mapping[str, frozenset[str] | None]
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """What rules do to one call: wait, then refuse, cut off or let its operation go wrong."""
+    """What rules do to one call: wait, then refuse, cut off or let its operation go wrong.
+
+    `counted` are those that this hit brings nearer to their end.
+    """
 
     wait_s: float = 0.0
     refusal: Rule | None = None
     cut: str = ""
     operation: Rule | None = None
+    counted: tuple[Rule, ...] = ()
 
 
 class FaultBook:
@@ -167,6 +171,7 @@ class FaultBook:
             return None
         now = self._cloud.clock.now()
         wait_s, refusal, cut, operation = 0.0, None, "", None
+        counted: list[Rule] = []
         with self._cloud.lock:
             for rule in self._rules.values():
                 if refusal or not (rule.active(now) and rule.matches(asked)):
@@ -177,13 +182,15 @@ class FaultBook:
                 if self._chance(rule, "hit") >= rule.probability:
                     continue
                 rule.hits += not rule.operation
+                if rule.times and not rule.operation:
+                    counted.append(rule)
                 wait_s += rule.latency_s + rule.jitter_s * self._chance(rule, "jitter")
                 cut = cut or rule.cut
                 if rule.operation:
                     operation = operation or rule
                 elif rule.code:
                     refusal = rule
-        return Struck(wait_s, refusal, cut, operation)
+        return Struck(wait_s, refusal, cut, operation, tuple(counted))
 
     def claim(self, rule: Rule) -> bool:
         """Count a call that begins an operation; whether the rule is still for it."""
@@ -192,6 +199,16 @@ class FaultBook:
                 return False
             rule.hits += 1
             return True
+
+    def holds(self, rule: Rule) -> bool:
+        """Whether it is still there, and no other in its place."""
+        return self._rules.get(rule.id) is rule
+
+    def went_on(self, rule_id: str, seen: int, hits: int) -> None:
+        """So far a rule had counted in an earlier process."""
+        with self._cloud.lock:
+            if (rule := self._rules.get(rule_id)) is not None:
+                rule.seen, rule.hits = max(rule.seen, seen), max(rule.hits, hits)
 
     def struck(self, rule_id: str) -> None:
         """Count a call that is made again, and whose operations went wrong then."""

@@ -158,6 +158,7 @@ class Gate:
         struck = self.book.strike(asked, begins=begins)
         if struck is None:
             return Passage(caller)
+        self._keep(struck.counted)
         if struck.refusal is not None:
             raise Refused(self._refusal(struck.refusal, asked), struck)
         operation = None
@@ -165,6 +166,18 @@ class Gate:
             error = None if rule.operation == "stuck" else (rule.code, self._fill(rule, asked))
             operation = Wanted(Disturbance(rule.id, error), partial(self.book.claim, rule))
         return Passage(caller, struck.wait_s, struck.cut, operation)
+
+    def _keep(self, counted: Sequence[Rule]) -> None:
+        """Write down how often rules have hit that end by it, before the answer leaves.
+
+        Not for the parts of a batch, which run within its turn.
+        """
+        if self._cloud.changes.journal is None or self._cloud.turns.inside:
+            return
+        for rule in counted:
+            record = {"kind": "struck", "rule": rule.id, "seen": rule.seen, "hits": rule.hits}
+            there = partial(self.book.holds, rule)
+            self._cloud.changes.make(record, lambda there=there: Made(None, there(), 0))
 
     @contextmanager
     def passing(self, passage: Passage) -> Generator[None]:

@@ -100,6 +100,10 @@ class Replay:
             if self._cloud.gate is not None:
                 self._cloud.gate.enter(record["given"])
             return Made(None, True, 0)
+        if record["kind"] == "struck":
+            if self._cloud.gate is not None:
+                self._cloud.gate.book.went_on(record["rule"], record["seen"], record["hits"])
+            return Made(None, True, 0)
         return self._call(record) if record["kind"] == "call" else self._http(record)
 
     def _tell(self, record: Mapping[str, Any], problem: str) -> None:

@@ -59,8 +59,21 @@ def test_the_control_call_s_edges(broken: EmulatorProcess) -> None:
 
 
 def test_rules_outlive_a_crash(tmp_path: Path) -> None:
-    """With a state directory: what a rule holds stays held, and goes on when the rule goes."""
-    kept = {"HEARTWOOD_EMULATOR_STATE_DIR": str(tmp_path)}
+    """With a state directory: what a rule holds stays held, and goes on when the rule goes; what
+    may hit twice, by the control call or by the file, has hit once before the crash.
+    """
+    (tmp_path / "rules.toml").write_text(
+        '[[faults]]\npreset = "unavailable"\nservice = "tpu"\ntimes = 2\n'
+    )
+    kept = {
+        "HEARTWOOD_EMULATOR_STATE_DIR": str(tmp_path / "state"),
+        "HEARTWOOD_EMULATOR_FAULTS": str(tmp_path / "rules.toml"),
+    }
+
+    def met(running: EmulatorProcess) -> list[int]:
+        paths = (f"tpu/v2/projects/{PROJECT}/locations", "bigquery/bigquery/v2/projects")
+        return [httpx.get(f"{running.rest_url}/{p}", timeout=60).status_code for p in paths]
+
     running = start_emulator("empty-project", 600, environment=kept)
     base = f"compute/v1/projects/{PROJECT}/global"
     body = {"name": "held", "type": "TCP", "tcpHealthCheck": {"port": 80}}
@@ -70,6 +83,9 @@ def test_rules_outlive_a_crash(tmp_path: Path) -> None:
             httpx.post(f"{running.rest_url}/_heartwood/faults", json=rule, timeout=60).status_code
             == 200
         )
+        twice = {"preset": "unavailable", "service": "bigquery", "times": 2}
+        httpx.post(f"{running.rest_url}/_heartwood/faults", json=twice, timeout=60)
+        assert met(running) == [503, 503]
         begun = httpx.post(f"{running.rest_url}/{base}/healthChecks", json=body, timeout=60).json()
         running.process.kill()
         running.process.wait(10)
@@ -77,6 +93,7 @@ def test_rules_outlive_a_crash(tmp_path: Path) -> None:
         running.stop()
     again = start_emulator("empty-project", 600, environment=kept)
     try:
+        assert [met(again), met(again)] == [[503, 503], [200, 200]]
         operation = f"{again.rest_url}/{base}/operations/{begun['name']}"
         assert httpx.get(operation, timeout=60).json()["status"] == "RUNNING"
         assert httpx.delete(f"{again.rest_url}/_heartwood/faults/hold", timeout=60).json() == {
