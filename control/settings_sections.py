@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -177,8 +178,11 @@ class RefreshSettings(Section):
 
 
 class PlaygroundSettings(Section):
-    """[playground]: which servers a person may have the console call."""
+    """[playground]: which servers a person may have the console call, and our own one's key."""
 
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="of the local tier's server; empty: it asks for none"
+    )
     allowed_servers: tuple[str, ...] = Field(
         default=(),
         description="host or host:port of each; empty: any, but none where the console listens "

@@ -73,7 +73,10 @@ class Console:
         self.settings = settings
         self.clients = Clients(cloud_target(settings))
         local = next((t.endpoint_url for t in settings.tiers if t.is_local and t.endpoint_url), "")
-        self.local_inference = Inference(local, ours=True) if local else None
+        self.local_inference: Inference | None = None
+        if local:
+            key = settings.playground.api_key.get_secret_value()
+            self.local_inference = Inference(local, api_key=key, ours=True)
         readers = make_readers(settings, self.clients, self.local_inference)
         self.refresher = Refresher(settings.tiers, readers, not_set_up=not_set_up(settings))
         self.past = History(

@@ -190,7 +190,9 @@ class Engine:
             if step is None:
                 self._shrink(smaller)
                 return True
+            began = time.monotonic()
             chunks, rows = self.loaded.runner.run(step, jobs)
+            elapsed_s = time.monotonic() - began
         except Exception:
             log.exception("a step failed; its requests are ended")
             with self._wake:
@@ -199,6 +201,7 @@ class Engine:
                 self.loaded.runner.reset()
             return True
         with self._wake:
+            self.metrics.observe_work(self.loaded.cost.of(step), elapsed_s)
             deltas = self._take(step, chunks, rows)
         self._deliver(deltas)
         return True

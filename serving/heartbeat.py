@@ -35,6 +35,7 @@ FLOPS = 2 * ROWS * INNER * OUTER
 ITERATIONS = 100
 _FOLDS = OUTER // INNER
 _PIECES = 5
+_READ_BYTES, _READ_ROWS = 512 << 20, 64
 _WEIGHTS = {"cpu": 2}  # matrices that take turns; elsewhere more, so that no cache holds them
 _DTYPES: dict[Dtype, jnp.dtype] = {"f32": jnp.dtype(jnp.float32), "bf16": jnp.dtype(jnp.bfloat16)}
 # A fold is the largest of four standard normals; its mean square keeps the next product's at 1.
@@ -137,6 +138,21 @@ def _check(x: jax.Array, w: jax.Array, last: jax.Array) -> None:
     final = np.asarray(last, np.float64)
     if not np.isfinite(final).all() or not 0.01 < final.std() < 100:
         raise Wrong("the last product is not what a chain of such products comes to")
+
+
+def measure_reading(device: jax.Device | None = None) -> float:
+    """Bytes per second at which the device reads memory: the best of five sums over 512 MiB."""
+    with jax.default_device(device or jax.devices()[0]):
+        # Rows, so that a CPU's cores share the sum.
+        values = jax.block_until_ready(jnp.ones((_READ_ROWS, _READ_BYTES // 4 // _READ_ROWS)))
+        total = jax.jit(lambda array: array.sum(axis=1)).lower(values).compile()
+        jax.block_until_ready(total(values))
+        times = []
+        for _ in range(_PIECES):
+            began = time.perf_counter()
+            jax.block_until_ready(total(values))
+            times.append(time.perf_counter() - began)
+    return _READ_BYTES / min(times)
 
 
 def measure(

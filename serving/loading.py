@@ -34,6 +34,7 @@ from serving.start_cache import StartCache, machine_key
 from serving.step import Limits, make_layouts
 from serving.tokenizer import Tokenizer
 from serving.vocabulary import CheckpointError, Vocabulary
+from serving.work import Cost
 
 log = logging.getLogger("serving")
 
@@ -53,6 +54,7 @@ class Loaded:
     precision: Precision
     revision: str  # 12 hex digits that tell checkpoints apart
     parameters: int
+    cost: Cost
     backend: str
     devices: tuple[str, ...]
     links: tuple[socket.socket, ...] = ()  # to the followers, or to the leader
@@ -104,6 +106,24 @@ def make_limits(settings: Settings, config: Config) -> Limits:
         draft_rows=rows,
         draft_width=DRAFT_WIDTH if rows else 1,
         parts=config.layers // group_size(config.layers),
+    )
+
+
+def make_cost(config: Config, weights: Weights, position_bytes: int) -> Cost:
+    """What a token, a position and a call cost this model."""
+    matrices = [
+        linear.values
+        for layer in weights.layers
+        for linear in (layer.qkv, layer.output, layer.gate_up, layer.down)
+    ]
+    head = weights.head.values
+    return Cost(
+        layer_weights=sum(matrix.size for matrix in matrices),
+        layer_bytes=sum(matrix.nbytes for matrix in matrices),
+        head_weights=head.size,
+        head_bytes=head.nbytes,
+        attention_flops=4 * config.layers * config.query_heads * config.head_width,
+        position_bytes=position_bytes,
     )
 
 
@@ -215,5 +235,13 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     trim_memory()
     names = tuple(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices())
     return Loaded(
-        runner, model.tokenizer, precision, model.revision, model.parameters, backend, names, links
+        runner=runner,
+        tokenizer=model.tokenizer,
+        precision=precision,
+        revision=model.revision,
+        parameters=model.parameters,
+        cost=make_cost(model.config, model.weights, runner.position_bytes),
+        backend=backend,
+        devices=names,
+        links=links,
     )

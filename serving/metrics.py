@@ -6,6 +6,7 @@ What does not live here: when a value changes (`engine`) and the route that show
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 if TYPE_CHECKING:
     from serving.request import Job
     from serving.scheduler import Scheduler
+    from serving.work import Work
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75)
 _SECONDS += (1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
@@ -54,6 +56,7 @@ class Metrics:
             "vllm:spec_decode_num_accepted_tokens", "Guessed tokens that were right."
         )
         self._make_histograms()
+        self._ceilings: tuple[Gauge, Gauge] | None = None
         self._told: dict[str, int] = {}
         self._counted = (
             (self.preemptions, "preemptions"),
@@ -65,6 +68,13 @@ class Metrics:
         self.compilations = self._counter(
             "heartwood_compilations_after_ready", "XLA compilations after the server was ready."
         )
+        self.flops = self._counter(
+            "heartwood_model_flops", "Operations of the model's products, padding left out."
+        )
+        self.read_bytes = self._counter(
+            "heartwood_model_read_bytes", "Bytes of weights and cache that steps had to read."
+        )
+        self.step_s = self._counter("heartwood_step_seconds", "Time in which steps were computed.")
         self.rejected = self._counter(
             "heartwood_requests_rejected", "Requests refused because the queue was full."
         )
@@ -114,6 +124,29 @@ class Metrics:
             value = getattr(counts, name)
             counter.inc(value - told.get(name, 0))
             told[name] = value
+
+    def observe_work(self, work: Work, elapsed_s: float) -> None:
+        """A step was computed."""
+        self.flops.inc(work.flops)
+        self.read_bytes.inc(work.read_bytes)
+        self.step_s.inc(elapsed_s)
+
+    def observe_ceiling(self, flops: Mapping[str, float], bytes_per_s: float) -> None:
+        """What a heartbeat found the device to reach; before the first one there is no series."""
+        if self._ceilings is None:
+            self._ceilings = (
+                Gauge(
+                    "heartwood_measured_flops",
+                    "Operations per second of the heartbeat's product.",
+                    (*_LABELS, "dtype"),
+                    registry=self.registry,
+                ),
+                self._gauge("heartwood_measured_bytes_per_second", "Memory read per second."),
+            )
+        products, memory = self._ceilings
+        for dtype, value in flops.items():
+            products.labels(**self._labels, dtype=dtype).set(value)
+        memory.set(bytes_per_s)
 
     def observe_token(self, job: Job, now_s: float) -> None:
         """One more token of an answer."""

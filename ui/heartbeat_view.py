@@ -68,7 +68,8 @@ def _controls() -> None:
 
 def _measure(url: str, *, force: bool) -> _Outcome:
     try:
-        with Inference(url, ours=True) as server:
+        key = access.console().settings.playground.api_key.get_secret_value()
+        with Inference(url, api_key=key, ours=True) as server:
             return _Outcome(access.now(), server.measure_heartbeat(force=force))
     except HeartwoodError as error:
         return _Outcome(access.now(), problem=states.problem_of(error))

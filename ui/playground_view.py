@@ -46,9 +46,11 @@ def choose_target() -> chat.Target | None:
     if spec.is_local:
         view.live(_server_line)
     derived = access.derived()
+    own_key = access.console().settings.playground.api_key.get_secret_value()
     return chat.Target(
         spec.title,
         spec.endpoint_url,
+        api_key=own_key if spec.is_local else "",
         rate=derived.rates[chosen],
         unpriced=derived.price_word(spec),
     )

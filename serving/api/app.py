@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.errors import error_response, install_error_handlers
 from serving.api.heartbeat import heartbeat_routes
+from serving.api.key import KeyGate
 from serving.api.openai import openai_routes
 from serving.api.plain import plain_routes
+from serving.api.refusal import refuse
 from serving.api.state import state_routes
 from serving.engine import Engine
 from serving.settings import Settings
-
-# As long as a client may take to finish sending a body that is refused; nginx's default of
-# lingering_timeout for one read.
-_LINGER_S = 5.0
 
 
 class BodyLimit:
@@ -56,29 +54,7 @@ class BodyLimit:
         response = error_response(
             413, message, code="body_too_large", headers={"Connection": "close"}
         )
-
-        async def hold_open(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message = {**message, "more_body": True}
-            await send(message)
-
-        await response(scope, receive, hold_open)
-        await _discard(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _discard(receive: Receive) -> None:
-    """Read what the client still sends, for a while.
-
-    A connection closed with unread bytes is reset, and a reset throws away the answer before the
-    client has read it (RFC 9112, section 9.6).
-    """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_S):
-            more = True
-            while more:
-                message = await receive()
-                more = message["type"] == "http.request" and message.get("more_body", False)
+        await refuse(response, scope, receive, send)
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], object]:
@@ -106,6 +82,8 @@ def make_app(engine: Engine, settings: Settings, model_name: str, root: str) -> 
     app = FastAPI(title="Heartwood inference server", lifespan=lifespan, redoc_url=None)
     install_error_handlers(app)
     app.add_middleware(BodyLimit, limit_bytes=settings.max_body_bytes)
+    if settings.api_key is not None:
+        app.add_middleware(KeyGate, key=settings.api_key.get_secret_value())
     context = settings.max_tokens_context
     app.include_router(openai_routes(engine, model_name, root, context))
     app.include_router(plain_routes(engine, model_name, context))

@@ -11,6 +11,7 @@ import pytest
 from serving.heartbeat import FLOPS, ITERATIONS, find_mistake, judge, main, render
 from serving.peaks import find_peak
 from tests.serving.server_process import ServerProcess
+from tests.serving.test_http import read_metric
 
 V6E = find_peak("tpu", "TPU v6 lite")
 
@@ -82,7 +83,15 @@ def test_endpoint_never_hurts_requests(server: ServerProcess, http: httpx.Client
     second = http.post("/v1/heartbeat", json=body)
     first.join()
     assert second.status_code == 409
-    (beat,) = answers[0].json()["heartbeats"]
+    answer = answers[0].json()
+    (beat,) = answer["heartbeats"]
+    memory = read_metric(http, "heartwood_measured_bytes_per_second")
+    assert memory == pytest.approx(answer["read_gb_per_s"] * 1e9)
+    assert 1e8 < memory < 1e13
+    # What the endless request above has cost.
+    assert read_metric(http, "heartwood_model_flops_total") > 0
+    assert read_metric(http, "heartwood_model_read_bytes_total") > 0
+    assert read_metric(http, "heartwood_step_seconds_total") > 0
     assert (beat["dtype"], beat["refused"]) == ("bf16", None)
     assert beat["tflops"] == pytest.approx(FLOPS / beat["ms"] / 1e9)
     assert http.get("/v1/status").json()["compilations_after_ready"] == 0
