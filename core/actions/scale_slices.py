@@ -58,11 +58,15 @@ class _Now:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a plan does; `chips`: more or (negative) less, and whether they are spot chips."""
+    """What a plan does.
+
+    `slices` that serve more or (negative) less, `chips` likewise, and whether they are spot chips.
+    """
 
     steps: tuple[Step, ...]
     observed: Facts
     notes: tuple[str, ...]
+    slices: int
     chips: tuple[tuple[int, bool], ...]
 
 
@@ -87,9 +91,9 @@ def plan_scale_slices(
         )
     if delta > 0:
         chain = scale_chain(snapshot, request, context)
-        change = _adding(there, spec, chain, delta, context)
+        change = _adding(snapshot, there, spec, chain, delta, context)
     else:
-        change = _removing(snapshot, there, -delta, context)
+        change = _removing(snapshot, there, spec, -delta, context)
     word, noun = "Add" if delta > 0 else "Remove", "slice" if abs(delta) == 1 else "slices"
     return Plan(
         request=request,
@@ -97,12 +101,12 @@ def plan_scale_slices(
         steps=change.steps,
         observed={**change.observed, **observe((there.name, there.workload))},
         cost=cost_of(snapshot, tier, change.chips),
-        affected=(*who_feels_it(snapshot, tier, delta), *change.notes, *arithmetic),
+        affected=(*change.notes, *arithmetic),
         irreversible=irreversible(delta),
         permissions=_PERMISSIONS,
         made_at=now,
         expires_at=now + timedelta(seconds=context.expires_after_s),
-        slice_delta=delta,
+        slice_delta=change.slices,
         chip_delta=sum(chips for chips, _ in change.chips),
         reservation=there.place.reservation if delta > 0 else "",
         sources=(Source.GKE.value, Source.KUBE.value, Source.LOAD.value),
@@ -185,7 +189,14 @@ def _there(snapshot: Snapshot, spec: TierSpec, request: Request, context: PlanCo
     return _Now(on_terms(spec, place, request), pools, workload, name)
 
 
-def _adding(there: _Now, spec: TierSpec, chain: Chain, delta: int, context: PlanContext) -> _Change:
+def _adding(
+    snapshot: Snapshot,
+    there: _Now,
+    spec: TierSpec,
+    chain: Chain,
+    delta: int,
+    context: PlanContext,
+) -> _Change:
     present = present_of(context)
     missing = [piece for piece in chain.pieces if not is_whole(piece, present)]
     keys = {piece.key for piece in missing}
@@ -194,25 +205,35 @@ def _adding(there: _Now, spec: TierSpec, chain: Chain, delta: int, context: Plan
     return _Change(
         (*steps, *_replicas(there, len(there.pools) + delta, pools, context)),
         observe_pieces(chain.names, present),
-        ("Each new slice serves once all its hosts run and its group of pods is ready",),
+        (
+            *who_feels_it(snapshot, assemble_fleet(snapshot).tier(spec.name), delta),
+            "Each new slice serves once all its hosts run and its group of pods is ready",
+        ),
+        delta,
         ((delta * ownership.chips_per_slice(spec), there.place.spot),),
     )
 
 
-def _removing(snapshot: Snapshot, there: _Now, count: int, context: PlanContext) -> _Change:
+def _removing(
+    snapshot: Snapshot, there: _Now, spec: TierSpec, count: int, context: PlanContext
+) -> _Change:
     groups = _groups(snapshot, there)
     going = sorted(there.pools, key=lambda pool: _last_first(pool, groups))[:count]
     lowered = _replicas(there, len(there.pools) - count, (), context)
     needs = tuple(step.key for step in lowered)
     names = ", ".join(f"{pool.name} ({_told(groups.get(pool.name))})" for pool in going[:8])
+    serving = sum(groups.get(pool.name) != _IDLE for pool in going)
     notes = [f"These slices go: {names}{' …' if len(going) > 8 else ''}"]
-    notes.append("The highest groups stop first: what they are answering then is cut off")
+    if serving:
+        notes += who_feels_it(snapshot, assemble_fleet(snapshot).tier(spec.name), -serving)
+        notes.append("The highest groups stop first: what they are answering then is cut off")
     if any(groups.get(pool.name) is None for pool in going):
         notes.append("Which group serves on which pool is not known: the last by name go")
     return _Change(
         (*lowered, *(_delete(pool, needs, context) for pool in going)),
         observe_pools(going),
         tuple(notes),
+        -serving,
         tuple((-_chips(pool), ownership.is_spot(pool.labels)) for pool in going),
     )
 

@@ -110,18 +110,24 @@ def _node(place: Place, spec: TierSpec, index: int) -> Iterator[Piece]:
 
 def _make(what: str, place: Place, spec: TierSpec, body: Json, ends: str) -> str:
     """The command that makes a node or queues for it."""
-    config, network = body["acceleratorConfig"], body["networkConfig"]
+    network = body["networkConfig"]
     spot = " --spot" if place.spot else ""
     reserved = " --reserved" if place.reservation else ""
     return (
-        f"{what} --type={str(config['type']).lower().replace('_', '')}"
-        f" --topology={config['topology']}"
+        f"{what} --accelerator-type={_accelerator_type(spec)}"
         f" --network={network['network']} --subnetwork={network['subnetwork']}"
         f" --service-account={body['serviceAccount']['email']}"
         f" --scopes={_SCOPE} --tags={_tag(spec)} --labels={TIER_LABEL}={spec.name}{spot}{reserved}"
         f" --metadata-from-file=startup-script=/dev/stdin {ends}"
         f" <<'SH'\n{body['metadata']['startup-script']}\nSH"
     )
+
+
+def _accelerator_type(spec: TierSpec) -> str:
+    """The shape as gcloud takes it, whose --type knows no newer generation than v4."""
+    gen, chips = tpu.generation(spec.generation or ""), tpu.chips(spec.topology)
+    count = chips * gen.tensor_cores if gen is tpu.V5P else chips
+    return f"{(gen.tpu_api_type or '').lower().replace('_', '')}-{count}"
 
 
 def _body(place: Place, spec: TierSpec) -> Json:

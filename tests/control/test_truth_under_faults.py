@@ -233,6 +233,7 @@ def test_every_step_meets_a_fault(console: Console, emulator: EmulatorProcess, t
     if ALL:
         for calls, before, delta in ((ADDING, 1, 1), (TAKING, 2, -1)):
             until(console, lambda s, n=before: len(medium_pools(s)) == n)
+            until(console, lambda s, n=before: healthy(s, "hw-medium") == n)
             wish = Request("scale_tier", "medium", {"delta": delta})
             under_faults(console, emulator, turn, calls, wish)
     listed = {step.resource for step in console.plan(DOWN).plan.steps}

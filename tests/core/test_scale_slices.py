@@ -97,6 +97,8 @@ def test_an_idle_slice_goes_before_any_that_serves() -> None:
     """As one that an interrupted change left; the groups stay as they are."""
     found = plan(world(idle="hw-medium-02"), delta=-1)
     assert [short_name(s.resource) for s in found.steps] == ["hw-medium-02"]
+    assert (found.slice_delta, found.chip_delta) == (0, -16)  # nothing that serves goes
+    assert not any("cut off" in line for line in found.affected)
 
 
 def test_unknown_groups_are_said_to_be() -> None:
