@@ -185,7 +185,10 @@ async def measure(ours: Run, peer: Run, names: list[str], rounds: int) -> list[R
             sides = [(ours.server, row.ours), (peer.server, row.peer)]
             for server, figures in sides if number % 2 == 0 else reversed(sides):
                 figures.append(await row.load.run(server))
-                print(f"{number + 1}/{rounds} {row.load.name}: {server.name} {figures[-1]:.3f}")
+                print(
+                    f"{number + 1}/{rounds} {row.load.name}: {server.name} {figures[-1]:.3f}",
+                    flush=True,
+                )
     return rows
 
 
