@@ -1,7 +1,7 @@
 """One cluster's state as controllers and the API server's writes see it: `ClusterState`.
 
 It is what controllers/contract.py asks for: `list`, `get`, `create`, `update`, `delete`, `event`,
-`derived`, `now` and `wall_s` on plain JSON objects. Below them are `insert`, `replace` and `erase`,
+`made`, `now` and `wall_s` on plain JSON objects. Below them are `insert`, `replace` and `erase`,
 which the API server's own writes use once they have checked a request. What is left to clean up
 after a deletion stands in garbage.py; versions and watches are store.py's.
 """
@@ -92,10 +92,10 @@ class ClusterState:
         item = self.item(found, namespace, name) if found else None
         return item.body if item else None
 
-    def derived(self, obj: Obj) -> bool:
-        """Whether it follows from the scenario's tiers."""
-        item = self.item(self.kind_of(obj), *_place(obj))
-        return item is not None and not item.stored
+    def made(self, kind: str) -> list[Obj]:
+        """Those of a kind that callers or controllers made, read only, by namespace and name."""
+        found = self.kinds.named(kind)
+        return [i.body for i in self.store.peek(found).values() if i.stored] if found else []
 
     def create(self, obj: Obj) -> Obj:
         """Add an object; raises StatusError (409, or 403 in a namespace that is going)."""

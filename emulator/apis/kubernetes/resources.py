@@ -300,6 +300,8 @@ class Kinds:
     def __init__(self) -> None:
         self._custom: dict[str, tuple[Kind, ...]] = {}  # by the CRD's name
         self.version = 0
+        self._named: dict[tuple[str, str], Kind] = {}
+        self._index()
 
     def __iter__(self) -> Iterator[Kind]:
         yield from KINDS
@@ -312,6 +314,11 @@ class Kinds:
         if kinds:
             self._custom[definition] = kinds
         self.version += 1
+        self._index()
+
+    def _index(self) -> None:
+        """By apiVersion and kind; Kubernetes' own before those of CRDs."""
+        self._named = {(k.api_version, k.name): k for k in reversed(list(self))}
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind served at that path; None when there is none."""
@@ -322,10 +329,8 @@ class Kinds:
 
     def of(self, api_version: str, name: str) -> Kind | None:
         """The kind that objects of an apiVersion and kind are kept as."""
-        for kind in self:
-            if kind.name == name and kind.api_version == api_version:
-                return self.kept(kind)
-        return None
+        found = self._named.get((api_version, name))
+        return self.kept(found) if found else None
 
     def kept(self, kind: Kind) -> Kind:
         """The kind in the version that its objects are kept in."""

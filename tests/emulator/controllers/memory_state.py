@@ -36,8 +36,8 @@ class MemoryState:
     def get(self, kind: str, namespace: str, name: str) -> Obj | None:
         return self._objects.get((kind, namespace, name))
 
-    def derived(self, obj: Obj) -> bool:
-        return obj["kind"] == "Node"
+    def made(self, kind: str) -> list[Obj]:
+        return [] if kind == "Node" else self.list(kind)
 
     def create(self, obj: Obj) -> Obj:
         key = (obj["kind"], *key_of(obj))

@@ -44,8 +44,10 @@ class State(Protocol):
         """One object; namespace "" for what has none."""
         ...
 
-    def derived(self, obj: Obj) -> bool:
-        """Whether it follows from the scenario's tiers; controllers leave such objects alone."""
+    def made(self, kind: str) -> list[Obj]:
+        """Those that callers or controllers made; what follows from the scenario's tiers is left
+        alone.
+        """
         ...
 
     def create(self, obj: Obj) -> Obj:

@@ -142,8 +142,8 @@ class View:
 
     def _made(self, kind: str) -> dict[Key, Obj]:
         if kind not in self._mine:
-            derived = self._state.derived
-            self._mine[kind] = {k: o for k, o in self._of(kind).items() if not derived(o)}
+            self._of(kind)  # `_keep` tells by it what is new from what was not made
+            self._mine[kind] = {key_of(o): o for o in self._state.made(kind)}
         return self._mine[kind]
 
     def get(self, kind: str, namespace: str, name: str) -> Obj | None:
