@@ -55,7 +55,7 @@ def add_parser(commands: Any) -> None:
         parser.add_argument("--reason", default="", help="kept in the audit")
         parser.add_argument("--config", type=Path, metavar="FILE")
     plan.add_argument(
-        "--format", choices=tuple(_FORMATS), default="text", help="(default: %(default)s)"
+        "--format", choices=tuple(FORMATS), default="text", help="(default: %(default)s)"
     )
     plan.set_defaults(run=run_plan)
     apply.add_argument(
@@ -77,7 +77,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
         return tell(error)
     finally:
         console.stop()
-    sys.stdout.write(_FORMATS[arguments.format](judged, snapshot))
+    sys.stdout.write(FORMATS[arguments.format](judged, snapshot))
     return 3 if any(v.outcome is Outcome.BLOCK for v in judged.verdicts) else 0
 
 
@@ -137,7 +137,7 @@ def _text(judged: Judged, snapshot: Snapshot) -> str:
     return "".join(f"{line}\n" for line in plan_lines(judged, snapshot))
 
 
-_FORMATS: Final[Mapping[str, Callable[[Judged, Snapshot], str]]] = {
+FORMATS: Final[Mapping[str, Callable[[Judged, Snapshot], str]]] = {
     "text": _text,
     "json": lambda judged, _: to_json(judged),
     "markdown": lambda judged, _: to_markdown(judged),

@@ -155,7 +155,7 @@ def detail(intent: str) -> None:
     }
     st.table(
         {name: formats.plain(value) for name, value in facts.items()},
-        border="horizontal", width="content", alt="The intent's facts",
+        border="horizontal", width=760, alt="The intent's facts",  # a digest of 64 signs fits
     )  # fmt: skip
     if entry.cost is not None:
         st.markdown(plan_view.cost_lines(entry.cost), help=formats.plain(entry.cost.source))

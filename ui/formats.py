@@ -174,6 +174,6 @@ def shortened(text: str, limit: int) -> str:
 def plain(text: str) -> str:
     """Text from outside, made safe to stand inside Streamlit's Markdown."""
     escaped = text.replace("\\", "\\\\")
-    for sign in "`*_[]<>$:#~|":
+    for sign in "`*_[]<>$:#~|@":  # @: an e-mail address would become a link
         escaped = escaped.replace(sign, "\\" + sign)
     return " ".join(escaped.split())

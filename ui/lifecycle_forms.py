@@ -105,7 +105,7 @@ def deploy(_snapshot: Snapshot, spec: TierSpec) -> Request | str:
         "Name in requests", spec.model, key="plan_served_model", width=260
     ).strip()  # fmt: skip
     size = st.number_input(
-        "Volume in GiB", 4, 65_536, None, key="plan_size_gib", width=150,
+        "Volume in GiB", 4, 65_536, None, key="plan_size_gib", width=260,
         placeholder="as the model weighs",
     )  # fmt: skip
     image = st.text_input(

@@ -17,6 +17,7 @@ from core.pricing import HOURS_PER_MONTH, token_change
 from ui import access, formats, words
 
 _FEW: Final = 12  # steps that are seen at once
+_PLACES: Final = ("zones/", "regions/", "global/")
 _WORST_FIRST: Final = (Outcome.BLOCK, Outcome.APPROVAL, Outcome.CONSENT, Outcome.WARN)
 
 
@@ -112,12 +113,16 @@ def _facts(values: Mapping[str, object], none: str) -> str:
 
 
 def _fact(name: str, value: object) -> str:
+    if name.startswith(_PLACES):  # the step's title says of which service the group is
+        name = name.rsplit("/", 1)[-1]
     if name == "exists":
         return "exists" if value else "nothing"
     if name.endswith("_usd") and isinstance(value, int | float):
         return f"{name.removesuffix('_usd').replace('_', ' ')} {formats.money_exact(value)}"
     if isinstance(value, bool):
         return f"{name.replace('_', ' ')}: {'yes' if value else 'no'}"
+    if isinstance(value, float):
+        return f"{name.replace('_', ' ')} {value:g}"
     return f"{name.replace('_', ' ')} {value}"
 
 

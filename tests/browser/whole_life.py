@@ -3,11 +3,11 @@
     .venv/bin/python -m tests.browser.whole_life FOLDER [TIER]
 
 Starts an emulator of the scenario empty-project (operations 3000 times as fast) and a console on
-free ports. One person provisions TIER (small unless told otherwise), adds a slice, shifts some of
-its traffic and tears everything down; a second one, in a session of their own, approves what is
-critical. Each step is a picture in FOLDER, with what Overview, Fleet and Cost say after it. No
-test of the suite; clicks and approvals are held by `test_consent.py`, shifts of traffic by
-`tests/control/test_traffic_over_wire.py`, the chain by `tests/control/test_chain.py`.
+free ports. One person provisions TIER (small unless told otherwise), adds a slice, provisions
+another one, shifts some of its traffic there and tears everything down; a second one, in a session
+of their own, approves what is critical. Each step is a picture in FOLDER, with what Overview, Fleet
+and Cost say after it. No test of the suite; clicks and approvals are held by `test_consent.py`,
+shifts of traffic by `tests/control/test_traffic_over_wire.py`, the chain by `test_chain.py` there.
 """
 
 from __future__ import annotations
@@ -107,12 +107,15 @@ def live(life: Life, tier: str) -> None:
     """From nothing to nothing."""
     life.open("?refresh=off")
     life.picture("empty")
-    life.act("provision_tier", tier, {"plan_slices": "2", "plan_replicas": "0"})
+    other = "small" if tier == "medium" else "medium"  # so that there is somebody to shift to
+    on_vertex = {"plan_replicas": "0"} if tier == "small" else {}
+    life.act("provision_tier", tier, {"plan_slices": "2", **on_vertex})
     life.act("scale_tier", tier, {"plan_amount": "1"})
+    life.act("provision_tier", other, {"plan_slices": "1"})
     life.act("shift_traffic", tier, {"plan_percent": "20"})
     life.act("tear_down_all", "platform", {})
     life.open("audit?range=1h&refresh=off")
-    expect(life.page.get_by_text("4 rows", exact=True)).to_be_visible()
+    expect(life.page.get_by_text("5 rows", exact=True)).to_be_visible()
     life.picture("audit")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from control.command_plan import parameters_of, plan_lines
+from control.command_plan import FORMATS, parameters_of, plan_lines
 from control.planning import Judged
 from core.actions import PlanContext, make_plan
 from core.plans import Outcome, Request, Verdict
@@ -31,3 +31,15 @@ def test_a_plan_is_told_whole() -> None:
                  "Lifted by: add slices", "container.clusters.update", "$3,072.00/h",
                  "Per million tokens at the load of now: $"):  # fmt: skip
         assert part in text
+
+
+@pytest.mark.parametrize(("name", "word"), [
+    ("text", "Digest: "), ("json", '"digest":'), ("markdown", "## Guards"),
+    ("terraform", "set node_count to"),
+])  # fmt: skip
+def test_a_plan_is_told_in_every_format(name: str, word: str) -> None:
+    """As `--format` names them."""
+    plan = make_plan(
+        make_snapshot(), Request("scale_tier", "small", {"delta": -1}), NOW, PlanContext("demo")
+    )
+    assert word in FORMATS[name](Judged(plan, ()), make_snapshot())
