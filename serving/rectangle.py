@@ -50,6 +50,10 @@ class Growth:
         if self.target is None and wanted.length > now.length and wanted.slots == now.slots:
             self.target, self.copied = wanted, 0
 
+    def shrink(self, wanted: Layout) -> None:
+        """Start for a shorter layout, which nobody outgrows; it counts from now on."""
+        self.target, self.copied = wanted, 0
+
     def copy_part(self) -> bool:
         """One more part is there; True when it was the last."""
         self.copied += 1

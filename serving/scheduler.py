@@ -21,11 +21,11 @@ present one wait until that is done.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
 
+from serving.counts import Counts
 from serving.prefix_cache import BLOCK, PrefixCache
 from serving.rectangle import Growth, move_slots
 from serving.sequence import Sequence
@@ -39,17 +39,6 @@ class QueueFull(Exception):
         """Say how many wait."""
         super().__init__(f"{waiting} requests are waiting already")
         self.waiting = waiting
-
-
-@dataclasses.dataclass(slots=True)
-class Counts:
-    """What happened since the start."""
-
-    preemptions: int = 0
-    prefix_queries: int = 0  # prompt tokens that were looked up
-    prefix_hits: int = 0  # prompt tokens that were found
-    drafted: int = 0  # guessed tokens that were checked
-    accepted: int = 0  # guessed tokens that were right
 
 
 class Scheduler:
@@ -223,6 +212,14 @@ class Scheduler:
             wanted = now
         source = move_slots(self._order, now, wanted)
         if wanted == now:
+            return None, ()
+        if (
+            wanted.length < now.length
+            and wanted.slots == now.slots
+            and any(s.decoding for s in self._order)
+        ):
+            self.layout = wanted
+            self._growth.shrink(wanted)
             return None, ()
         self.layout, self._growth.target = wanted, None
         return wanted, source

@@ -77,7 +77,7 @@ class FakeDevice:
         shortest = min(self.parts, key=lambda layout: layout.length)
         if step.layout is None:
             spare = [GARBAGE] * (shortest.length - self.layout.length)
-            self.slots = [slot + spare for slot in self.slots]
+            self.slots = [(slot + spare)[: shortest.length] for slot in self.slots]
             self.layout = shortest
         else:
             assert len(step.source) == step.layout.slots

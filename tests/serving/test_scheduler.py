@@ -250,6 +250,11 @@ def test_growth_holds_no_stream_up() -> None:
     assert max(copied) == 1
     assert sum(copied) == 2 * limits.parts
     assert device.layout == ROOMY[-1]
+    short = Sequence((1,) * 4, 50)
+    device.scheduler.add(short, Sequence((3,) * 200, 3))
+    copied = [run(device) and device.copied for _ in range(40)]
+    assert device.layout == ROOMY[0], "it has become shorter again, beside a stream"
+    assert max(copied[1:]) == 1
     alone = FakeDevice(Scheduler(limits))
     alone.scheduler.add(Sequence((3,) * 200, 3))
     assert run(alone).chunks
