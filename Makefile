@@ -16,7 +16,7 @@ PEER      := $(VENV)/llama.cpp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types lock rehearsal coverage bench bench-console bench-emulator clean distclean
+.PHONY: help run test lint types lock rehearsal coverage bench bench-console bench-data-plane bench-emulator clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(TESTABLE) $(PEER)/.made ## measure the inference server beside llama.cp
 
 bench-console: $(TESTABLE) ## measure the console in a headless browser
 	$(BIN)/python -m tests.bench.console $(ARGS)
+
+bench-data-plane: $(TESTABLE) ## measure what the emulated load balancer adds to a request
+	$(BIN)/python -m tests.bench.data_plane $(ARGS)
 
 bench-emulator: $(TESTABLE) ## measure the emulator with 9,216 chips (ARGS=--write)
 	$(BIN)/python -m tests.bench.emulator $(ARGS)

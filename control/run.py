@@ -69,6 +69,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "HEARTWOOD_SERVING_PORT": str(ports.serving),
         "HEARTWOOD_EMULATOR_PORT": str(ports.emulator),
         "HEARTWOOD_EMULATOR_GRPC_PORT": str(ports.emulator_grpc),
+        "HEARTWOOD_LB_PORT": str(ports.lb),
         "HEARTWOOD_EMULATOR_HOST": settings.hosts.bind,
         "HEARTWOOD_SERVING_HOST": settings.hosts.bind,
         "HEARTWOOD_DATA_DIR": str(settings.data.dir),
@@ -91,13 +92,15 @@ def _emulator(settings: Settings, scenario: str, speed: float, fresh: bool) -> C
             *(("--fresh",) if fresh else ()),
         ),
         health_url=f"{settings.url(ports.emulator)}/healthz",
-        url=f"{settings.url(ports.emulator)}  gRPC {settings.reach}:{ports.emulator_grpc}",
+        url=f"{settings.url(ports.emulator)}  gRPC {settings.reach}:{ports.emulator_grpc}"
+        f"  load balancer {settings.url(ports.lb)}",
         log_path=settings.data.dir / "logs" / "emulator.log",
         cwd=ROOT,
         env=_environment(settings),
         ports=(
             Port(bind, ports.emulator, "HEARTWOOD_EMULATOR_PORT"),
             Port(bind, ports.emulator_grpc, "HEARTWOOD_EMULATOR_GRPC_PORT"),
+            Port(bind, ports.lb, "HEARTWOOD_LB_PORT"),
         ),
     )
 

@@ -56,6 +56,7 @@ __all__ = ["DEFAULT_FILE", "ROOT", "Settings", "load_settings"]
 
 DEFAULT_FILE: Final = ROOT / "heartwood.toml"
 DEFAULT_SERVING_URL: Final = "http://127.0.0.1:8080"
+DEFAULT_BALANCER_URL: Final = "http://127.0.0.1:8088"
 
 
 def _to_spec(tier: TierSettings) -> TierSpec:
@@ -104,8 +105,10 @@ class Settings(BaseSettings):
         hosts: HostSettings | None = info.data.get("hosts")
         if ports is None or hosts is None:
             return tiers
+        cloud: CloudSettings | None = info.data.get("cloud")
+        balancer = f"http://{hosts.reach}:{ports.lb}" if cloud and cloud.simulated else ""
         url = f"http://{hosts.reach}:{ports.serving}"
-        return tuple(_with_serving_url(tier, url) for tier in tiers)
+        return tuple(_with_addresses(tier, url, balancer) for tier in tiers)
 
     @model_validator(mode="after")
     def _no_names_for_real(self) -> Self:
@@ -174,10 +177,14 @@ class Settings(BaseSettings):
         return (TreeSource(settings_cls, {}),)
 
 
-def _with_serving_url(tier: TierSpec, url: str) -> TierSpec:
+def _with_addresses(tier: TierSpec, serving: str, balancer: str) -> TierSpec:
+    """A tier whose default addresses follow the ports; `balancer` is "" where none is emulated."""
     local = all(part.kind is PartKind.LOCAL for part in tier.parts)
     if local and tier.endpoint_url.rstrip("/") in ("", DEFAULT_SERVING_URL):
-        return replace(tier, endpoint_url=url)
+        return replace(tier, endpoint_url=serving)
+    base, found, path = tier.endpoint_url.partition(DEFAULT_BALANCER_URL)
+    if found and not base and path[:1] in ("", "/"):
+        return replace(tier, endpoint_url=f"{balancer}{path}" if balancer else "")
     return tier
 
 

@@ -86,12 +86,13 @@ class CloudSettings(Section):
 
 
 class PortSettings(Section):
-    """[ports]: where the three processes listen."""
+    """[ports]: where the three processes listen; `lb` is the emulated load balancer's."""
 
     console: Port = 8501
     serving: Port = 8080
     emulator: Port = 9080
     emulator_grpc: Port = 9081
+    lb: Port = 8088
 
     @model_validator(mode="after")
     def _distinct(self) -> PortSettings:

@@ -74,6 +74,23 @@ def where_does(path: str, host: str, url_map: UrlMap) -> Route:
     )
 
 
+def way_to(service: str, path: str, host: str, url_map: UrlMap) -> str | None:
+    """A prefix that leads requests for a path to a backend service; "": the path as it is does.
+
+    None where no rule of the map leads there alone. Whether the backend understands the prefix, or
+    the rule takes it off again, is not looked at.
+    """
+    if where_does(path, host, url_map).service == service:
+        return ""
+    chosen = _choose_matcher(_clean_host(host), url_map)
+    rules = chosen[1].rules if chosen else ()
+    prefixes = (p[:-2] for r in rules if r.service == service for p in r.paths if p[-2:] == "/*")
+    for prefix in prefixes:
+        if where_does(f"{prefix}{_clean_path(path)}", host, url_map).service == service:
+            return prefix
+    return None
+
+
 def _by_route_rules(path: str, matcher: PathMatcher, first: str) -> Route:
     said = [first]
     for rule in sorted(matcher.route_rules, key=lambda r: r.priority):

@@ -33,6 +33,7 @@ class Endpoints:
 
     rest_url: str = ""
     grpc_target: str = ""
+    lb_url: str = ""
     tls: ClusterAccess | None = None
 
 

@@ -1,4 +1,4 @@
-"""The emulator's process: binds both ports, serves until it is told to stop."""
+"""The emulator's process: binds its ports, serves until it is told to stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ from emulator.exchanges import Exchanges, Recorded
 from emulator.faults.breaking import BreakableProtocol
 from emulator.journal.start import Kept, go_on, open_state
 from emulator.scenario import SCENARIOS
-from emulator.settings import GRPC_PORT_VARIABLE, PORT_VARIABLE, TLS_PORT_VARIABLE, Settings
+from emulator.settings import (
+    GRPC_PORT_VARIABLE,
+    LB_PORT_VARIABLE,
+    PORT_VARIABLE,
+    TLS_PORT_VARIABLE,
+    Settings,
+)
 from emulator.wire.grpc_wire import build_server
 from emulator.wire.lean import skip_package_imports
 from emulator.wire.mount import Asgi, Mount, RouterMount
@@ -62,17 +68,21 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         RuleError: the file of fault rules cannot.
     """
     skip_package_imports()
-    from emulator.faults.start import set_gate  # it imports some of those packages
+    # These import some of those packages.
+    from emulator.data_plane.port import DataPlanePort
+    from emulator.faults.start import set_gate
 
     folder = open_state(settings)
     cloud = make_cloud(settings, folder.head.started_at if folder else None)
     cloud.scratch_dir = folder.scratch if folder else None
-    listener = _listen(settings)
+    listener = _listen(settings, settings.rest_port, PORT_VARIABLE)
+    balancer = _listen(settings, settings.lb_port, LB_PORT_VARIABLE)
     mounts = set_gate(cloud, load_apis(cloud))
     grpc_server = build_server(cloud, [m for m in mounts if isinstance(m, Mount)])
     grpc_port = _bind_grpc(grpc_server, settings)
     cloud.endpoints.rest_url = f"http://{settings.host}:{listener.getsockname()[1]}"
     cloud.endpoints.grpc_target = f"{settings.host}:{grpc_port}"
+    cloud.endpoints.lb_url = f"http://{settings.host}:{balancer.getsockname()[1]}"
     health = _Health(cloud)
     app = RestApp(cloud, mounts, {"/healthz": health, "/metrics": _Metrics(cloud)})
     if folder is not None:
@@ -85,6 +95,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     if cloud.gate is not None:
         cloud.gate.begin(settings.faults)
     grpc_server.start()
+    plane = DataPlanePort(cloud, balancer)
+    cloud.on_start(plane.start)
+    cloud.on_stop(plane.stop)
     if settings.tls_port is not None:
         _open_tls(cloud, settings, settings.tls_port)
     cloud.started()
@@ -97,16 +110,16 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         grpc_server.stop(_GRACE_S).wait(_GRACE_S)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: Settings, port: int, variable: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it every small
     # answer on a kept connection waits 40 ms for an acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.rest_port))
+        listener.bind((settings.host, port))
     except OSError as error:
-        raise _taken(settings, settings.rest_port, PORT_VARIABLE, error) from error
+        raise _taken(settings, port, variable, error) from error
     return listener
 
 
@@ -167,7 +180,7 @@ async def _serve_rest(
         await asyncio.sleep(0.01)
     announce(
         f"emulator ready: scenario {cloud.scenario.name}, rest {cloud.endpoints.rest_url}, "
-        f"grpc {cloud.endpoints.grpc_target}"
+        f"grpc {cloud.endpoints.grpc_target}, load balancer {cloud.endpoints.lb_url}"
     )
     await asyncio.gather(serving, asyncio.to_thread(freeze_after, load))
 
@@ -199,6 +212,7 @@ class _Health:
             "tls_address": cloud.endpoints.tls.address if cloud.endpoints.tls else None,
             "rest_url": cloud.endpoints.rest_url,
             "grpc_target": cloud.endpoints.grpc_target,
+            "lb_url": cloud.endpoints.lb_url,
             "state": self.kept.body() if self.kept else None,
         }
         await json_response(body)(scope, receive, send)

@@ -12,6 +12,7 @@ from emulator.scenario import SCENARIOS
 
 PORT_VARIABLE = "HEARTWOOD_EMULATOR_PORT"
 GRPC_PORT_VARIABLE = "HEARTWOOD_EMULATOR_GRPC_PORT"
+LB_PORT_VARIABLE = "HEARTWOOD_LB_PORT"
 TLS_PORT_VARIABLE = "HEARTWOOD_EMULATOR_TLS_PORT"
 HOST_VARIABLE = "HEARTWOOD_EMULATOR_HOST"
 SERVING_PORT_VARIABLE = "HEARTWOOD_SERVING_PORT"
@@ -22,6 +23,7 @@ _EPILOG = f"""\
 environment:
   {PORT_VARIABLE}       REST port (9080; 0 picks a free one)
   {GRPC_PORT_VARIABLE}  gRPC port (9081; 0 picks a free one)
+  {LB_PORT_VARIABLE}            port of the load balancer's data plane (8088; 0 picks a free one)
   {TLS_PORT_VARIABLE}   port of --tls (9443; 0 picks a free one)
   {HOST_VARIABLE}       address to bind (127.0.0.1)
   {SERVING_PORT_VARIABLE}        port of the inference server whose metrics it collects (8080)
@@ -48,6 +50,7 @@ class Settings:
     rest_port: int = 9080
     grpc_port: int = 9081
     serving_port: int = 8080
+    lb_port: int = 8088
     state_dir: Path | None = None
     fresh: bool = False
     record: Path | None = None
@@ -106,6 +109,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         rest_port=_port(environment, PORT_VARIABLE, 9080),
         grpc_port=_port(environment, GRPC_PORT_VARIABLE, 9081),
         serving_port=_port(environment, SERVING_PORT_VARIABLE, 8080),
+        lb_port=_port(environment, LB_PORT_VARIABLE, 8088),
         state_dir=Path(state_dir).expanduser().resolve() if state_dir else None,
         fresh=chosen.fresh,
         record=chosen.record,

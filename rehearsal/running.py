@@ -73,7 +73,7 @@ def start_emulator(folder: Path, speed: float, record: Path | None = None) -> Em
         command += ["--record", str(record)]
     environment = {
         **os.environ, "HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0",
-        "HEARTWOOD_EMULATOR_TLS_PORT": "0", "HEARTWOOD_SERVING_PORT": "1",
+        "HEARTWOOD_EMULATOR_TLS_PORT": "0", "HEARTWOOD_LB_PORT": "0", "HEARTWOOD_SERVING_PORT": "1",
         "HEARTWOOD_DATA_DIR": str(folder / "data"),
     }  # fmt: skip
     process = subprocess.Popen(

@@ -22,6 +22,8 @@ class AnswerEnd:
         ttft_ms: request sent → first text; None: the answer is empty.
         total_ms: request sent → end.
         tokens_per_s: completion tokens after the first ÷ time since the first text.
+        simulated_tier: the tier whose pace an emulated load balancer gave it, on somebody else's
+            words; "" of an answer that nobody simulates.
     """
 
     finish_reason: str
@@ -30,6 +32,7 @@ class AnswerEnd:
     ttft_ms: float | None
     total_ms: float
     tokens_per_s: float | None
+    simulated_tier: str = ""
 
 
 class GrowingAnswer:
@@ -38,6 +41,7 @@ class GrowingAnswer:
     def __init__(self, sent: float) -> None:
         """The request went out at `sent`, by `time.perf_counter`."""
         self._sent = sent
+        self.simulated_tier = ""
         self._first_ms: float | None = None
         self._last_ms: float | None = None
         self._finish = ""
@@ -75,6 +79,7 @@ class GrowingAnswer:
             ttft_ms=self._first_ms,
             total_ms=self.at_ms(),
             tokens_per_s=self._rate(tokens),
+            simulated_tier=self.simulated_tier,
         )
 
     def _rate(self, tokens: int | None) -> float | None:

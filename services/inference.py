@@ -271,6 +271,8 @@ class ChatStream:
                 response.read()
                 message = json_message(response.text)
                 raise from_http(response.status_code, message, self._resource, self._context)
+            if "x-heartwood-simulated" in response.headers:
+                answer.simulated_tier = response.headers.get("x-heartwood-tier", "")
             for line in response.iter_lines():
                 if self._closed:
                     return

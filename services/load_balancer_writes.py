@@ -233,8 +233,9 @@ def _write_shares(
 
     action = getattr(node, f"{prefix}route_action")
     others = {field.name for field, _ in action._pb.ListFields()} - {"weighted_backend_services"}
-    if len(shares) == 1 and not others:
-        setattr(node, f"{prefix}route_action", None)
+    if len(shares) == 1:
+        action.weighted_backend_services = []
+        setattr(node, f"{prefix}route_action", action if others else None)
         setattr(node, f"{prefix}service", link(next(iter(shares))))
         return
     kept = {str(w.backend_service).rsplit("/", 1)[-1]: w for w in action.weighted_backend_services}

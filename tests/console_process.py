@@ -47,6 +47,7 @@ def running_console(
         "HEARTWOOD_SERVING_PORT": str(serving_port),
         "HEARTWOOD_EMULATOR_PORT": str(urlsplit(emulator.rest_url).port),
         "HEARTWOOD_EMULATOR_GRPC_PORT": emulator.grpc_target.rpartition(":")[2],
+        "HEARTWOOD_LB_PORT": emulator.lb_url.rpartition(":")[2],
         "HEARTWOOD_DATA__DIR": str(folder / "data"),
         **variables,
     }

@@ -22,7 +22,9 @@ from tests.forked import Forked
 ROOT = Path(__file__).resolve().parent.parent
 # Where every emulator records its exchanges, for a check at the end of the session.
 RECORDINGS_VARIABLE = "HEARTWOOD_TEST_RECORDINGS"
-_READY = re.compile(r"emulator ready: .*rest (\S+), grpc (\S+)")
+# Whatever is free.
+PORTS = {f"HEARTWOOD_{name}_PORT": "0" for name in ("EMULATOR", "EMULATOR_GRPC", "LB")}
+_READY = re.compile(r"emulator ready: .*rest (\S+), grpc (\S+), load balancer (\S+)")
 
 
 @dataclass
@@ -31,6 +33,7 @@ class EmulatorProcess:
 
     rest_url: str
     grpc_target: str
+    lb_url: str
     process: subprocess.Popen[str] | Forked
     data_dir: Path
     _scratch: str
@@ -69,9 +72,8 @@ def start_emulator(
     """
     command = ["--scenario", scenario]
     command += ["--speed", str(speed), "--seed", str(seed), *arguments]
-    ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
     # Port 1 refuses: no inference server of somebody else is to be scraped by chance.
-    env = {**os.environ, "HEARTWOOD_SERVING_PORT": "1", **ports, **(environment or {})}
+    env = {**os.environ, "HEARTWOOD_SERVING_PORT": "1", **PORTS, **(environment or {})}
     # Not into the repository's own data: an emulator that somebody uses may keep its files there.
     data = tempfile.mkdtemp(prefix="heartwood-emulator-")
     env["HEARTWOOD_DATA_DIR"] = (environment or {}).get("HEARTWOOD_DATA_DIR", data)
@@ -93,7 +95,7 @@ def start_emulator(
         seen.append(line)
         if found := _READY.search(line):
             return EmulatorProcess(
-                found[1], found[2], process, Path(env["HEARTWOOD_DATA_DIR"]), data
+                found[1], found[2], found[3], process, Path(env["HEARTWOOD_DATA_DIR"]), data
             )
 
 

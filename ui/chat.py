@@ -37,14 +37,16 @@ _WATCH_S: Final = 1.5
 class Target:
     """Where prompts go.
 
-    `rate` None: nobody knows what it costs; `unpriced` is the word for it. `allowed`: the only
-    servers that may be called (None: any), see `services.outbound.check_url`.
+    `rate` is of a server that answers one person; where many share it `usd_per_million` tokens
+    counts. Both None: nobody knows what an answer costs; `unpriced` is the word for it. `allowed`:
+    the only servers that may be called (None: any), see `services.outbound.check_url`.
     """
 
     name: str
     url: str
     api_key: str = ""
     rate: Rate | None = None
+    usd_per_million: float | None = None
     unpriced: str = formats.NOT_PRICED
     allowed: tuple[str, ...] | None = None
 
@@ -126,6 +128,10 @@ def figures(turn: Turn) -> list[str]:
     if turn.outcome == "stopped":
         parts.append("stopped by you")
     end = turn.end
+    if end is not None and end.simulated_tier:
+        own = end.simulated_tier.lower() == turn.target.lower()
+        whose = "its" if own else f"{formats.plain(end.simulated_tier.title())}'s"
+        parts.append(f"{whose} simulated pace, words by this machine's model")
     if end is not None:
         prompt = formats.count(end.prompt_tokens, "?")
         parts += [
@@ -214,19 +220,26 @@ def _texts(chunks: Iterator[TextChunk | AnswerEnd], turn: Turn) -> Iterator[str]
 
 
 def _price(turn: Turn, target: Target) -> None:
-    """The target's rate for as long as the answer took: what the whole server cost meanwhile.
+    """What the answer cost: its tokens' share, or the whole server for as long as it took.
 
     Of an answer that was cut off nobody knows how long the server went on: unknown, not unpriced.
     """
-    rate = target.rate
-    if rate is None or rate.usd_per_hour is None:
+    end, rate = turn.end, target.rate
+    hourly = rate.usd_per_hour if rate else None
+    if hourly is None and target.usd_per_million is None:
         turn.usd_source = target.unpriced
-        return
-    if turn.end is None:
+    elif end is None:
         turn.usd_source = formats.UNKNOWN
-        return
-    turn.usd = rate.usd_per_hour * turn.end.total_ms / 3_600_000
-    turn.usd_source = f"{rate.basis.value} rate × duration"
+    elif target.usd_per_million is not None:
+        if end.prompt_tokens is None or end.completion_tokens is None:
+            turn.usd_source = formats.UNKNOWN
+            return
+        tokens = end.prompt_tokens + end.completion_tokens
+        turn.usd = target.usd_per_million * tokens / 1e6
+        turn.usd_source = "list rate ÷ tokens/s now × tokens"
+    elif rate and hourly is not None:
+        turn.usd = hourly * end.total_ms / 3_600_000
+        turn.usd_source = f"{rate.basis.value} rate × duration"
 
 
 def export() -> bytes:

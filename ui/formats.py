@@ -6,6 +6,7 @@ what a missing figure looks like and none can turn it into 0.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 UNKNOWN = "unknown"
@@ -38,7 +39,7 @@ def _scaled(value: float) -> str:
 
 
 def money(usd: float | None, unknown: str = UNKNOWN) -> str:
-    """US dollars for reading: $3,072, $12.40, $0.0031, $9.2M."""
+    """US dollars for reading: $3,072, $12.40, $0.0031, $0.000039, $9.2M."""
     if usd is None:
         return unknown
     sign, size = ("−" if usd < 0 else ""), abs(usd)
@@ -50,8 +51,10 @@ def money(usd: float | None, unknown: str = UNKNOWN) -> str:
         return f"{sign}${size:,.0f}"
     if size >= 1:
         return f"{sign}${size:,.2f}"
-    if size < 1e-4:
+    if size < 1e-8:
         return f"{sign}${size:.1e}"
+    if size < 1e-4:
+        return f"{sign}${size:.{1 - math.floor(math.log10(size))}f}"
     digits = f"{size:.2g}"
     cents = len(digits.partition(".")[2]) <= 2
     return f"{sign}${size:.2f}" if cents else f"{sign}${digits}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Final
+from urllib.parse import urlsplit
 
 import streamlit as st
 
 from core.errors import HeartwoodError
+from core.pricing import token_cost
 from core.records import Source
+from core.routing import way_to
 from core.specs import TierSpec
 from services import outbound
 from services.inference import ChatParameters
@@ -17,9 +20,10 @@ from ui import access, chat, formats, states, view
 OTHER: Final = "another server"
 MAX_STOPS: Final = 4  # of OpenAI's API
 _NO_ADDRESS: Final = (
-    "It has no address to send prompts to: its load balancer routes, but nothing behind it answers "
-    "yet. Set endpoint_url for this tier in heartwood.toml once it does."
+    "It has no address to send prompts to. Set endpoint_url for this tier in heartwood.toml: its "
+    "server's, or that of the load balancer before it."
 )
+_CHAT: Final = "/v1/chat/completions"
 SUGGESTIONS: Final = (
     "What is the capital of France?",
     "Explain what a TPU is in two sentences.",
@@ -45,14 +49,44 @@ def choose_target() -> chat.Target | None:
     spec = snapshot.spec(chosen)
     if spec.is_local:
         view.live(_server_line)
+    url, problem = _address(spec)
+    if problem:
+        st.info(formats.plain(problem), icon=":material/alt_route:")
+        return None
     derived = access.derived()
-    own_key = access.console().settings.playground.api_key.get_secret_value()
+    settings = access.console().settings
+    # The server of this machine stands behind the emulated load balancer as well.
+    ours = spec.is_local or url.startswith(settings.url(settings.ports.lb))
+    rate = derived.rates[chosen]
+    tier, load = derived.fleet.tier(chosen), (derived.snapshot.loads or {}).get(chosen)
     return chat.Target(
         spec.title,
-        spec.endpoint_url,
-        api_key=own_key if spec.is_local else "",
-        rate=derived.rates[chosen],
-        unpriced=derived.price_word(spec),
+        url,
+        api_key=settings.playground.api_key.get_secret_value() if ours else "",
+        rate=rate if spec.is_local else None,
+        usd_per_million=None if spec.is_local else token_cost(tier, rate, load).blended_usd,
+        unpriced=derived.price_word(spec) if rate.usd_per_hour is None else formats.UNKNOWN,
+    )
+
+
+def _address(spec: TierSpec) -> tuple[str, str]:
+    """(where the tier's prompts go, what is in the way of them).
+
+    A bare address of a tier behind a load balancer gets the prefix with which the URL map, as it is
+    now, leads to the tier.
+    """
+    balancer = access.snapshot().load_balancer
+    url = urlsplit(spec.endpoint_url)
+    if not spec.backend_service or url.path.strip("/") or not (balancer and balancer.url_maps):
+        return spec.endpoint_url, ""
+    host = url.hostname or ""
+    ways = [way_to(spec.backend_service, _CHAT, host, m) for m in balancer.url_maps]
+    way = next((w for w in ways if w is not None), None)
+    if way is not None:
+        return f"{spec.endpoint_url.rstrip('/')}{way}", ""
+    return "", (
+        f"No path leads to {spec.title} alone: by the URL map's rules its requests go elsewhere. "
+        "Traffic shows them, and where each path goes."
     )
 
 

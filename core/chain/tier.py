@@ -209,7 +209,9 @@ def _behind_balancer(site: Site, spec: TierSpec) -> Iterator[Piece]:
         ("compute.backendServices.create", "compute.backendServices.delete"),
     )  # fmt: skip
     paths = [f"/{spec.name}/*"]
-    rule = {"paths": paths, "service": f"{_API}/{link}"}
+    # Servers know no tiers: they are asked for /v1/…, whatever prefix led to them.
+    at_root = {"urlRewrite": {"pathPrefixRewrite": "/"}}
+    rule = {"paths": paths, "service": f"{_API}/{link}", "routeAction": at_root}
     where = site.project, site.url_map
     # What the service gets by weights goes to those beside it; a rule that is its alone goes.
     weights = ".pathMatchers[].pathRules[]?.routeAction.weightedBackendServices"
@@ -218,7 +220,7 @@ def _behind_balancer(site: Site, spec: TierSpec) -> Iterator[Piece]:
     yield Piece(
         "rule", site.compute(f"global/backendServices/{name}/urlMaps/{site.url_map}"),
         f"path {paths[0]} of URL map {site.url_map}", spec.name,
-        {"paths": paths, "service": link},
+        {"paths": paths, "service": link, "routeAction": at_root},
         edit_command(*where, f".pathMatchers[0].pathRules += [{json.dumps(rule)}]"),
         edit_command(*where, f"({weights} | select(.)) |= map(select({others}))"
                      f" | del(.pathMatchers[].pathRules[]? | select({leads}))"),

@@ -74,7 +74,8 @@ def snake(node: Any) -> Any:
 def path_rule(body: Json, backend: str) -> Block:
     """A rule of a URL map; `backend` is the service's address, where the same file makes it."""
     service = f"${{{backend}.id}}" if backend else body["service"]
-    return {"paths": list(body["paths"]), "service": service}
+    return {"paths": list(body["paths"]), "service": service,
+            "route_action": snake(body["routeAction"])}  # fmt: skip
 
 
 Names = Mapping[str, str]

@@ -6,6 +6,7 @@ Pure in (scenario, seed, origin, log, time). Chips stand in chips.py, money in b
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +19,20 @@ from emulator.world.noise import Floats, Ints
 from emulator.world.parts import Part, PartKind, parts_of
 from emulator.world.roofline import engine_of
 
+if TYPE_CHECKING:
+    from emulator.context import Cloud
+
 
 def minutes_between(start: float, end: float) -> Ints:
     """Indexes of the whole minutes in [start, end): Unix time // 60."""
     return np.arange(int(np.ceil(start / 60)), int(end // 60), dtype=np.int64)
+
+
+def world_of(cloud: Cloud) -> World:
+    """The project's own world."""
+    return cloud.store(
+        World, lambda: World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
+    )
 
 
 class World:

@@ -41,12 +41,17 @@ class UrlRules:
         return Found({}, None) if there else None
 
     def create(self, name: str, body: Json) -> str:
-        """Begin to add a rule; `body` has paths and the service's link."""
-        from google.cloud.compute_v1.types.compute import PathRule
+        """Begin to add a rule; `body` has paths, the service's link and a prefix's rewrite."""
+        from google.cloud.compute_v1.types.compute import HttpRouteAction, PathRule, UrlRewrite
+
+        rewrite = str(body["routeAction"]["urlRewrite"]["pathPrefixRewrite"])
 
         def add(found: Any) -> bool:
             matcher = found.path_matchers[0]
-            rule = PathRule(paths=list(body["paths"]), service=str(body["service"]))
+            action = HttpRouteAction(url_rewrite=UrlRewrite(path_prefix_rewrite=rewrite))
+            rule = PathRule(
+                paths=list(body["paths"]), service=str(body["service"]), route_action=action
+            )
             if any(_last(r.service) == _last(rule.service) for r in matcher.path_rules):
                 return False
             # What an earlier tear-down left of these paths gives way.

@@ -118,7 +118,9 @@ def peer() -> Iterator[str]:
 @contextmanager
 def heartwood(scenario: str, data_dir: Path) -> Iterator[tuple[str, int]]:
     """The whole product through its supervisor; yields the console's URL and its own pid."""
-    ports = {name: free_port() for name in ("CONSOLE", "SERVING", "EMULATOR", "EMULATOR_GRPC")}
+    ports = {
+        name: free_port() for name in ("CONSOLE", "SERVING", "EMULATOR", "EMULATOR_GRPC", "LB")
+    }
     environment = {
         **os.environ,
         **{f"HEARTWOOD_{name}_PORT": str(port) for name, port in ports.items()},

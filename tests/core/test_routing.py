@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.records import PathMatcher, PathRule, RouteMatch, RouteRule, UrlMap
-from core.routing import host_fits, path_fits, where_does
+from core.routing import host_fits, path_fits, way_to, where_does
 
 URL_MAP = UrlMap(
     "hw-map",
@@ -160,3 +160,23 @@ def test_a_wildcard_host_needs_something_before_the_suffix() -> None:
     assert host_fits("*.example.com", "a.example.com")
     assert not host_fits("*.example.com", ".example.com")
     assert not host_fits("*.example.com", "example.com")
+
+
+@pytest.mark.parametrize(
+    ("service", "host", "way"),
+    [
+        ("exact-default", "llm.example.com", ""),
+        ("small", "llm.example.com", "/small"),
+        ("small-v2", "llm.example.com", "/small/v2"),
+        ("models", "llm.example.com", None),  # a whole path, which is no prefix
+        ("only", "other.org", "/only"),
+        ("only", "llm.example.com", None),
+    ],
+)
+def test_the_way_to_a_service_is_a_prefix_that_leads_there(
+    service: str, host: str, way: str | None
+) -> None:
+    """None without one; what it gives leads to the service."""
+    assert way_to(service, "/v1/chat/completions", host, URL_MAP) == way
+    if way is not None:
+        assert where_does(f"{way}/v1/chat/completions", host, URL_MAP).service == service

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.emulator.clients import LOCATION, make_client
-from tests.processes import ROOT, EmulatorProcess, start_emulator
+from tests.processes import PORTS, ROOT, EmulatorProcess, start_emulator
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,6 +35,7 @@ def test_health_tells_what_runs(emulator: EmulatorProcess) -> None:
     assert set(body["versions"]) >= {"emulator", "python", "grpc"}
     assert (body["scenario"], body["seed"], body["speed"]) == ("normal", 7, 600)
     assert (body["rest_url"], body["grpc_target"]) == (emulator.rest_url, emulator.grpc_target)
+    assert body["lb_url"] == emulator.lb_url
 
 
 def test_calls_are_counted_per_method_and_wire(emulator: EmulatorProcess) -> None:
@@ -82,15 +83,14 @@ def test_starts_fast_small_and_stops_clean() -> None:
     assert processor_s < 4
 
 
-@pytest.mark.parametrize("variable", ["HEARTWOOD_EMULATOR_PORT", "HEARTWOOD_EMULATOR_GRPC_PORT"])
+@pytest.mark.parametrize("variable", PORTS)
 def test_port_in_use_is_one_line_that_names_the_variable(variable: str) -> None:
     """A taken port ends the start with status 2 and one line that says what to change."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
-        result = _run(**{**ports, variable: port})
+        result = _run(**{**PORTS, variable: port})
     assert result.returncode == 2
     (line,) = [li for li in result.stderr.splitlines() if li.startswith("emulator:")]
     assert variable in line

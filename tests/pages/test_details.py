@@ -112,6 +112,28 @@ def test_an_answer_of_a_priced_tier_that_was_cut_off_costs_an_unknown_amount(
     assert "not priced" not in text
 
 
+def test_tiers_behind_a_load_balancer_are_reached_by_their_paths(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """A bare address gets the prefix that the URL map has for the tier; without one it says so."""
+
+    def behind(spec: TierSpec) -> TierSpec:
+        url = "" if spec.is_local else "http://llm.example.com"
+        return replace(spec, endpoint_url=url)
+
+    console.planted = replace(console.planted, specs=tuple(map(behind, console.planted.specs)))
+    at = open_page("playground")
+    at.button(key="target_medium").click().run()
+    assert not at.chat_input[0].disabled
+    balancer = console.planted.load_balancer
+    assert balancer is not None
+    bare = replace(balancer.url_maps[0], matchers=())
+    console.planted = replace(console.planted, load_balancer=replace(balancer, url_maps=(bare,)))
+    at.run()
+    assert "No path leads to Medium alone" in all_text(at)
+    assert at.chat_input[0].disabled
+
+
 def test_a_servers_password_is_refused_before_it_is_shown(
     console: FakeConsole, open_page: Open
 ) -> None:
@@ -167,10 +189,10 @@ def test_a_refusal_is_explained_and_the_prompt_is_kept(
 def test_tiers_without_an_address_are_disabled_with_the_reason(open_page: Open) -> None:
     """They stay to be seen, and say what is missing."""
     at = open_page("playground")
-    for tier in ("small", "medium", "large", "dev"):
-        button = at.button(key=f"target_{tier}")
-        assert button.disabled
-        assert "no address" in (button.help or "")
+    button = at.button(key="target_dev")
+    assert button.disabled
+    assert "no address" in (button.help or "")
+    assert not at.button(key="target_small").disabled
 
 
 def test_the_route_tester_explains(open_page: Open) -> None:

@@ -20,7 +20,7 @@ from emulator.apis.gke.model import NodePool
 from emulator.apis.gke.nodes import GkeNode
 from emulator.context import Cloud
 from emulator.world.incidents import Event
-from emulator.world.world import World
+from emulator.world.world import world_of
 
 
 def tier_of_group(cloud: Cloud, group: str) -> str:
@@ -124,12 +124,9 @@ def _slice_states(cloud: Cloud, tier: str, at: float) -> dict[str, str]:
 
 def _hit(cloud: Cloud, tier: str, at: float) -> dict[int, Event]:
     """Incidents that take slices of the tier out, by the slice's index."""
-    world = cloud.store(
-        World, lambda: World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
-    )
     return {
         event.target: event
-        for event in world.incidents(at, at + 1)
+        for event in world_of(cloud).incidents(at, at + 1)
         if event.tier == tier and event.slices_lost and event.target is not None
     }
 

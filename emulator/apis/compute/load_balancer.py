@@ -24,6 +24,9 @@ _PROBE_RANGES: Final = ("130.211.0.0/22", "35.191.0.0/16")
 # Requests per second that one slice's endpoint is given before traffic goes elsewhere.
 _RATE_PER_ENDPOINT: Final = {"small": 40.0, "medium": 25.0, "large": 30.0}
 
+# Servers know no tiers: they are asked for /v1/…, whatever prefix led to them.
+_AT_ROOT: Final = {"urlRewrite": {"pathPrefixRewrite": "/"}}
+
 Item = tuple[str, str, dict[str, Any]]
 
 
@@ -100,8 +103,12 @@ def _policies(cloud: Cloud) -> Iterator[Item]:
 def _front(cloud: Cloud) -> Iterator[Item]:
     medium = _service(cloud, "medium")
     rules = [
-        {"paths": ["/simple/*"], "service": _service(cloud, "small")},
-        {"paths": ["/complex/*"], "service": _service(cloud, complex_tier(cloud))},
+        {"paths": ["/simple/*"], "service": _service(cloud, "small"), "routeAction": _AT_ROOT},
+        {
+            "paths": ["/complex/*"],
+            "service": _service(cloud, complex_tier(cloud)),
+            "routeAction": _AT_ROOT,
+        },
     ]
     matcher = {"name": "tiers", "defaultService": medium, "pathRules": rules}
     yield (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from emulator.apis.compute import groups, load_balancer
 from emulator.apis.compute.fields import path_of
@@ -25,6 +25,15 @@ _CHAIN: Final = frozenset(
 _HOST: Final = "anyone"
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A forwarding rule, its target proxy and its URL map."""
+
+    rule: Body
+    proxy: Body
+    url_map: Body
+
+
 @dataclass
 class Traffic:
     """Paths by the tier whose requests they bring, and what was told last of each tier."""
@@ -35,13 +44,13 @@ class Traffic:
 
 def shifted(cloud: Cloud, collection: str) -> dict[str, float]:
     """What a change in a collection has led elsewhere, for the log; nothing where it has not."""
-    body = _live(cloud) if collection in _CHAIN and cloud.scenario.tiers else None
-    if body is None:
+    front = live_front(cloud) if collection in _CHAIN and cloud.scenario.tiers else None
+    if front is None:
         return {}
     traffic = cloud.store(Traffic, lambda: Traffic(_paths(cloud)))
     found: dict[str, float] = {}
     for tier, paths in traffic.paths.items():
-        now = _shares(cloud, body, paths)
+        now = _shares(cloud, front.url_map, paths)
         if now != traffic.told.get(tier, {tier: 1.0}):
             traffic.told[tier] = now
             found |= told(tier, now)
@@ -88,17 +97,32 @@ def _tier(cloud: Cloud, link: str) -> str:
     return ""
 
 
-def _live(cloud: Cloud) -> Body | None:
-    """The URL map that a forwarding rule leads to, the first by the rules' names."""
-    return next(_maps(cloud), None)
-
-
-def _maps(cloud: Cloud) -> Iterator[Body]:
+def live_front(cloud: Cloud) -> Front | None:
+    """What callers come to: the first forwarding rule, by name, that leads to a URL map."""
     for _, rule in sorted(state_of(cloud).of("forwardingRules", "global").items()):
         proxy = _at(cloud, str(rule.get("target", ""))) or {}
         found = _at(cloud, str(proxy.get("urlMap", "")))
         if found is not None:
-            yield found
+            return Front(rule, proxy, found)
+    return None
+
+
+def live_services(cloud: Cloud) -> list[Body]:
+    """The backend services that the live URL map names anywhere."""
+    front = live_front(cloud)
+    links = dict.fromkeys(_links(front.url_map)) if front else {}
+    return [body for link in links if (body := _at(cloud, link)) is not None]
+
+
+def _links(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        if "/backendServices/" in node:
+            yield node
+        return
+    for child in (
+        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    ):
+        yield from _links(child)
 
 
 def _at(cloud: Cloud, link: str) -> Body | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from emulator.apis.compute.model import Body
@@ -53,22 +54,51 @@ def services_for(body: Body, host: str, path: str) -> dict[str, float]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a map says of a request beside its service; `matched` is the path's part in the rule."""
+
+    route: Body
+    redirect: Body
+    matched: str
+
+    def rewritten(self, path: str) -> str:
+        """The path, query and all, as the backend is asked for it."""
+        prefix = self.route.get("urlRewrite", {}).get("pathPrefixRewrite")
+        return path if prefix is None else prefix + path.removeprefix(self.matched)
+
+
+def action_for(body: Body, host: str, path: str) -> Action:
+    """The route action and the redirect that hold for a request."""
+    node, prefix, matched = _found(body, host, path)
+    names = [f"{prefix}{a}" if prefix else a[0].lower() + a[1:] for a in _ACTION]
+    return Action(node.get(names[1], {}), node.get(names[2], {}), matched)
+
+
 def _place(body: Body, host: str, path: str) -> tuple[Body, str]:
-    """What says where a request goes: a rule (prefix ""), or a matcher or map ("default")."""
+    return _found(body, host, path)[:2]
+
+
+def _found(body: Body, host: str, path: str) -> tuple[Body, str, str]:
+    """What says where a request goes: a rule (prefix ""), or a matcher or map ("default").
+
+    Last, the part of the path that its pattern names without a wildcard.
+    """
     matcher = _matcher(body, host)
     if matcher is None:
-        return body, "default"
+        return body, "default", "/"
     best: tuple[str, Body] = ("", {})
     for rule in matcher.get("pathRules", []):
         for pattern in rule.get("paths", []):
             if _fits(pattern, path) and len(pattern) > len(best[0]):
                 best = (pattern, rule)
     if best[0]:
-        return best[1], ""
+        return best[1], "", best[0].removesuffix("*")
     for rule in sorted(matcher.get("routeRules", []), key=lambda r: int(r.get("priority", 0))):
-        if any(_route_fits(match, path) for match in rule.get("matchRules", [])):
-            return rule, ""
-    return matcher, "default"
+        for match in rule.get("matchRules", []):
+            if _route_fits(match, path):
+                return rule, "", str(match.get("prefixMatch") or match.get("fullPathMatch"))
+    return matcher, "default", "/"
 
 
 def _matcher(body: Body, host: str) -> Body | None:
@@ -85,7 +115,7 @@ def _matcher(body: Body, host: str) -> Body | None:
 def _fits(pattern: str, path: str) -> bool:
     plain = path.partition("?")[0]
     if pattern.endswith("/*"):
-        return plain.startswith(pattern[:-1]) or plain == pattern[:-2]
+        return plain.startswith(pattern[:-1])
     return plain == pattern
 
 

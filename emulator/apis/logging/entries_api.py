@@ -128,7 +128,7 @@ class Entries(LongRunning):
             changes = self._cloud.log.changes()
             for number in range(len(self._audited), len(changes)):
                 message = audit_entry(self._cloud, number, changes[number])
-                self._audited.append(Entry(changes[number].at, message, _tree(message)))
+                self._audited.append(Entry(changes[number].at, message, tree_of(message)))
             return [*self._audited, *self._state.entries]
 
     def _entry(self, given: Any, request: types.WriteLogEntriesRequest, index: int) -> Entry:
@@ -156,7 +156,7 @@ class Entries(LongRunning):
         if not message.insert_id:
             text = f"{self._cloud.seed}/{self._state.written}/{index}"
             message.insert_id = hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
-        return Entry(at, entry, _tree(entry))
+        return Entry(at, entry, tree_of(entry))
 
     def _check_resource(self, resource: Any, where: str) -> None:
         known = RESOURCES.get(resource.type)
@@ -192,7 +192,8 @@ class Entries(LongRunning):
             check_project(self._cloud.project, found[1], service=SERVICE)
 
 
-def _tree(entry: Any) -> dict[str, Any]:
+def tree_of(entry: Any) -> dict[str, Any]:
+    """An entry in JSON's form; ApiError when its payload has none."""
     try:
         return json_format.MessageToDict(plain(entry))
     except (json_format.Error, TypeError, ValueError, RecursionError) as error:

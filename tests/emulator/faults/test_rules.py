@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.emulator.clients import PROJECT
-from tests.processes import ROOT, EmulatorProcess, start_emulator
+from tests.processes import PORTS, ROOT, EmulatorProcess, start_emulator
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,8 @@ def test_rules_from_files(tmp_path: Path) -> None:
     bad.write_text(json.dumps({"faults": [{"preset": "slow", "colour": "red"}]}))
     command = [sys.executable, "-m", "emulator", "--scenario", "empty-project"]
     command += ["--faults", str(bad)]
-    ports = {"HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"}
     ended = subprocess.run(
-        command, cwd=ROOT, env={"PATH": "", **ports}, capture_output=True, text=True, timeout=60,
+        command, cwd=ROOT, env={"PATH": "", **PORTS}, capture_output=True, text=True, timeout=60,
         check=False,
     )  # fmt: skip
     assert ended.returncode == 2

@@ -22,7 +22,7 @@ import pytest
 from tests.emulator.clients import CLUSTER, LOCATION, PROJECT, make_client
 from tests.emulator.journal import calls
 from tests.emulator.journal.conftest import Starts
-from tests.processes import ROOT, EmulatorProcess, start_emulator
+from tests.processes import PORTS, ROOT, EmulatorProcess, start_emulator
 
 _SPEED = 60.0
 _POOL_S = 240.0  # what a pool takes, in simulated seconds
@@ -229,7 +229,7 @@ def test_an_unusable_directory_ends_the_start_with_one_line(tmp_path: Path) -> N
     result = subprocess.run(
         [sys.executable, "-m", "emulator", "--state-dir", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-        env={**os.environ, "HEARTWOOD_EMULATOR_PORT": "0", "HEARTWOOD_EMULATOR_GRPC_PORT": "0"},
+        env={**os.environ, **PORTS},
     )  # fmt: skip
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emulator.apis.kubernetes.controllers.contract import Obj
 from emulator.scenario import TIER_LABEL
-from emulator.world.world import World, minutes_between
+from emulator.world.world import minutes_between, world_of
 
 if TYPE_CHECKING:
     from emulator.context import Cloud
@@ -52,9 +52,7 @@ def read(cloud: Cloud, name: str, tier: str, now: float) -> Reading | None:
     """The reading of the last whole minute; None when there is none."""
     plain = name.replace("|", "/").removeprefix("prometheus.googleapis.com/")
     known = _KNOWN.get(plain.removesuffix("/gauge"))
-    world = cloud.store(
-        World, lambda: World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
-    )
+    world = world_of(cloud)
     part = next((p for p in world.parts if p.key == f"{tier}/gke"), None)
     if known is None or part is None:
         return None
