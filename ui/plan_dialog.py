@@ -197,7 +197,8 @@ def _progress(intent: str) -> None:
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         st.page_link(
             "pages/audit.py", label="Open in Audit", icon=":material/history:",
-            query_params={"intent": intent},
+            # With the shared choices: their widgets would write themselves into the address.
+            query_params={**view.shared_parameters(), "intent": intent},
         )  # fmt: skip
         if st.button("Close", key="plan_close", help="The work goes on without this window"):
             _close()
