@@ -61,7 +61,9 @@ class Replay:
                 line["verb"], path, content=self._body(line), headers=line.get("headers")
             )
             body = _json(answer)
-            if _reached(line.get("until"), body) or time.monotonic() > end:
+            # Commands ask again until something is there, or gone; the last answer is recorded.
+            answered = line["verb"] != "GET" or answer.status_code == line["status"]
+            if (answered and _reached(line.get("until"), body)) or time.monotonic() > end:
                 break
             time.sleep(0.05)
         if answer.status_code != line["status"] or not _reached(line.get("until"), body):

@@ -101,7 +101,7 @@ class Replayed:
         for step in filter(can_run_here, steps):
             for _ in self._replay.run(self._taken(step.command)):
                 pass
-            assert self._replay.wrong == []
+            assert not self._replay.wrong, self._replay.wrong
 
     def _taken(self, command: str) -> Iterator[dict[str, Any]]:
         """The lines of one step, which leave the recording."""
