@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulator.scenario import SCENARIOS
@@ -16,6 +16,7 @@ LB_PORT_VARIABLE = "HEARTWOOD_LB_PORT"
 TLS_PORT_VARIABLE = "HEARTWOOD_EMULATOR_TLS_PORT"
 HOST_VARIABLE = "HEARTWOOD_EMULATOR_HOST"
 SERVING_PORT_VARIABLE = "HEARTWOOD_SERVING_PORT"
+SERVING_KEY_VARIABLE = "HEARTWOOD_SERVING_API_KEY"
 FAULTS_VARIABLE = "HEARTWOOD_EMULATOR_FAULTS"
 STATE_DIR_VARIABLE = "HEARTWOOD_EMULATOR_STATE_DIR"
 
@@ -27,6 +28,7 @@ environment:
   {TLS_PORT_VARIABLE}   port of --tls (9443; 0 picks a free one)
   {HOST_VARIABLE}       address to bind (127.0.0.1)
   {SERVING_PORT_VARIABLE}        port of the inference server whose metrics it collects (8080)
+  {SERVING_KEY_VARIABLE}     that server's bearer key, for Vertex predictions (none)
   {STATE_DIR_VARIABLE}  as --state-dir
   {FAULTS_VARIABLE}     as --faults
 
@@ -50,6 +52,7 @@ class Settings:
     rest_port: int = 9080
     grpc_port: int = 9081
     serving_port: int = 8080
+    serving_key: str = field(default="", repr=False)
     lb_port: int = 8088
     state_dir: Path | None = None
     fresh: bool = False
@@ -109,6 +112,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         rest_port=_port(environment, PORT_VARIABLE, 9080),
         grpc_port=_port(environment, GRPC_PORT_VARIABLE, 9081),
         serving_port=_port(environment, SERVING_PORT_VARIABLE, 8080),
+        serving_key=environment.get(SERVING_KEY_VARIABLE, "").strip(),
         lb_port=_port(environment, LB_PORT_VARIABLE, 8088),
         state_dir=Path(state_dir).expanduser().resolve() if state_dir else None,
         fresh=chosen.fresh,

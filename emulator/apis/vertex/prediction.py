@@ -50,9 +50,11 @@ class PredictionService(Registry):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         settings = cloud.settings
+        key = settings.serving_key
         self._server = httpx.Client(
-            base_url=f"http://127.0.0.1:{settings.serving_port}", timeout=_TIMEOUT
-        )
+            base_url=f"http://127.0.0.1:{settings.serving_port}", timeout=_TIMEOUT,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+        )  # fmt: skip
         self._asked: Counter[str] = Counter()
 
     def predict(self, request: types.PredictRequest, call: Call) -> types.PredictResponse:

@@ -27,9 +27,11 @@ from tests.emulator.lifecycle.conftest import POLL
 from tests.emulator.lifecycle.test_vertex import MODEL, _deployed
 from tests.processes import EmulatorProcess, start_emulator
 
+_KEY = "the-servers-own-key"
+
 
 class _Server(BaseHTTPRequestHandler):
-    """Speaks as much of the inference server's protocol as a prediction needs."""
+    """Speaks as much of the inference server's protocol as a prediction needs, with its key."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -38,6 +40,8 @@ class _Server(BaseHTTPRequestHandler):
             texts = [i["text"] for i in asked["instances"]]
             answer = {"predictions": [{"text": t.upper(), "usage": {"n": 1}} for t in texts]}
         status = 422 if asked.get("wrong") else 200
+        if self.headers["authorization"] != f"Bearer {_KEY}":
+            status, answer = 401, {}
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json; x=1")
@@ -60,8 +64,9 @@ def server() -> ThreadingHTTPServer:
 @pytest.fixture(scope="module")
 def cloud(server: ThreadingHTTPServer) -> Iterator[EmulatorProcess]:
     """An emulator whose tier `small` has a Vertex endpoint."""
-    port = {"HEARTWOOD_SERVING_PORT": str(server.server_address[1])}
-    running = start_emulator("normal", speed=6000, environment=port)
+    place = {"HEARTWOOD_SERVING_PORT": str(server.server_address[1]),
+             "HEARTWOOD_SERVING_API_KEY": _KEY}  # fmt: skip
+    running = start_emulator("normal", speed=6000, environment=place)
     yield running
     running.stop()
 
