@@ -19,10 +19,10 @@ from core.actions.chain_steps import DELETE, create_step, is_whole, present_of
 from core.actions.chain_steps import observe as observe_pieces
 from core.actions.context import PlanContext
 from core.actions.rollouts import workload_name
-from core.actions.scaling import cost_of, delta_of, irreversible, who_feels_it
+from core.actions.scaling import cost_of, delta_of, irreversible, pools_of, who_feels_it
 from core.actions.scaling import observe as observe_pools
 from core.actions.tear_down import remove_command
-from core.actions.tier_lookup import known, usual
+from core.actions.tier_lookup import usual
 from core.actions.tier_places import on_terms, places_of
 from core.chain import Chain, Piece, Place, platform_pieces
 from core.chain.pieces import kube_context
@@ -162,20 +162,7 @@ def has_slices(spec: TierSpec) -> bool:
 
 
 def _there(snapshot: Snapshot, spec: TierSpec, request: Request, context: PlanContext) -> _Now:
-    known(snapshot.node_pools, "The node pools have not been read yet.", "See Connections")
-    owned = ownership.assign(snapshot).node_pools
-    pools = tuple(
-        pool
-        for index, part in enumerate(spec.parts)
-        if part.kind is PartKind.GKE_MULTI_HOST
-        for pool in owned.get((spec.name, index), ())
-    )
-    if not pools:
-        raise PlanError(
-            f"{spec.title} has no slice.",
-            resource=spec.name,
-            hint="It is off: it must be provisioned first",
-        )
+    pools = pools_of(snapshot, spec, PartKind.GKE_MULTI_HOST)
     name = workload_name(snapshot, spec, context)
     place = next(
         p for p in places_of(snapshot, spec, context) if p.part.kind is PartKind.GKE_MULTI_HOST

@@ -14,7 +14,14 @@ from statistics import median
 from core import ownership
 from core.actions.context import PlanContext
 from core.actions.scale_slices import has_slices, plan_scale_slices
-from core.actions.scaling import cost_of, delta_of, irreversible, observe, who_feels_it
+from core.actions.scaling import (
+    cost_of,
+    delta_of,
+    irreversible,
+    observe,
+    pools_of,
+    who_feels_it,
+)
 from core.actions.tier_lookup import spec_of
 from core.errors import PlanError
 from core.fleet import assemble_fleet
@@ -107,26 +114,7 @@ def _check_kind(snapshot: Snapshot, spec: TierSpec) -> None:
 
 
 def _pools(snapshot: Snapshot, spec: TierSpec) -> tuple[NodePool, ...]:
-    if snapshot.node_pools is None:
-        raise PlanError(
-            "The node pools have not been read yet.",
-            resource=spec.name,
-            retryable=True,
-            hint="See Connections for the state of GKE",
-        )
-    owned = ownership.assign(snapshot).node_pools
-    pools = tuple(
-        pool
-        for index, part in enumerate(spec.parts)
-        if part.kind is PartKind.GKE_SINGLE_HOST
-        for pool in owned.get((spec.name, index), ())
-    )
-    if not pools:
-        raise PlanError(
-            f"{spec.title} has no node pool to resize.",
-            resource=spec.name,
-            hint="It is off: it must be provisioned first",
-        )
+    pools = pools_of(snapshot, spec, PartKind.GKE_SINGLE_HOST)
     usable = tuple(p for p in pools if p.status in SETTLED and len(p.zones) <= 1)
     if usable:
         return usable

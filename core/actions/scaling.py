@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from core import ownership
 from core.errors import PlanError
 from core.fleet import FleetTier, assemble_fleet
 from core.plans import CostChange, Facts, Request
 from core.pricing import chips_rate, tier_rate
 from core.records import NodePool, Snapshot
 from core.scale_target import Target, slices_for_p95, slices_for_rate
-from core.specs import TierSpec
+from core.specs import PartKind, TierSpec
 
 Values = dict[str, str | int | float | bool | None]
 Reckon = Callable[[Snapshot, FleetTier, float], Target]
@@ -41,6 +42,35 @@ def delta_of(snapshot: Snapshot, spec: TierSpec, request: Request) -> tuple[int,
             " a target, usd_per_hour or p95_ms",
         )
     return delta, ()
+
+
+def pools_of(snapshot: Snapshot, spec: TierSpec, kind: PartKind) -> tuple[NodePool, ...]:
+    """The node pools of a tier's parts of that kind.
+
+    Raises:
+        PlanError: they have not been read yet, or there is none.
+    """
+    if snapshot.node_pools is None:
+        raise PlanError(
+            "The node pools have not been read yet.",
+            resource=spec.name,
+            retryable=True,
+            hint="See Connections for the state of GKE",
+        )
+    owned = ownership.assign(snapshot).node_pools
+    pools = tuple(
+        pool
+        for index, part in enumerate(spec.parts)
+        if part.kind is kind
+        for pool in owned.get((spec.name, index), ())
+    )
+    if not pools:
+        raise PlanError(
+            f"{spec.title} has no slice on GKE.",
+            resource=spec.name,
+            hint="It is off: it must be provisioned first",
+        )
+    return pools
 
 
 def _aimed(reckon: Reckon, snapshot: Snapshot, spec: TierSpec, name: str, aim: object) -> Target:

@@ -11,6 +11,7 @@ from core.specs import TIER_LABEL
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
+from services.project.asking import ask
 from services.project.product import Found, Json, delete_if_there, done
 
 _TIMEOUT_S: Final = 20.0
@@ -78,12 +79,10 @@ class BudgetResources:
         request: Mapping[str, Any],
         policy: calls.RetryPolicy = calls.READ,
     ) -> Any:
-        def run(timeout_s: float) -> Any:
-            client: Any = self._clients.budgets()
-            answer = getattr(client, method)(request=dict(request), timeout=timeout_s, retry=None)
-            return list(answer) if hasattr(answer, "pages") else answer
+        def bound() -> Any:
+            return getattr(self._clients.budgets(), method)
 
-        return self._clients.call(run, resource=name, timeout_s=_TIMEOUT_S, policy=policy)
+        return ask(self._clients, name, bound, dict(request), _TIMEOUT_S, policy)
 
 
 def _owner(found: Any) -> str | None:

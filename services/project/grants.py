@@ -10,6 +10,7 @@ from core.errors import Conflict, Invalid, NotFound
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
+from services.project.asking import ask
 from services.project.product import Found, Json, delete_if_there, done
 
 _TIMEOUT_S: Final = 20.0
@@ -75,11 +76,7 @@ class ServiceAccounts:
         request: dict[str, Any],
         policy: calls.RetryPolicy = calls.READ,
     ) -> Any:
-        def run(timeout_s: float) -> Any:
-            answer = method(self.client())(request=request, timeout=timeout_s, retry=None)
-            return list(answer) if hasattr(answer, "pages") else answer
-
-        return self._clients.call(run, resource=path, timeout_s=_TIMEOUT_S, policy=policy)
+        return ask(self._clients, path, lambda: method(self.client()), request, _TIMEOUT_S, policy)
 
     def client(self) -> Any:
         """IAM's client."""

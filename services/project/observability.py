@@ -11,6 +11,7 @@ from core.errors import NotFound
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
+from services.project.asking import ask
 from services.project.product import Found, Json, done
 
 _TIMEOUT_S: Final = 20.0
@@ -100,11 +101,7 @@ class Observability:
         request: Mapping[str, Any],
         policy: calls.RetryPolicy = calls.READ,
     ) -> Any:
-        def run(timeout_s: float) -> Any:
-            answer = method()(request=dict(request), timeout=timeout_s, retry=None)
-            return list(answer) if hasattr(answer, "pages") else answer
-
-        return self._clients.call(run, resource=resource, timeout_s=_TIMEOUT_S, policy=policy)
+        return ask(self._clients, resource, method, dict(request), _TIMEOUT_S, policy)
 
     def _type(self, collection: str) -> Any:
         if collection == "dashboards":

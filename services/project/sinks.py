@@ -10,6 +10,7 @@ from core.errors import Conflict, NotFound
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
+from services.project.asking import ask
 from services.project.product import Found, Json, delete_if_there, done
 
 _TIMEOUT_S: Final = 20.0
@@ -101,7 +102,7 @@ class SinkResources:
     def _call(
         self, path: str, method: str, request: Any, policy: calls.RetryPolicy = calls.READ
     ) -> Any:
-        def run(timeout_s: float) -> Any:
+        def bound() -> Any:
             from google.cloud.logging_v2.services.config_service_v2 import ConfigServiceV2Client
             from google.cloud.logging_v2.services.config_service_v2.transports.grpc import (
                 ConfigServiceV2GrpcTransport,
@@ -110,10 +111,9 @@ class SinkResources:
             client: Any = self._clients.grpc(
                 "sinks", ConfigServiceV2Client, ConfigServiceV2GrpcTransport
             )
-            answer = getattr(client, method)(request=request, timeout=timeout_s, retry=None)
-            return list(answer) if hasattr(answer, "pages") else answer
+            return getattr(client, method)
 
-        return self._clients.call(run, resource=path, timeout_s=_TIMEOUT_S, policy=policy)
+        return ask(self._clients, path, bound, request, _TIMEOUT_S, policy)
 
 
 def _dataset(destination: str) -> str:

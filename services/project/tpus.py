@@ -11,6 +11,7 @@ from services import calls
 from services.clients import Clients
 from services.gke import OperationState
 from services.longrunning import operation_state
+from services.project.asking import ask
 from services.project.product import Found, Json
 
 _TIMEOUT_S: Final = 30.0
@@ -115,11 +116,7 @@ class TpuResources:
         request: dict[str, Any],
         policy: calls.RetryPolicy = calls.READ,
     ) -> Any:
-        def run(timeout_s: float) -> Any:
-            answer = method(self._client())(request=request, timeout=timeout_s, retry=None)
-            return list(answer) if hasattr(answer, "pages") else answer
-
-        return self._clients.call(run, resource=path, timeout_s=_TIMEOUT_S, policy=policy)
+        return ask(self._clients, path, lambda: method(self._client()), request, _TIMEOUT_S, policy)
 
 
 def _node(found: Any) -> Found:

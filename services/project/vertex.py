@@ -14,6 +14,7 @@ from core.errors import NotFound, SwitchedOff
 from services import calls
 from services.clients import Clients
 from services.gke import OperationState
+from services.project.asking import ask
 from services.project.product import Found, Json
 from services.vertex_writes import VertexWrites
 
@@ -153,11 +154,7 @@ class VertexResources:
         request: Any,
         policy: calls.RetryPolicy = calls.READ,
     ) -> Any:
-        def run(timeout_s: float) -> Any:
-            answer = method()(request=request, timeout=timeout_s, retry=None)
-            return list(answer) if hasattr(answer, "pages") else answer
-
-        return self._clients.call(run, resource=path, timeout_s=_TIMEOUT_S, policy=policy)
+        return ask(self._clients, path, method, request, _TIMEOUT_S, policy)
 
 
 def _deployed(endpoint: Any, number: str) -> Any:
