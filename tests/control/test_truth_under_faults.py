@@ -187,8 +187,7 @@ def hold_to_the_truth(console: Console, entry: AuditEntry, *, making: bool) -> N
         assert len(done) == len(entry.steps)
         return
     if entry.state == "refused":  # it rested on what was read before the run that failed
-        # Or what it found since then is to be agreed to as well: both ask for a new plan.
-        assert entry.outcome.startswith(("Stale", "Unconfirmed")), entry.outcome
+        assert not done, entry.outcome  # nothing was begun: a new plan is to be made
         until(console, lambda _: True)  # read again
         return
     assert entry.state == "failed", entry.outcome
