@@ -16,8 +16,8 @@ from control.settings import Settings
 from control.wiring import Console
 from core.errors import HeartwoodError
 from core.plans import Request
+from core.records import Source
 from tests.control.test_chain import alone_settings
-from tests.control.test_console import INVENTORY
 
 _LOOK_S = 0.02
 
@@ -42,14 +42,16 @@ def follow(console: Console, folder: Path, order: str) -> None:
         told = "submitted"
     except HeartwoodError as error:
         told = f"{error.kind}: {error.message}"
-    (folder / f"{intent}.told").write_text(told, encoding="utf-8")
+    written = folder / f"{intent}.told.part"
+    written.write_text(told, encoding="utf-8")
+    written.rename(folder / f"{intent}.told")  # there only when whole
 
 
 def main(folder: Path, settings: Settings) -> None:
     """Do the orders until told to end."""
     console, done = Console(settings), 0
     console.start()
-    assert console.refresher.wait_for_first(INVENTORY, 200)
+    assert console.refresher.wait_for_first(Source, 200)
     (folder / "ready").touch()
     while not (folder / "end").exists():
         orders = (folder / "orders").read_text(encoding="utf-8").splitlines()

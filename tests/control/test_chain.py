@@ -20,7 +20,7 @@ from control.wiring import Console
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.plans import Outcome, Request
-from core.records import Snapshot
+from core.records import Snapshot, Source
 from core.workload_template import model_of, template_of
 from services.project import ProjectResources
 from tests.control.test_console import INVENTORY, settings_for, wait_until
@@ -57,7 +57,7 @@ def console(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Console]:
     """A started Console on it."""
     built = alone_console(emulator, tmp_path)
     built.start()
-    assert built.refresher.wait_for_first(INVENTORY, 200)
+    assert built.refresher.wait_for_first(Source, 200)
     yield built
     built.stop()
 

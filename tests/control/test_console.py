@@ -71,7 +71,7 @@ def console(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Console]:
 
 def test_one_slice_is_scaled_from_plan_to_chart(console: Console) -> None:
     """Plan, verdicts, apply with progress, audit row, annotation, and the fleet follows."""
-    assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD], 60)
+    assert console.refresher.wait_for_first(Source, 60)
     before = assemble_fleet(console.snapshot()).tier("small").slice_count.running
     judged = console.plan(Request("scale_tier", "small", {"delta": -1}))
     blocked = [v for v in judged.verdicts if v.outcome is Outcome.BLOCK]
@@ -97,7 +97,7 @@ def test_one_slice_is_scaled_from_plan_to_chart(console: Console) -> None:
 
 def test_traffic_is_shifted_once_and_the_second_plan_is_told(console: Console) -> None:
     """Two clicks are one change; the same plan as another intent is stale; the record holds it."""
-    assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD], 60)
+    assert console.refresher.wait_for_first(Source, 60)
     place = {"place": "hw-serving tiers /simple/*", "to": "hw-medium", "percent": 15}
     judged = console.plan(Request("shift_traffic", "small", place))
     assert [v for v in judged.verdicts if v.outcome is Outcome.BLOCK] == []
@@ -126,7 +126,7 @@ def test_an_alert_is_acknowledged_in_the_record(
     where = f"{emulator.rest_url}/monitoring/v3/projects/{console.settings.project.id}"
     policy = firing_policy("always", "medium")
     httpx.post(f"{where}/alertPolicies", json=policy, trust_env=False).raise_for_status()
-    assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD, Source.ALERTS], 60)
+    assert console.refresher.wait_for_first(Source, 60)
 
     def opened() -> Alert | None:
         console.refresh_now(Source.ALERTS)
@@ -177,7 +177,7 @@ def test_without_an_emulator_everything_starts_and_says_why(tmp_path: Path) -> N
     started = time.monotonic()
     console.start()
     assert time.monotonic() - started < 5
-    assert console.refresher.wait_for_first(list(Source), 60)
+    assert console.refresher.wait_for_first(Source, 60)
     states = console.snapshot().sources
     assert all(s.problem is not None and s.problem.hint for s in states.values())
     assert {t.state for t in assemble_fleet(console.snapshot()).tiers} == {State.UNKNOWN}
@@ -205,7 +205,7 @@ def test_a_killed_emulator_is_survived(tmp_path: Path) -> None:
     console.start()
     second: EmulatorProcess | None = None
     try:
-        assert console.refresher.wait_for_first(INVENTORY, 60)
+        assert console.refresher.wait_for_first(Source, 60)
         pools = console.snapshot().node_pools
         assert pools
         first.process.kill()
@@ -257,7 +257,7 @@ def test_read_only_means_nobody_may_act(emulator: EmulatorProcess, tmp_path: Pat
     console = Console(settings)
     console.start()
     try:
-        assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD], 60)
+        assert console.refresher.wait_for_first(Source, 60)
         judged = console.plan(Request("scale_tier", "small", {"delta": -1}))
         assert not console.actor().may_act
         with pytest.raises(Denied):

@@ -17,6 +17,7 @@ from control.planning import Judged
 from control.settings import Settings
 from control.wiring import Console, cloud_target
 from core.plans import Outcome, Request
+from core.records import Source
 from core.specs import PartKind
 from services.clients import Clients
 from services.project import ProjectResources
@@ -68,7 +69,7 @@ def console(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Console]:
     """A started Console on it."""
     built = Console(gke_alone(tmp_path, emulator))
     built.start()
-    assert built.refresher.wait_for_first(INVENTORY, 200)
+    assert built.refresher.wait_for_first(Source, 200)
     yield built
     built.stop()
 

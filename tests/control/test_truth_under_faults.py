@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from core.actions.scale_slices import VERB as SET_GROUPS
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.plans import AuditEntry, Outcome, Request, Step
-from core.records import Snapshot
+from core.records import Snapshot, Source
 from services.project import ProjectResources
+from tests.control.fault_calls import ADDING, FAULTS, MAKING, OF_OPERATIONS, REMOVING, TAKING
 from tests.control.test_chain import alone_console, healthy, models_come_and_go, until
 from tests.control.test_console import INVENTORY, wait_until
 from tests.processes import ROOT, EmulatorProcess, start_emulator
@@ -35,57 +37,6 @@ from tests.processes import ROOT, EmulatorProcess, start_emulator
 pytestmark = pytest.mark.timeout(900)
 ENDS = ("succeeded", "failed", "refused", "cancelled")
 MOST_RUNS = 40  # of one plan, each past at least one more fault
-
-FAULTS: tuple[dict[str, Any], ...] = (
-    {"preset": "unavailable"},
-    {"preset": "permission-denied"},
-    {"preset": "truncated"},
-    {"preset": "failed-operation"},
-    {"preset": "reset"},
-    {"preset": "expired-token"},
-    {"preset": "stuck-operation"},
-    {"preset": "quota-exceeded"},
-    {"preset": "slow", "latency_s": 0.3, "jitter_s": 0.1},
-    {"preset": "stock-out", "method": ""},  # the preset names methods: here the step does
-    {"preset": "deadline", "latency_s": 0.1},
-)
-# (service, method): what each kind of step calls, in an order that does not matter.
-MAKING = (
-    *(("compute", f"{name}.insert") for name in (
-        "networks", "subnetworks", "firewalls", "healthChecks", "backendServices", "urlMaps",
-        "sslCertificates", "targetHttpsProxies", "globalAddresses", "globalForwardingRules",
-    )),
-    ("compute", "urlMaps.update"),
-    ("iam", "CreateServiceAccount"), ("iam", "SetIamPolicy"),
-    ("cloudresourcemanager", "SetIamPolicy"),
-    ("container", "CreateCluster"), ("container", "CreateNodePool"),
-    *(("kubernetes", f"{name}.patch") for name in (
-        "namespaces", "serviceaccounts", "deployments", "services")),
-    ("monitoring", "CreateAlertPolicy"), ("monitoring", "CreateDashboard"),
-    ("bigquery", "datasets.insert"), ("logging", "CreateSink"),
-    ("billingbudgets", "CreateBudget"),
-    ("aiplatform", "CreateEndpoint"), ("aiplatform", "UploadModel"), ("aiplatform", "DeployModel"),
-    ("compute", "resourcePolicies.insert"), ("kubernetes", "leaderworkersets.patch"),
-    ("tpu", "CreateQueuedResource"),
-)  # fmt: skip
-ADDING = (("container", "CreateNodePool"), ("kubernetes", "leaderworkersets.patch"))
-TAKING = (("container", "DeleteNodePool"), ("kubernetes", "leaderworkersets.patch"))
-REMOVING = (
-    *(("compute", f"{name}.delete") for name in (
-        "networks", "subnetworks", "firewalls", "healthChecks", "backendServices", "urlMaps",
-        "sslCertificates", "targetHttpsProxies", "globalAddresses", "globalForwardingRules",
-    )),
-    ("compute", "urlMaps.update"), ("iam", "DeleteServiceAccount"),
-    ("cloudresourcemanager", "SetIamPolicy"), ("container", "DeleteCluster"),
-    ("container", "DeleteNodePool"), ("kubernetes", "namespaces.delete"),
-    ("kubernetes", "services.delete"), ("monitoring", "DeleteAlertPolicy"),
-    ("monitoring", "DeleteDashboard"), ("bigquery", "datasets.delete"),
-    ("logging", "DeleteSink"), ("billingbudgets", "DeleteBudget"),
-    ("aiplatform", "UndeployModel"), ("aiplatform", "DeleteModel"),
-    ("aiplatform", "DeleteEndpoint"), ("tpu", "DeleteNode"),
-    ("compute", "resourcePolicies.delete"), ("tpu", "DeleteQueuedResource"),
-)  # fmt: skip
-OF_OPERATIONS = ("failed-operation", "stuck-operation", "stock-out")
 UP = [
     Request("provision_tier", "small", {"slices": 1, "replicas": 1}),
     Request("provision_tier", "dev", {"queued": True}),
@@ -112,7 +63,7 @@ def console(
     """One Console for all runs."""
     built = alone_console(emulator, tmp_path_factory.mktemp("faults"))
     built.start()
-    assert built.refresher.wait_for_first(INVENTORY, 200)
+    assert built.refresher.wait_for_first(Source, 200)
     yield built
     built.stop()
 
@@ -158,18 +109,13 @@ class Faults:
 
 def run_once(console: Console, request: Request, faults: Faults) -> AuditEntry | None:
     """Plan and apply; the record of it. None: there is nothing to do any more."""
-    end = time.monotonic() + 300
-    while True:
-        try:
-            judged = console.plan(request)
-        except PlanError:
-            return None
-        wrong = [v for v in judged.verdicts if v.outcome in (Outcome.BLOCK, Outcome.APPROVAL)]
-        if not wrong:
-            break
-        assert time.monotonic() < end, wrong
-        until(console, lambda _: True)  # they may rest on what was there before the run that failed
-    intent = console.submit(judged, judged.consents_needed)
+    try:
+        judged = console.plan(request)
+    except PlanError:
+        return None
+    wrong = [v for v in judged.verdicts if v.outcome in (Outcome.BLOCK, Outcome.APPROVAL)]
+    assert wrong == []
+    intent, end = console.submit(judged, judged.consents_needed), time.monotonic() + 300
     while (found := console.progress(intent)) is None or found.state not in ENDS:
         assert time.monotonic() < end, console.audit.log(intent)
         faults.let_go()
@@ -190,10 +136,6 @@ def hold_to_the_truth(console: Console, entry: AuditEntry, *, making: bool) -> N
         assert (step.resource in there) is stays, f"{step.title} is said to be done"
     if entry.state == "succeeded":
         assert len(done) == len(entry.steps)
-        return
-    if entry.state == "refused":  # it rested on what was read before the run that failed
-        assert not done, entry.outcome  # nothing was begun: a new plan is to be made
-        until(console, lambda _: True)  # read again
         return
     assert entry.state == "failed", entry.outcome
     assert f"{len(done)} of {len(entry.steps)} steps were done and stay" in entry.outcome
@@ -216,9 +158,24 @@ def to_the_end(console: Console, request: Request, faults: Faults, *, making: bo
         entry = run_once(console, request, faults)
         if entry is not None:
             hold_to_the_truth(console, entry, making=making)
+            until(console, began_after(datetime.now(UTC)))
         if entry is None or entry.state == "succeeded":
             return failures
     raise AssertionError(f"not done after {MOST_RUNS} runs")
+
+
+def began_after(then: datetime) -> Callable[[Snapshot], bool]:
+    """Whether all of the inventory was read by reads that began after that."""
+
+    def is_newer(snapshot: Snapshot) -> bool:
+        for state in map(snapshot.sources.get, INVENTORY):
+            if state is None or state.read_at is None or state.latency_ms is None:
+                return False
+            if state.read_at - timedelta(milliseconds=state.latency_ms) <= then:
+                return False
+        return True
+
+    return is_newer
 
 
 def under_faults(
@@ -309,8 +266,14 @@ def test_killed_in_the_middle_and_told_of_another(
     order(folder, "provision_tier small chain")
     (folder / "chain.go").touch()
 
+    wait_until((folder / "chain.told").exists, 120)
+    assert (folder / "chain.told").read_text() == "submitted"
+
     def verified() -> int:
-        return sum(p.detail.startswith("verified") for p in console.audit.log("chain"))
+        found, log = console.progress("chain"), console.audit.log("chain")
+        assert found is not None
+        assert found.state not in ENDS[1:], log
+        return sum(p.detail.startswith("verified") for p in log)
 
     wait_until(lambda: verified() >= 3, 300)
     process.kill()  # SIGKILL: nothing is said or given back
