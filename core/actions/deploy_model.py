@@ -23,7 +23,7 @@ from core.actions.steady_plan import steady_plan
 from core.actions.tier_lookup import spec_of, word
 from core.chain import Chain, Piece, Place, Site, tier_pieces
 from core.chain.objects import SERVER, object_piece
-from core.chain.pieces import PREFIX
+from core.chain.pieces import PREFIX, Json
 from core.cloud_resources import PLATFORM
 from core.errors import PlanError
 from core.plans import Plan, Request, Step
@@ -126,23 +126,54 @@ def _only(piece: Piece, known: set[str]) -> Piece:
 
 
 def _weights_pieces(site: Site, spec: TierSpec, weights: str, size_gib: int) -> tuple[Piece, ...]:
-    space, storage = spec.namespace, f"{PREFIX}-weights-{site.zone}"
+    """The right to read the bucket, the class of disks, the source, the volume filled from it."""
+    own, storage = f"namespaces/{spec.namespace}", f"{PREFIX}-weights-{site.zone}"
     short = f"weights-{hashlib.sha256(f'{weights} {size_gib}'.encode()).hexdigest()[:8]}"
+    meta: Json = {"name": short, "namespace": spec.namespace, "labels": {TIER_LABEL: spec.name}}
+    source = {
+        "apiVersion": "datalayer.gke.io/v1",
+        "kind": "GCPDataSource",
+        "metadata": meta,
+        "spec": {"cloudStorage": {"uri": weights, "serviceAccountName": SERVER}},
+    }
+    return (
+        _reader_piece(site, spec),
+        object_piece(
+            site, PLATFORM, "weights-class", f"apis/storage.k8s.io/v1/storageclasses/{storage}",
+            _class_body(site, storage), (),
+        ),
+        object_piece(
+            site, spec.name, "weights-source",
+            f"apis/datalayer.gke.io/v1/{own}/gcpdatasources/{short}", source,
+            ("namespace",), "namespace",
+        ),
+        object_piece(
+            site, spec.name, "weights-volume", f"api/v1/{own}/persistentvolumeclaims/{short}",
+            _volume_body(meta, storage, size_gib),
+            ("weights-class", "weights-source", "kube-account", "server-identity", "reader"),
+            "namespace",
+        ),
+    )  # fmt: skip
+
+
+def _reader_piece(site: Site, spec: TierSpec) -> Piece:
     email = site.email(f"{PREFIX}-{spec.name}-server")
     member = f"serviceAccount:{email}"
-    reader = Piece(
+    binding = f"{site.project} --member={member} --role={READER_ROLE} --condition=None"
+    return Piece(
         "reader", site.grant(READER_ROLE, member), f"right of {email} to read buckets", spec.name,
         {},
-        f"gcloud projects add-iam-policy-binding {site.project} --member={member}"
-        f" --role={READER_ROLE} --condition=None",
-        f"gcloud projects remove-iam-policy-binding {site.project} --member={member}"
-        f" --role={READER_ROLE} --condition=None",
+        f"gcloud projects add-iam-policy-binding {binding}",
+        f"gcloud projects remove-iam-policy-binding {binding}",
         ("server-account",),
         ("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"),
         goes_with="server-account",
     )  # fmt: skip
+
+
+def _class_body(site: Site, storage: str) -> Json:
     zones = {"key": "topology.gke.io/zone", "values": [site.zone]}
-    kind = {
+    return {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
         "metadata": {"name": storage, "labels": {TIER_LABEL: PLATFORM}},
@@ -151,15 +182,12 @@ def _weights_pieces(site: Site, spec: TierSpec, weights: str, size_gib: int) -> 
         "allowedTopologies": [{"matchLabelExpressions": [zones]}],
         "parameters": {"type": "hyperdisk-ml", "provisioned-throughput-on-create": _THROUGHPUT},
     }
-    meta = {"name": short, "namespace": space, "labels": {TIER_LABEL: spec.name}}
-    source = {
-        "apiVersion": "datalayer.gke.io/v1",
-        "kind": "GCPDataSource",
-        "metadata": meta,
-        "spec": {"cloudStorage": {"uri": weights, "serviceAccountName": SERVER}},
-    }
-    reference = {"apiGroup": "datalayer.gke.io", "kind": "GCPDataSource", "name": short}
-    claim = {
+
+
+def _volume_body(meta: Json, storage: str, size_gib: int) -> Json:
+    """Filled from the source that has its name."""
+    source = {"apiGroup": "datalayer.gke.io", "kind": "GCPDataSource", "name": meta["name"]}
+    return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": meta,
@@ -167,28 +195,9 @@ def _weights_pieces(site: Site, spec: TierSpec, weights: str, size_gib: int) -> 
             "accessModes": ["ReadOnlyMany"],
             "storageClassName": storage,
             "resources": {"requests": {"storage": f"{size_gib}Gi"}},
-            "dataSourceRef": reference,
+            "dataSourceRef": source,
         },
     }
-    own = f"namespaces/{space}"
-    return (
-        reader,
-        object_piece(
-            site, PLATFORM, "weights-class", f"apis/storage.k8s.io/v1/storageclasses/{storage}",
-            kind, (),
-        ),
-        object_piece(
-            site, spec.name, "weights-source",
-            f"apis/datalayer.gke.io/v1/{own}/gcpdatasources/{short}", source,
-            ("namespace",), "namespace",
-        ),
-        object_piece(
-            site, spec.name, "weights-volume",
-            f"api/v1/{own}/persistentvolumeclaims/{short}", claim,
-            ("weights-class", "weights-source", "kube-account", "server-identity", "reader"),
-            "namespace",
-        ),
-    )  # fmt: skip
 
 
 def _claim_of(chain: Chain) -> str:
