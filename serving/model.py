@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 import jax
@@ -219,13 +220,14 @@ def _write(leaf: jax.Array, new: jax.Array, slots: jax.Array, start: jax.Array) 
     return leaf
 
 
-def _read(leaf: jax.Array, slots: jax.Array) -> jax.Array:
-    """The cached rows `[R K L E]`; a call over all slots is in slot order and copies nothing."""
-    if slots.shape[0] == leaf.shape[0]:
-        return leaf
-    return jnp.concatenate(
-        [jax.lax.dynamic_slice_in_dim(leaf, slots[row], 1) for row in range(slots.shape[0])]
-    )
+def _read(leaf: jax.Array, slots: jax.Array, first: jax.Array, count: int) -> jax.Array:
+    """Positions `first` and the next of the cached rows, [R K count E]."""
+    spots, heads, _, width = leaf.shape
+    if slots.shape[0] == spots:  # a call over all slots is in slot order
+        return jax.lax.dynamic_slice_in_dim(leaf, first, count, axis=2)
+    size = (1, heads, count, width)
+    rows = [jax.lax.dynamic_slice(leaf, (slot, 0, first, 0), size) for slot in slots]
+    return jnp.concatenate(rows)
 
 
 # --- The network --------------------------------------------------------------------------------
@@ -281,26 +283,9 @@ def softcap(x: jax.Array, cap: float | None) -> jax.Array:
     return x if cap is None else cap * jnp.tanh(x / cap)
 
 
-def attend(
-    config: Config, query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array
-) -> jax.Array:
-    """Grouped-query attention: query [R K G*T E], keys and values [R K L E], mask [R G*T L]."""
-    exact = _exact(keys.dtype)
-    scores = jnp.einsum(
-        "rkqe,rkle->rkql", query, keys, precision=exact, preferred_element_type=jnp.float32
-    )
-    scale = config.attention_scale or config.head_width**-0.5
-    scores = softcap(scores * scale, config.attention_softcap)
-    scores = jnp.where(mask[:, None], scores, -1e30)  # R K G*T L
-    weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
-    return jnp.einsum(
-        "rkql,rkle->rkqe", weights, values, precision=exact, preferred_element_type=jnp.float32
-    )
-
-
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("slots", "start", "cosine", "sine", "mask"),
+    data_fields=("slots", "start", "cosine", "sine", "oldest", "newest", "first", "end"),
     meta_fields=(),
 )
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -311,7 +296,56 @@ class Place:
     start: jax.Array  # R
     cosine: jax.Array  # R T E/2
     sine: jax.Array  # R T E/2
-    mask: jax.Array  # R G*T L
+    oldest: jax.Array  # R G*T: the first position that a query sees, ...
+    newest: jax.Array  # R G*T: ... and the last, its own
+    first: jax.Array  # of all these the first, ...
+    end: jax.Array  # ... and one past the last
+
+
+SPAN = 128  # positions that attention reads at once
+
+
+def attend(
+    config: Config, query: jax.Array, keys: jax.Array, values: jax.Array, place: Place
+) -> jax.Array:
+    """Grouped-query attention [R K G*T E] of a query of that shape over a cache [S K L E].
+
+    What is read goes from the first to the last position that any row sees, however long the cache
+    is: a loop over spans, with a softmax that is corrected after each (Milakov & Gimelshein 2018).
+    A span that a row does not see changes nothing of what it gets, not even a bit.
+    """
+    exact = _exact(keys.dtype)
+    scale = config.attention_scale or config.head_width**-0.5
+    span = math.gcd(SPAN, keys.shape[2])
+
+    def one(number: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        top, total, out = state
+        seen = _read(keys, place.slots, number * span, span)  # R K span E
+        told = _read(values, place.slots, number * span, span)
+        scores = jnp.einsum(
+            "rkqe,rkle->rkql", query, seen, precision=exact, preferred_element_type=jnp.float32
+        )
+        scores = softcap(scores * scale, config.attention_softcap)
+        position = number * span + jnp.arange(span)
+        sees = (position <= place.newest[..., None]) & (position >= place.oldest[..., None])
+        scores = jnp.where(sees[:, None], scores, -1e30)  # R K G*T span
+        higher = jnp.maximum(top, jnp.max(scores, axis=-1, keepdims=True))
+        weights, correction = jnp.exp(scores - higher), jnp.exp(top - higher)
+        more = jnp.einsum(
+            "rkql,rkle->rkqe",
+            weights.astype(told.dtype),
+            told,
+            precision=exact,
+            preferred_element_type=jnp.float32,
+        )
+        total = total * correction + jnp.sum(weights, axis=-1, keepdims=True)
+        return higher, total, out * correction + more
+
+    nothing = jnp.zeros((*query.shape[:3], 1), jnp.float32)
+    state = (nothing - 1e30, nothing, jnp.zeros(query.shape, jnp.float32))
+    first, end = place.first // span, (place.end + span - 1) // span
+    _, total, out = jax.lax.fori_loop(first, end, one, state)
+    return out / total
 
 
 def _attention(
@@ -336,8 +370,7 @@ def _attention(
     keys = _write(keys, key.swapaxes(1, 2).astype(keys.dtype), place.slots, place.start)
     values = _write(values, value.swapaxes(1, 2).astype(values.dtype), place.slots, place.start)
     query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e).astype(keys.dtype)
-    seen, told = _read(keys, place.slots), _read(values, place.slots)
-    out = attend(config, query, seen, told, place.mask)  # R K G*T E
+    out = attend(config, query, keys, values, place)  # R K G*T E
     out = out.reshape(rows, k, g, tokens, e).transpose(0, 3, 1, 2, 4)  # R T K G E
     y = project(out.reshape(rows * tokens, k * g * e), layer.output)
     return y.reshape(rows, tokens, width), (keys, values)
@@ -390,24 +423,23 @@ def embed(embedding: Linear, tokens: jax.Array, scale: float = 1.0) -> jax.Array
 
 
 def _find_places(
-    config: Config, rope: Rope, slots: jax.Array, start: jax.Array, tokens: int, length: int
+    config: Config, rope: Rope, slots: jax.Array, start: jax.Array, tokens: int
 ) -> tuple[Place, Place | None]:
     """Place of layers that see everything, and of those that see a window if there are any."""
     position = start[:, None] + jnp.arange(tokens)  # R T
-    key = jnp.arange(length)
-    mask = key <= position[:, :, None]  # R T L
+    newest = jnp.tile(position, (1, config.group))  # R G*T
+    end = jnp.max(start) + tokens
+
+    def place(oldest: jax.Array, cosine: jax.Array, sine: jax.Array) -> Place:
+        return Place(slots, start, cosine, sine, oldest, newest, jnp.min(oldest), end)
+
     cosine, sine = rope.cosine[position], rope.sine[position]
-
-    def place(mask: jax.Array, cosine: jax.Array, sine: jax.Array) -> Place:
-        return Place(slots, start, cosine, sine, jnp.tile(mask, (1, config.group, 1)))
-
-    whole = place(mask, cosine, sine)
+    whole = place(jnp.zeros_like(newest), cosine, sine)
     if config.window is None:
         return whole, None
-    mask = mask & (key > position[:, :, None] - config.window)
     if rope.local_cosine is not None and rope.local_sine is not None:
         cosine, sine = rope.local_cosine[position], rope.local_sine[position]
-    return whole, place(mask, cosine, sine)
+    return whole, place(jnp.maximum(newest - config.window + 1, 0), cosine, sine)
 
 
 def run_layers(
@@ -420,7 +452,7 @@ def run_layers(
     start: jax.Array,  # R int32: the position of each row's first token
 ) -> tuple[jax.Array, KVCache]:
     """Some consecutive layers: what leaves the last of them `[R T D]`, and their cache."""
-    places = _find_places(config, rope, slots, start, x.shape[1], cache.keys[0].shape[2])
+    places = _find_places(config, rope, slots, start, x.shape[1])
     keys, values = [], []
     # Unrolled, not scanned: a scan over layers copies each layer's cache (measured 2-3x slower).
     for layer, *kv in zip(layers, cache.keys, cache.values, strict=True):
