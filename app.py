@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import chrome, people_view
+from ui import access, chrome, sign_in_view
 
 PAGES = {
     "": [
@@ -40,7 +40,10 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state="auto",
 )
-people_view.gate()
-page = st.navigation(PAGES, expanded=True)
-chrome.draw(page.title, shared=page.title not in ("Playground", "Heartbeat"))
-page.run()
+let_in = access.console().actor().role is not None
+page = st.navigation(PAGES, expanded=True, position="sidebar" if let_in else "hidden")
+if let_in:
+    chrome.draw(page.title, shared=page.title not in ("Playground", "Heartbeat"))
+    page.run()
+else:
+    sign_in_view.draw()

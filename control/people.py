@@ -6,9 +6,10 @@ project without a sign-in nobody may change anything.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, cast
 
 from control.access import Actor, Role
@@ -19,6 +20,8 @@ from core.errors import OpsError
 IAP_HEADER: Final = "x-goog-iap-jwt-assertion"
 USER_COOKIE: Final = "heartwood_user"
 READ_ONLY: Final = "This console is in read-only mode."
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_REMEMBERED: Final = timedelta(days=31)  # longer than Streamlit's cookie of a sign-in lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class People:
     def __init__(self, settings: Settings, iap: TokenVerifier | None = None) -> None:
         self._settings, self._iap = settings, iap
         self._ask: Callable[[], Session] = Session
+        self._lock = threading.Lock()
+        self._signed_out: dict[tuple[str, ...], datetime] = {}
 
     def ask_by(self, ask: Callable[[], Session]) -> None:
         """Where the present session is found out; without it there is none."""
@@ -89,6 +94,20 @@ class People:
             return Actor(found.name, found.origin, False, READ_ONLY, found.role, found.expires_at)
         return found
 
+    def sign_out(self) -> None:
+        """End the present sign-in in all tabs of the browser that this process serves.
+
+        Streamlit's own sign-out takes the cookie away; a tab that is open goes on with what the
+        cookie told it when it was opened.
+        """
+        claims = self._ask().claims
+        if claims is None:
+            return
+        now = datetime.now(UTC)
+        with self._lock:
+            kept = {k: at for k, at in self._signed_out.items() if now - at < _REMEMBERED}
+            self._signed_out = {**kept, _sign_in(claims): now}
+
     def _local(self, session: Session) -> Actor:
         names = self.names()
         for name in (session.chosen, session.cookies.get(USER_COOKIE, "")):
@@ -100,7 +119,20 @@ class People:
     def _signed_in(self, session: Session) -> Actor:
         if session.claims is None:
             return Actor("nobody", session.origin, False, "Nobody has signed in.", None)
-        return self._of_claims(session.claims, session.origin)
+        actor = self._of_claims(session.claims, session.origin, self._end_of(session.claims))
+        with self._lock:
+            gone = _sign_in(session.claims) in self._signed_out
+        why = f"{actor.name} has signed out in another tab of this browser." if gone else ""
+        if actor.expires_at is not None and datetime.now(UTC) >= actor.expires_at:
+            why = actor.lacks()
+        return replace(actor, role=None, may_act=False, why_not=why) if why else actor
+
+    def _end_of(self, claims: Mapping[str, Any]) -> datetime:
+        """When a sign-in ends: as the settings say, else as its token does."""
+        hours, began = self._settings.access.session_h, _time(claims.get("iat"))
+        if not hours or began == _NEVER:
+            return _time(claims.get("exp"))
+        return began + timedelta(hours=hours)
 
     def _behind_proxy(self, session: Session) -> Actor:
         token = session.headers.get(IAP_HEADER, "")
@@ -111,20 +143,23 @@ class People:
             claims = self._iap.verify(token)
         except OpsError as error:
             return Actor("nobody", session.origin, False, error.message, None)
-        return self._of_claims(claims, session.origin)
+        return self._of_claims(claims, session.origin, _time(claims.get("exp")))
 
-    def _of_claims(self, claims: Mapping[str, Any], origin: str) -> Actor:
+    def _of_claims(self, claims: Mapping[str, Any], origin: str, ends_at: datetime) -> Actor:
         access = self._settings.access
         email = str(claims.get("email") or "").lower()
-        if not email or claims.get("email_verified") is False:
-            why = "The sign-in tells no verified e-mail address."
+        if not email or claims.get("email_verified") in (False, "false"):
+            why = (
+                "The sign-in tells no verified e-mail address: verify it with the identity"
+                " provider, or have the provider send the claim email."
+            )
             return Actor(str(claims.get("sub") or "nobody"), origin, False, why, None)
-        groups = _strings(claims.get(access.roles_claim)) if access.roles_claim else ()
+        groups = _strings(_claim(claims, access.roles_claim)) if access.roles_claim else ()
         role = access.role_of(email, groups)
         if role is None:
-            why = f"{email} has no role here: an admin adds it to [access] in the settings."
+            why = f"{email} has no role here: whoever runs this console gives one under [access]."
             return Actor(email, origin, False, why, None)
-        return _actor(email, origin, role, _time(claims.get("exp")))
+        return _actor(email, origin, role, ends_at)
 
     def _nobody(self, session: Session) -> Actor:
         target = "A real project" if not self._settings.cloud.simulated else "This console"
@@ -140,6 +175,23 @@ def _actor(name: str, origin: str, role: Role, expires_at: datetime | None = Non
     return Actor(name, origin, may, why, role, expires_at)
 
 
+def _sign_in(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells one sign-in from another, also of the same person."""
+    return tuple(str(claims.get(name)) for name in ("iss", "sub", "iat", "nonce"))
+
+
+def _claim(claims: Mapping[str, Any], path: str) -> object:
+    """The claim of that name; where there is none, of that path with dots; None: neither."""
+    if path in claims:
+        return claims[path]
+    found: object = claims
+    for name in path.split("."):
+        found = (
+            cast("Mapping[str, object]", found).get(name) if isinstance(found, Mapping) else None
+        )
+    return found
+
+
 def _strings(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
@@ -148,8 +200,8 @@ def _strings(value: object) -> tuple[str, ...]:
     return ()
 
 
-def _time(value: object) -> datetime | None:
+def _time(value: object) -> datetime:
     """When a token ends; one that does not say has ended."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return datetime.min.replace(tzinfo=UTC)
+        return _NEVER
     return datetime.fromtimestamp(value, UTC)

@@ -41,15 +41,20 @@ class AccessSettings(Section):
 
     login: Login = Field(
         default="",
-        description="oidc: st.login with .streamlit/secrets.toml; iap: Identity-Aware Proxy; local:"
-        " named users without a password, with the emulator only; empty: local where the emulator's"
-        " console listens on this machine alone, else nobody may change anything",
+        description="oidc: st.login with [auth] in .streamlit/secrets.toml; iap: Identity-Aware"
+        " Proxy; local: named users without a password, with the emulator only; empty: local where"
+        " the emulator's console listens on this machine alone, else nobody may change anything",
     )
     iap_audience: str = Field(
         default="", description="/projects/NUMBER/global/backendServices/ID, as IAP shows it"
     )
     iap_keys_url: str = Field(default=IAP_KEYS_URL, pattern=r"^https?://[^\s@]+$")
-    roles_claim: str = Field(default="", description="claim of the token that lists groups")
+    roles_claim: str = Field(
+        default="", description="claim of the token that lists groups; realm_access.roles: within"
+    )
+    session_h: float = Field(
+        default=0, ge=0, le=24, description="hours until an oidc sign-in ends; 0: as its token says"
+    )
     admins: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()

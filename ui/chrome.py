@@ -41,10 +41,7 @@ def through_app() -> None:
 def draw(title: str, *, shared: bool) -> None:
     """Title, shared choices (unless the page has no use for them) and the sidebar's notes."""
     view.arrive(title)
-    st.logo(
-        ASSETS / f"logo-{'dark' if palette.is_dark() else 'light'}.svg",
-        icon_image=ASSETS / "mark.svg",
-    )
+    st.logo(logo(), icon_image=ASSETS / "mark.svg")
     snapshot = access.snapshot()
     tiers = [s.name for s in snapshot.specs]
     unknown = view.unknown_in_address(tiers)
@@ -63,6 +60,11 @@ def draw(title: str, *, shared: bool) -> None:
     with st.sidebar:
         people_view.who()
         view.live(_sources)
+
+
+def logo() -> Path:
+    """The word mark that is legible on the present background."""
+    return ASSETS / f"logo-{'dark' if palette.is_dark() else 'light'}.svg"
 
 
 def _unused(title: str) -> frozenset[str]:

@@ -1,6 +1,6 @@
-"""Who is in front of the page: sign-in, the choice of a local user, and what their role is.
+"""Who is in front of the page: their name, role and sign-out, and the choice of a local user.
 
-What a role may do is decided in `control/`, not here.
+What a role may do is decided in `control/`, not here; who is not let in sees `ui/sign_in_view.py`.
 """
 
 from __future__ import annotations
@@ -10,33 +10,17 @@ from typing import Final
 
 import streamlit as st
 
-from control.access import Role
+from control.access import Actor, Role
 from control.people import USER_COOKIE
 from ui import access, components, formats
 
+_LOOK_S: Final = 5.0  # how often an open page looks whether its sign-in has ended
 _MAY: Final = {
     "viewer": "may look",
     "operator": "may apply plans",
     "approver": "may apply plans, and approve others'",
     "admin": "may also override guards, with a reason",
 }
-
-
-def gate() -> None:
-    """Let nobody past who may not even look; offers the sign-in where there is one."""
-    console = access.console()
-    actor = console.actor()
-    if actor.role is not None:
-        return
-    st.title("Heartwood", anchor=False)
-    st.markdown(formats.plain(actor.why_not))
-    if console.people.login == "oidc":
-        signed_in = access.session().claims is not None
-        if signed_in:
-            st.button("Sign out", on_click=st.logout, key="sign_out")
-        else:
-            st.button("Sign in", on_click=st.login, type="primary", key="sign_in")
-    st.stop()
 
 
 def _choose(names: Mapping[str, Role], present: str) -> None:
@@ -66,10 +50,26 @@ def who() -> None:
     if names:
         _choose(names, actor.name)
     else:
-        st.markdown(f":small[:material/person: {formats.plain(actor.name)} · {actor.role}]")
+        st.markdown(f":small[:material/person: {formats.plain(actor.name)} · **{actor.role}**]")
     if not actor.may_act:
         st.caption(formats.plain(actor.why_not))
     elif actor.role is not None:
         st.caption(_MAY[actor.role.value])
     if console.people.login == "oidc":
-        st.button("Sign out", on_click=st.logout, key="sign_out", type="tertiary")
+        _signed_in(actor)
+
+
+def _signed_in(actor: Actor) -> None:
+    """How long the sign-in lasts, and its end; shuts the page when it has ended."""
+    if actor.expires_at is not None:
+        st.caption(f"Signed in until {formats.clock(actor.expires_at)} UTC.")
+    if st.button("Sign out", key="sign_out", type="tertiary", icon=":material/logout:"):
+        access.console().people.sign_out()
+        st.logout()
+        st.stop()  # a rerun would take back that the browser goes to the provider's sign-out
+    st.fragment(_shut_when_ended, run_every=_LOOK_S)()
+
+
+def _shut_when_ended() -> None:
+    if access.console().actor().role is None:
+        st.rerun()

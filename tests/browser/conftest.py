@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from control.audit import Audit
+from control.audit import Audit, AuditEntry
 from tests.console_process import ConsoleProcess, running_console
 from tests.processes import EmulatorProcess, start_emulator
 from tests.serving.server_process import ServerProcess, running_server
@@ -104,13 +104,18 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[Open]:
         context.close()
 
 
-def recorded(stack: Stack, action: str) -> list[str]:
-    """The states of that action's intents, as the console's record has them."""
-    engine = sa.create_engine(f"sqlite:///{stack.console.log.parent / 'data' / 'heartwood.db'}")
+def entries(console: ConsoleProcess, action: str) -> Sequence[AuditEntry]:
+    """That action's intents, as the console's record has them."""
+    engine = sa.create_engine(f"sqlite:///{console.log.parent / 'data' / 'heartwood.db'}")
     try:
-        return [entry.state for entry in Audit(engine).entries(action=action)]
+        return Audit(engine).entries(action=action)
     finally:
         engine.dispose()
+
+
+def recorded(stack: Stack, action: str) -> list[str]:
+    """The states of that action's intents."""
+    return [entry.state for entry in entries(stack.console, action)]
 
 
 def settle(page: Page) -> None:

@@ -127,6 +127,45 @@ def test_an_expired_sign_in_can_do_nothing(tmp_path: Path) -> None:
         require(signed_in(login, "head@example.com", exp=None))
 
 
+def test_an_expired_sign_in_may_not_even_look(tmp_path: Path) -> None:
+    """Who asks after its end is let in no more; the settings may set the end."""
+    began = time.time() - 7200
+    ended = signed_in(people(tmp_path, f'[access]\nlogin = "oidc"\n{ROLES}'), "head@example.com",
+                      iat=began, exp=time.time() - 1)  # fmt: skip
+    assert ended.role is None
+    assert "expired" in ended.why_not
+    for hours, role in ((1, None), (3, Role.ADMIN)):
+        text = f'[access]\nlogin = "oidc"\nsession_h = {hours}\n{ROLES}'
+        actor = signed_in(people(tmp_path, text), "head@example.com", iat=began)
+        assert actor.role is role
+        assert actor.expires_at == datetime.fromtimestamp(began + hours * 3600, UTC)
+
+
+def test_a_sign_out_ends_that_sign_in_and_no_other(tmp_path: Path) -> None:
+    """Every open tab of it; not what the same person did in another browser, or after it."""
+    login = people(tmp_path, f'[access]\nlogin = "oidc"\n{ROLES}')
+    login.ask_by(Session)
+    login.sign_out()  # nobody is there: nothing
+    here = {"sub": "1", "iat": 1.0, "nonce": "a", "email": "head@example.com"}
+    here["exp"] = time.time() + 3600
+    login.ask_by(lambda: Session(claims=here))
+    require(login.present(), Role.ADMIN)
+    login.sign_out()
+    with pytest.raises(Denied, match="signed out in another tab"):
+        require(login.present())
+    assert login.identify(Session(claims={**here, "nonce": "b"})).role is Role.ADMIN
+
+
+def test_a_claim_within_another_tells_roles(tmp_path: Path) -> None:
+    """By its path; a claim whose own name has dots comes first."""
+    text = '[access]\nlogin = "oidc"\nroles_claim = "realm.roles"\nadmins = ["group:boss"]'
+    login = people(tmp_path, text)
+    assert signed_in(login, "a@b.c", realm={"roles": ["boss"]}).role is Role.ADMIN
+    assert signed_in(login, "a@b.c", **{"realm.roles": "boss"}).role is Role.ADMIN
+    for claims in ({"realm": {"roles": ["staff"]}}, {"realm": "roles"}, {"realm.roles": 7}, {}):
+        assert signed_in(login, "a@b.c", **claims).role is None
+
+
 # --- Identity-Aware Proxy ------------------------------------------------------------------------
 
 

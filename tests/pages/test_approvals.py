@@ -108,8 +108,13 @@ def test_without_a_role_nothing_is_shown(console: FakeConsole, open_page: Open) 
     settings = load_settings(environ={"HEARTWOOD_ACCESS__LOGIN": "oidc"})
     console.people = People(settings)
     at = open_page("overview")
-    assert "Nobody has signed in" in all_text(at)
-    assert [b.label for b in at.button] == ["Sign in"]
+    assert "knows no identity provider" in all_text(at)
+    assert not at.button
+    at.secrets["auth"] = {"client_id": "here", "keycloak": {"client_id": "there"}}
+    at.run()
+    assert [b.label for b in at.button] == ["Sign in", "Sign in with Keycloak"]
+    at.button(key="sign_in_").click().run()  # where to is not in the secrets
+    assert "need to configure credentials" in all_text(at)
     assert not at.metric
 
 
