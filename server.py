@@ -1,4 +1,4 @@
-"""The ASGI wrapper of app.py, which `make run` starts: lifespan, health, metrics, headers.
+"""The ASGI wrapper of app.py, which `make run` starts: lifespan, health, metrics, router, headers.
 
 What the lifespan starts is `control/wiring.py`'s; no page and no figure is made here.
 """
@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from control import metrics
 from control.collector import freeze_when
+from control.router_endpoint import RouterEndpoint
 from control.security_headers import SecurityHeaders
 from control.wiring import close_console, get_console
 
@@ -32,6 +33,7 @@ async def lifespan(_app: object) -> AsyncGenerator[None]:
         yield
     finally:
         freezing.cancel()
+        await router.aclose()
         await anyio.to_thread.run_sync(close_console)
 
 
@@ -53,9 +55,11 @@ async def metrics_text(_request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+router = RouterEndpoint(lambda: get_console().router, lambda: st.get_option("server.address"))
+
 app = st.App(
     Path(__file__).with_name("app.py"),
     lifespan=lifespan,
-    routes=[Route("/healthz", healthz), Route("/metrics", metrics_text)],
+    routes=[Route("/healthz", healthz), Route("/metrics", metrics_text), *router.routes()],
     middleware=[Middleware(SecurityHeaders)],
 )

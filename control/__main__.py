@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from control import audit_command, command_jobs, command_plan, show_settings
+from control import audit_command, command_jobs, command_plan, command_route, show_settings
 from core.errors import ConfigError
 
-COMMANDS = (show_settings, audit_command, command_plan, command_jobs)
+COMMANDS = (show_settings, audit_command, command_plan, command_jobs, command_route)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

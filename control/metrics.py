@@ -27,9 +27,10 @@ class ConsoleCollector(Collector):
         self._console = console
 
     def collect(self) -> Iterator[Metric]:
-        """Ages of sources, calls by outcome, the history cache, intents, memory."""
+        """Ages of sources, calls by outcome, the history cache, the router, intents, memory."""
         yield from self._sources()
         yield from self._history()
+        yield from self._router()
         running = GaugeMetricFamily("heartwood_intents_unfinished", "Intents that have not ended")
         running.add_metric([], len(self._console.audit.unfinished()))
         yield running
@@ -62,6 +63,23 @@ class ConsoleCollector(Collector):
         for (source, outcome), count in sorted(self._console.refresher.calls().items()):
             calls.add_metric([source.value, outcome], count)
         yield calls
+
+    def _router(self) -> Iterator[Metric]:
+        router = self._console.router
+        decisions = CounterMetricFamily(
+            "heartwood_router_decisions",
+            'Requests by the tier that the router chose ("": none could take it) and by rule',
+            labels=["tier", "rule"],
+        )
+        for (tier, rule), count in sorted(router.counts().items()):
+            decisions.add_metric([tier, rule], count)
+        yield decisions
+        waiting = GaugeMetricFamily(
+            "heartwood_router_in_flight", "Routed requests without an end yet", labels=["tier"]
+        )
+        for tier, count in sorted(router.in_flight().items()):
+            waiting.add_metric([tier], count)
+        yield waiting
 
     def _history(self) -> Iterator[Metric]:
         counts = self._console.past.counts()

@@ -29,6 +29,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from control.settings_access import AccessSettings
 from control.settings_errors import in_words
 from control.settings_guards import GuardSettings
+from control.settings_router import RouterSettings
 from control.settings_sections import (
     ROOT,
     CloudSettings,
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     guards: GuardSettings = GuardSettings()
     access: AccessSettings = AccessSettings()
     playground: PlaygroundSettings = PlaygroundSettings()
+    router: RouterSettings = RouterSettings()
     log: LogSettings = LogSettings()
     read_only: bool = Field(default=False, description="nobody may change anything from here")
     tiers: tuple[Annotated[TierSpec, GetPydanticSchema(_tier_schema)], ...] = ()

@@ -26,6 +26,7 @@ SHORT_NAMES: Final = {
     "HEARTWOOD_EMULATOR_PORT": "ports.emulator",
     "HEARTWOOD_EMULATOR_GRPC_PORT": "ports.emulator_grpc",
     "HEARTWOOD_SERVING_API_KEY": "playground.api_key",
+    "HEARTWOOD_ROUTER_API_KEY": "router.api_key",
     "HEARTWOOD_LB_PORT": "ports.lb",
     "HEARTWOOD_DATA_DIR": "data.dir",
     "HEARTWOOD_DATABASE_URL": "data.database_url",

@@ -26,6 +26,8 @@ from control.people import People
 from control.planning import Judged, Planning
 from control.readers import make_readers, not_set_up
 from control.refresh import Refresher
+from control.route_checks import RouteChecks
+from control.router import Router
 from control.settings import Settings, load_settings
 from control.single_executor import DirectoryLock
 from control.store import open_store
@@ -67,6 +69,8 @@ class Console:
         people: tells who is in front of a page.
         planning: plans and verdicts.
         executor: applies them.
+        router: which tier takes a request, and what it decided lately.
+        route_checks: sends a request per rule and looks where it lands.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -109,6 +113,8 @@ class Console:
             approvals=self.approvals,
             consoles=Consoles(self.audit.engine, console_id(settings.data.dir)),
         )
+        self.router = Router(settings, self.refresher.snapshot)
+        self.route_checks = RouteChecks(self.router, self.refresher.snapshot)
         self._lock = threading.Lock()
         self._started = False
 
@@ -127,6 +133,7 @@ class Console:
             if not self._started:
                 return
             self._started = False
+            self.route_checks.stop()
             self.executor.stop()
             self.refresher.stop()
             self.past.stop()

@@ -51,6 +51,11 @@ def slice_capacity(
     `load` tells how long requests are; `metered_share` which share of the tier's requests goes to
     servers that report their tokens (Vertex reports none).
     """
+    return capacity_for(spec, mean_request(load, metered_share))
+
+
+def capacity_for(spec: TierSpec, request: MeanRequest | None) -> SliceCapacity:
+    """Capacity of one slice for requests of that length; None: their length is not known."""
     measured = spec.measured_tokens_per_s_per_slice
     if measured is not None:
         line = f"{measured:,.0f} generated tokens/s per slice, as measured (configured)"
@@ -59,7 +64,6 @@ def slice_capacity(
         return SliceCapacity(None, "unknown: neither measured nor a TPU with a known model", ())
     if not spec.kv_bytes_per_token:
         return SliceCapacity(None, "unknown: neither measured nor is the KV cache size known", ())
-    request = mean_request(load, metered_share)
     if request is None:
         return SliceCapacity(None, "unknown: no requests yet that tell how long they are", ())
     return _roofline(spec, tpu.generation(spec.generation), spec.kv_bytes_per_token, request)

@@ -13,7 +13,7 @@ for turn in chat.turns():
     chat.draw_turn(turn)
 suggested = playground_view.suggestion()
 typed = st.chat_input(
-    f"Ask {target.name}" if target else "Choose where prompts go first",
+    playground_view.invitation(target),
     submit_mode="stop", max_chars=20_000, disabled=target is None, key="prompt",
 )  # fmt: skip
 prompt = typed or suggested

@@ -1,11 +1,11 @@
-"""Traffic: load now, rates, errors and latency over the range, backends and routes."""
+"""Traffic: load now, rates, errors, latency over the range, backends, routes and the router."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from core.series import Signal
-from ui import access, action_menu, chrome, history, plan_dialog, traffic_view, view
+from ui import access, action_menu, chrome, history, plan_dialog, route_view, traffic_view, view
 
 chrome.through_app()
 
@@ -43,10 +43,14 @@ def charts() -> None:
         history.tier_chart("Requests waiting", [Signal.WAITING], key="t_waiting")
 
 
+route_view.one()
 action_menu.draw_menus(("shift_traffic", "fail_over", "drain_tier", "restore_tier"))
 view.live(traffic_view.load_now)
 view.live(charts)
 view.live(traffic_view.backends)
 view.live(traffic_view.url_map)
 view.live(traffic_view.route_tester)
+view.live(route_view.rules)
+view.live(route_view.recent)
+route_view.checks()
 plan_dialog.draw()

@@ -8,6 +8,7 @@ strangers may reach the console only listed servers are called.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import urllib.request
@@ -87,17 +88,28 @@ def make_transport(url: httpx.URL) -> httpx.BaseTransport:
 
     Proxies are those of the environment; none leads to this machine.
     """
+    proxy = _proxy_for(url)
+    return _CheckedTransport() if proxy is None else httpx.HTTPTransport(proxy=proxy)
+
+
+def make_async_transport(url: httpx.URL) -> httpx.AsyncBaseTransport:
+    """Likewise, for an event loop."""
+    proxy = _proxy_for(url)
+    return _AsyncCheckedTransport() if proxy is None else httpx.AsyncHTTPTransport(proxy=proxy)
+
+
+def _proxy_for(url: httpx.URL) -> str | None:
     if _is_loopback(url.host) or urllib.request.proxy_bypass(url.host):
-        return _CheckedTransport()
+        return None
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy:
-        return _CheckedTransport()
+        return None
     # The proxy looks the name up again, and may be the only one that knows it: what it means here
     # is as much as can be checked.
     with suppress(httpx.ConnectError):
         _resolve(url.host, url.port or _DEFAULT_PORTS[url.scheme])
-    return httpx.HTTPTransport(proxy=proxy if "://" in proxy else f"http://{proxy}")
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 class _CheckedTransport(httpx.BaseTransport):
@@ -107,19 +119,11 @@ class _CheckedTransport(httpx.BaseTransport):
         self._inner = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        host, port = request.url.host, request.url.port or _DEFAULT_PORTS[request.url.scheme]
+        host, port = _place(request)
         addresses = _resolve(host, port)
-        extensions = {**request.extensions, "sni_hostname": host}
         for number, address in enumerate(addresses, 1):
-            direct = httpx.Request(
-                request.method,
-                request.url.copy_with(host=address),
-                headers=request.headers,  # with the name as Host
-                stream=request.stream,
-                extensions=extensions,
-            )
             try:
-                return self._inner.handle_request(direct)
+                return self._inner.handle_request(_direct(request, host, address))
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 if number == len(addresses):
                     raise
@@ -127,6 +131,42 @@ class _CheckedTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+
+class _AsyncCheckedTransport(httpx.AsyncBaseTransport):
+    """As `_CheckedTransport`; names are looked up in a thread."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host, port = _place(request)
+        addresses = await asyncio.to_thread(_resolve, host, port)
+        for number, address in enumerate(addresses, 1):
+            try:
+                return await self._inner.handle_async_request(_direct(request, host, address))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if number == len(addresses):
+                    raise
+        raise AssertionError("a name has at least one address")
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _place(request: httpx.Request) -> tuple[str, int]:
+    return request.url.host, request.url.port or _DEFAULT_PORTS[request.url.scheme]
+
+
+def _direct(request: httpx.Request, host: str, address: str) -> httpx.Request:
+    """The same request to one address of its host, with the name as Host and for TLS."""
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": host},
+    )
 
 
 def _resolve(host: str, port: int) -> list[str]:

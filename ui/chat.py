@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamlit as st
 
+from control.router import Routed
 from core.errors import HeartwoodError
 from core.pricing import Rate
 from core.records import Problem
@@ -25,12 +26,19 @@ from services.inference import (
     TextChunk,
     chat_request,
 )
-from ui import formats, states
+from ui import access, formats, route_view, states
 
 MAX_TURNS: Final = 40  # kept in the session
 SENT_TURNS: Final = 12  # sent along as context
 _KEY: Final = "conversation"
 _WATCH_S: Final = 1.5
+_NOBODY: Final = Problem(
+    "Unavailable",
+    "No tier can take this prompt now",
+    hint="Every tier, below, says why for each; what is being read or provisioned may be there "
+    "soon: send the prompt again",
+    retryable=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,8 @@ class Target:
 
     `rate` is of a server that answers one person; where many share it `usd_per_million` tokens
     counts. Both None: nobody knows what an answer costs; `unpriced` is the word for it. `allowed`:
-    the only servers that may be called (None: any), see `services.outbound.check_url`.
+    the only servers that may be called (None: any), see `services.outbound.check_url`. `pick`
+    chooses the server by the request: then all else but the name is empty.
     """
 
     name: str
@@ -49,6 +58,15 @@ class Target:
     usd_per_million: float | None = None
     unpriced: str = formats.NOT_PRICED
     allowed: tuple[str, ...] | None = None
+    pick: Callable[[Mapping[str, Any]], Picked] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """What the router decided for one request, and where it goes; None: nobody can take it."""
+
+    routed: Routed
+    target: Target | None
 
 
 @dataclass(slots=True)
@@ -69,6 +87,7 @@ class Turn:
     usd: float | None = None
     usd_source: str = formats.NOT_PRICED  # of `usd`; while that is None, the word for it
     parameters: dict[str, Any] = field(default_factory=dict[str, Any])
+    routed: Routed | None = None  # the router chose the tier
 
 
 def turns() -> list[Turn]:
@@ -115,11 +134,23 @@ def draw_foot(turn: Turn) -> None:
     """The figures of an answer, its error, its request."""
     if turn.problem is not None:
         states.show_problem("No whole answer", turn.problem)
+    if turn.routed is not None:
+        route_view.draw_choice(turn.routed)
     line = "  ·  ".join(figures(turn))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f":small[:gray[{line}]]", width="content")
         with st.popover("Request", type="tertiary", icon=":material/terminal:"):
             st.code(turn.curl, language="bash", wrap_lines=True)
+        if turn.routed is not None:
+            with st.popover("Every tier", type="tertiary", icon=":material/route:"):
+                route_view.draw_tiers(turn.routed.decision, _tokens(turn.end))
+
+
+def _tokens(end: AnswerEnd | None) -> int | None:
+    """Tokens of both kinds that an answer had; None: unknown."""
+    if end is None or end.prompt_tokens is None or end.completion_tokens is None:
+        return None
+    return end.prompt_tokens + end.completion_tokens
 
 
 def figures(turn: Turn) -> list[str]:
@@ -156,20 +187,40 @@ def answer(
     past = turns()
     sent = messages(system, past, prompt)
     body = chat_request(sent, parameters)
+    picked = target.pick(body) if target.pick else None
+    chosen = picked.target if picked else target
     turn = Turn(
         prompt=prompt,
-        target=target.name,
-        curl=curl_of(target.url, body, with_key=bool(target.api_key)),
+        target=target.name if not picked else f"{target.name} → {chosen.name if chosen else '–'}",
+        curl=curl_of(chosen.url, body, with_key=bool(chosen.api_key)) if chosen else "",
         at=datetime.now(UTC),
         parameters={k: v for k, v in body.items() if k != "messages"},
+        routed=picked.routed if picked else None,
     )
     past.append(turn)
     del past[:-MAX_TURNS]
+    try:
+        _draw_answer(turn, chosen, sent, parameters, silence_s)
+    finally:  # also when the person leaves before anything was sent
+        if chosen is not None and turn.routed is not None:
+            _tell_router(turn, turn.routed)
+
+
+def _draw_answer(
+    turn: Turn,
+    target: Target | None,
+    sent: Sequence[Message],
+    parameters: ChatParameters,
+    silence_s: float,
+) -> None:
     with st.chat_message("user", avatar=":material/person:"):
-        st.text(prompt)
+        st.text(turn.prompt)
     st.fragment(_redraw_if_stopped, run_every=_WATCH_S)()
     with st.chat_message("assistant", avatar=":material/forest:"):
-        _stream(target, sent, parameters, turn, silence_s)
+        if target is None:
+            turn.outcome, turn.problem = "failed", _NOBODY
+        else:
+            _stream(target, sent, parameters, turn, silence_s)
         draw_foot(turn)
 
 
@@ -208,6 +259,12 @@ def _stream(
         if turn.outcome == "streaming":
             turn.outcome = "stopped"
         _price(turn, target)
+
+
+def _tell_router(turn: Turn, routed: Routed) -> None:
+    landed = turn.end.simulated_tier if turn.end else ""
+    outcome = {"done": "answered", "failed": "failed"}.get(turn.outcome, "client left")
+    access.console().router.ended(routed, outcome, landed=landed)
 
 
 def _texts(chunks: Iterator[TextChunk | AnswerEnd], turn: Turn) -> Iterator[str]:
@@ -251,6 +308,7 @@ def export() -> bytes:
             "prompt": t.prompt,
             "answer": t.answer,
             "outcome": t.outcome,
+            "route": asdict(t.routed.decision) if t.routed else None,
             "parameters": t.parameters,
             "figures": asdict(t.end) if t.end else None,
             "usd": t.usd,
@@ -259,4 +317,4 @@ def export() -> bytes:
         }
         for t in turns()
     ]
-    return json.dumps(rows, indent=2, ensure_ascii=False).encode()
+    return json.dumps(rows, indent=2, ensure_ascii=False, default=str).encode()

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Any, Final
 
 import streamlit as st
 
 from core.errors import HeartwoodError
 from core.pricing import token_cost
 from core.records import Source
-from core.routing import way_to
+from core.router import AUTO
 from core.specs import TierSpec
+from core.tier_address import NO_ADDRESS, address_of
 from services import outbound
 from services.inference import ChatParameters
 from ui import access, chat, formats, states, view
 
 OTHER: Final = "another server"
 MAX_STOPS: Final = 4  # of OpenAI's API
-_NO_ADDRESS: Final = (
-    "It has no address to send prompts to. Set endpoint_url for this tier in heartwood.toml: its "
-    "server's, or that of the load balancer before it."
-)
-_CHAT: Final = "/v1/chat/completions"
 SUGGESTIONS: Final = (
     "What is the capital of France?",
     "Explain what a TPU is in two sentences.",
@@ -32,11 +28,16 @@ SUGGESTIONS: Final = (
 
 
 def choose_target() -> chat.Target | None:
-    """Buttons for every tier and for another server; None: its address is still missing."""
+    """Buttons for the router, every tier and another server; None: its address is missing."""
     snapshot = access.snapshot()
     usable = [s for s in snapshot.specs if s.endpoint_url]
-    chosen = st.session_state.setdefault("target", usable[0].name if usable else OTHER)
+    chosen = st.session_state.setdefault("target", AUTO if usable else OTHER)
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="targets"):
+        st.button(
+            "Auto", key="target_auto", on_click=_choose, args=(AUTO,), icon=":material/route:",
+            type="primary" if chosen == AUTO else "secondary", disabled=not usable,
+            help="The router chooses a tier for each prompt, and says why",
+        )  # fmt: skip
         for spec in snapshot.specs:
             _target_button(spec, chosen)
         st.button(
@@ -46,58 +47,61 @@ def choose_target() -> chat.Target | None:
         _tools()
     if chosen == OTHER:
         return _other_server()
+    if chosen == AUTO:
+        if any(s.is_local and s.endpoint_url for s in snapshot.specs):
+            view.live(_server_line)
+        return chat.Target("Auto", "", pick=_pick)
     spec = snapshot.spec(chosen)
     if spec.is_local:
         view.live(_server_line)
-    url, problem = _address(spec)
-    if problem:
-        st.info(formats.plain(problem), icon=":material/alt_route:")
+    address = address_of(spec, snapshot.load_balancer)
+    if address.problem:
+        words = f"{address.problem[0].upper()}{address.problem[1:]}. {address.hint}"
+        st.info(formats.plain(words), icon=":material/alt_route:")
         return None
+    return _tier_target(spec, address.url)
+
+
+def _tier_target(spec: TierSpec, url: str) -> chat.Target:
+    """A tier at that address, with what its tokens cost."""
     derived = access.derived()
-    settings = access.console().settings
-    # The server of this machine stands behind the emulated load balancer as well.
-    ours = spec.is_local or url.startswith(settings.url(settings.ports.lb))
-    rate = derived.rates[chosen]
-    tier, load = derived.fleet.tier(chosen), (derived.snapshot.loads or {}).get(chosen)
+    rate = derived.rates[spec.name]
+    tier, load = derived.fleet.tier(spec.name), (derived.snapshot.loads or {}).get(spec.name)
     return chat.Target(
         spec.title,
         url,
-        api_key=settings.playground.api_key.get_secret_value() if ours else "",
+        api_key=access.console().router.key_for(spec.name, url),
         rate=rate if spec.is_local else None,
         usd_per_million=None if spec.is_local else token_cost(tier, rate, load).blended_usd,
         unpriced=derived.price_word(spec) if rate.usd_per_hour is None else formats.UNKNOWN,
     )
 
 
-def _address(spec: TierSpec) -> tuple[str, str]:
-    """(where the tier's prompts go, what is in the way of them).
+def invitation(target: chat.Target | None) -> str:
+    """What stands in the empty field for a prompt."""
+    if target is None:
+        return "Choose where prompts go first"
+    return "Ask; the router chooses who answers" if target.pick else f"Ask {target.name}"
 
-    A bare address of a tier behind a load balancer gets the prefix with which the URL map, as it is
-    now, leads to the tier.
-    """
-    balancer = access.snapshot().load_balancer
-    url = urlsplit(spec.endpoint_url)
-    if not spec.backend_service or url.path.strip("/") or not (balancer and balancer.url_maps):
-        return spec.endpoint_url, ""
-    host = url.hostname or ""
-    ways = [way_to(spec.backend_service, _CHAT, host, m) for m in balancer.url_maps]
-    way = next((w for w in ways if w is not None), None)
-    if way is not None:
-        return f"{spec.endpoint_url.rstrip('/')}{way}", ""
-    return "", (
-        f"No path leads to {spec.title} alone: by the URL map's rules its requests go elsewhere. "
-        "Traffic shows them, and where each path goes."
-    )
+
+def _pick(body: Mapping[str, Any]) -> chat.Picked:
+    """Ask the router; what was typed as the model is the tier's to understand, not the router's."""
+    routed = access.console().router.route({**body, "model": AUTO}, "playground")
+    decision = routed.decision
+    if not decision.tier:
+        return chat.Picked(routed, None)
+    return chat.Picked(routed, _tier_target(access.snapshot().spec(decision.tier), decision.url))
 
 
 def _target_button(spec: TierSpec, chosen: str) -> None:
+    why_not = " ".join(f"{words[0].upper()}{words[1:]}" for words in NO_ADDRESS)
     st.button(
         spec.title,
         key=f"target_{spec.name}",
         on_click=_choose,
         args=(spec.name,),
         disabled=not spec.endpoint_url,
-        help=f"{spec.model} at {spec.endpoint_url}" if spec.endpoint_url else _NO_ADDRESS,
+        help=f"{spec.model} at {spec.endpoint_url}" if spec.endpoint_url else why_not,
         type="primary" if chosen == spec.name else "secondary",
     )
 

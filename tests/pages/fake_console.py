@@ -16,6 +16,8 @@ from control.history import PRESETS, Reading, preset_window
 from control.interventions import Interventions
 from control.people import People
 from control.planning import CloudFacts, Judged, Planning
+from control.route_checks import RouteChecks
+from control.router import Router
 from control.settings import Settings, load_settings
 from control.store import open_store
 from core import guards
@@ -99,6 +101,8 @@ class FakeConsole:
     def __post_init__(self) -> None:
         """Open the audit store and the planning over it."""
         self.set_window(0.0)  # what a test is about otherwise says so
+        self.router = Router(self.settings, self.snapshot)
+        self.route_checks = RouteChecks(self.router, self.snapshot)
         self.people = People(self.settings)
         self.audit = Audit(open_store(f"sqlite:///{self.directory / 'audit.db'}"))
         self.approvals = Approvals(self.audit.engine)
