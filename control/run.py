@@ -6,9 +6,10 @@ Only which processes there are and how each is started; running them is `control
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,9 @@ from control.settings import ROOT, Settings, load_settings
 from control.supervisor import ChildSpec, Port, supervise
 from core.errors import ConfigError
 
-SCENARIOS: Final = ("normal", "full-fleet", "empty-project", "recipe-budget")
+# A scenario is a file; what it may hold is the emulator's to say.
+SCENARIOS: Final = tuple(sorted(p.stem for p in (ROOT / "emulator" / "scenarios").glob("*.toml")))
+SCENARIO_VARIABLE: Final = "HEARTWOOD_EMULATOR_SCENARIO"
 DEFAULT_SPEED: Final = 60.0
 
 
@@ -29,7 +32,11 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Settings come from heartwood.toml and HEARTWOOD_* variables; "
         "`python -m control settings` prints those in force.",
     )
-    parser.add_argument("--scenario", choices=SCENARIOS, default="normal", help="emulated project")
+    parser.add_argument(
+        "--scenario",
+        choices=SCENARIOS,
+        help=f"emulated fleet and story (default: {SCENARIO_VARIABLE}, else normal)",
+    )
     parser.add_argument(
         "--speed",
         type=float,
@@ -49,6 +56,21 @@ def make_parser() -> argparse.ArgumentParser:
         "--start-limit-s", type=float, default=600.0, help="until all are healthy (%(default)g)"
     )
     return parser
+
+
+def _scenario(environment: Mapping[str, str]) -> str:
+    """What the environment names.
+
+    Raises:
+        ConfigError: there is no such scenario.
+    """
+    name = environment.get(SCENARIO_VARIABLE, "").strip() or "normal"
+    if name not in SCENARIOS:
+        raise ConfigError(
+            f"{SCENARIO_VARIABLE} is {name!r}, which is no scenario.",
+            hint=f"Scenarios: {', '.join(SCENARIOS)}",
+        )
+    return name
 
 
 def children(
@@ -164,7 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = _Progress()
     try:
         settings = load_settings(arguments.config)
-        table = children(settings, arguments.scenario, arguments.speed, fresh=arguments.fresh)
+        scenario = arguments.scenario or _scenario(os.environ)
+        table = children(settings, scenario, arguments.speed, fresh=arguments.fresh)
         if arguments.config is not None:
             config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}
             table = tuple(_with_environment(child, config) for child in table)

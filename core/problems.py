@@ -13,12 +13,20 @@ from typing import Final
 
 from core.fleet import Fleet, FleetTier, State
 from core.forecast import Forecast
+from core.pricing import unassigned_rate
 from core.records import Snapshot, SourceState
 from core.slo import Standing, TierSlo
+from core.specs import TIER_LABEL
 
 _STALE_INTERVALS: Final = 5
 _SCRAPED_WITHIN_S: Final = 900.0  # after its start
 _SMALL_SHARE: Final = 0.5  # of the slices that a tier is meant to have
+_CRASHING: Final = "CrashLoopBackOff"
+_MANY_RESTARTS: Final = 2  # of a server that is not ready now
+_HOT_RATIO: Final = 0.9  # TensorCore utilisation of one slice, and of the middle one beside it
+_FEWEST_SLICES: Final = 4  # of fewer, one alone tells little
+_CALM_RATIO: Final = 0.65
+_MUCH_USD_PER_HOUR: Final = 100.0  # for resources of no tier
 
 
 class Severity(IntEnum):
@@ -55,11 +63,13 @@ def what_is_wrong(
     for tier in fleet.tiers:
         findings += _objectives(tier, slos.get(tier.name))
         findings += _tier_state(tier)
+        findings += _uneven(tier)
+    findings += _servers(snapshot)
     findings += _backends(snapshot)
     findings += _unmetered(snapshot)
     findings += _sources(snapshot)
     findings += _budgets((forecasts or {}).values())
-    findings += _unassigned(fleet)
+    findings += _unassigned(snapshot, fleet)
     production = {s.name: s.production for s in snapshot.specs}
     return tuple(sorted(findings, key=lambda f: (f.severity, _rank(f.tier, production))))
 
@@ -141,6 +151,58 @@ def _backends(snapshot: Snapshot) -> Iterable[Finding]:
             f"Backend service {service.name}: {bad} of {members} members are unhealthy",
             None,
             "traffic",
+        )
+
+
+def _servers(snapshot: Snapshot) -> Iterable[Finding]:
+    """Server pods that crash again and again, or that do not serve on hosts that are ready."""
+    ready_hosts = {(h.cluster, h.name) for h in snapshot.hosts or () if h.ready}
+    for spec in snapshot.specs:
+        own = [p for p in snapshot.pods or () if p.labels.get(TIER_LABEL) == spec.name]
+        waiting = [p for p in own if not p.ready and not p.ending]
+        crashing = [p for p in waiting if p.reason == _CRASHING or p.restarts >= _MANY_RESTARTS]
+        if crashing:
+            most = max(p.restarts for p in crashing)
+            yield Finding(
+                Severity.WARNING,
+                spec.name,
+                f"{spec.title}: {len(crashing)} of {_count(len(own), 'server pod')} crash again"
+                f" and again ({most} restarts of one at most)",
+                None,
+                "fleet",
+            )
+        slow = [p for p in waiting if p not in crashing and (p.cluster, p.host) in ready_hosts]
+        if slow:
+            yield Finding(
+                Severity.NOTE,
+                spec.name,
+                f"{spec.title}: {len(slow)} of {_count(len(own), 'server pod')} run on ready hosts"
+                " and do not serve: their weights may still be loading",
+                None,
+                "fleet",
+            )
+
+
+def _uneven(tier: FleetTier) -> Iterable[Finding]:
+    """One slice runs at its limit while the others have room: the requests are badly spread."""
+    used: list[tuple[float, str]] = []
+    for one in tier.slices:
+        ratios = [r.tensorcore_utilisation_ratio for h in one.hosts for r in h.readings]
+        known = [ratio for ratio in ratios if ratio is not None]
+        if known:
+            used.append((sum(known) / len(known), one.name))
+    if len(used) < _FEWEST_SLICES:
+        return
+    used.sort()
+    (hottest, name), (middle, _) = used[-1], used[len(used) // 2]
+    if hottest >= _HOT_RATIO and middle <= _CALM_RATIO:
+        yield Finding(
+            Severity.WARNING,
+            tier.name,
+            f"{tier.spec.title}: the chips of {name} run at {hottest:.0%}, those of most other"
+            f" slices at {middle:.0%} or less: requests are spread unevenly",
+            None,
+            "fleet",
         )
 
 
@@ -227,14 +289,24 @@ def _budgets(forecasts: Iterable[Forecast]) -> Iterable[Finding]:
         )
 
 
-def _unassigned(fleet: Fleet) -> Iterable[Finding]:
+def _unassigned(snapshot: Snapshot, fleet: Fleet) -> Iterable[Finding]:
     paid = [u for u in fleet.unassigned or () if u.chips]
-    if paid:
-        chips = sum(u.chips for u in paid)
-        yield Finding(
-            Severity.NOTE,
-            "",
-            f"{len(paid)} resources with {chips:,} chips belong to no tier",
-            None,
-            "fleet",
-        )
+    if not paid:
+        return
+    chips = sum(u.chips for u in paid)
+    rates = [unassigned_rate(u, snapshot.prices).usd_per_hour for u in paid]
+    usd = sum(rate for rate in rates if rate is not None)
+    least = "at least" if None in rates else "about"
+    told = f", at {least} ${usd:,.0f} an hour" if usd else ""
+    whose = "belongs" if len(paid) == 1 else "belong"
+    yield Finding(
+        Severity.WARNING if usd >= _MUCH_USD_PER_HOUR else Severity.NOTE,
+        "",
+        f"{_count(len(paid), 'resource')} with {chips:,} chips {whose} to no tier{told}",
+        None,
+        "fleet",
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -19,9 +19,11 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    from emulator.scenarios.files import ScenarioError
+
     try:
         settings = parse(arguments)
-    except SettingsError as error:
+    except (ScenarioError, SettingsError) as error:
         print(f"emulator: {error}", file=sys.stderr)
         return 2
     from emulator.faults.rules import RuleError

@@ -1,15 +1,20 @@
-"""The emulated project as it stands before anybody acts: names, sizes, models, prices' SKUs.
+"""The emulated project as it stands before anybody acts: names, sizes, models; and its story.
 
 One place that every API folder and the world model draw from, so that a node pool, its nodes, its
-time series, its backend and its bill carry the same names. Lifecycles and telemetry live elsewhere.
+time series, its backend and its bill carry the same names. The fleets and stories themselves are
+files (emulator/scenarios/). Lifecycles and telemetry live elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from core import tpu
+from emulator.scenarios.files import ScenarioFile, read_files
+from emulator.story import Story
 
 TIER_LABEL: Final = "heartwood-tier"
 
@@ -51,9 +56,10 @@ class TierSeed:
 
     `gke_slices` run as GKE nodes (single-host topologies: `pools` resizable pools that share them
     evenly) or atomic pools (multi-host: one per slice); `vertex_replicas` and `tpu_vms` likewise.
-    `share` is the tier's part of the project's request arrivals. `engine_chips` is the size of one
-    model replica (0: the whole slice), `max_batch` its concurrent streams; the scales stretch the
-    lengths of prompts and answers against those of plain chat.
+    `vertex_most` is how far Vertex scales the replicas out (0: not at all); `spot`: GKE's nodes
+    may be taken away at any time. `share` is the tier's part of the project's request arrivals.
+    `engine_chips` is the size of one model replica (0: the whole slice), `max_batch` its concurrent
+    streams; the scales stretch the lengths of prompts and answers against those of plain chat.
     """
 
     name: str
@@ -65,7 +71,9 @@ class TierSeed:
     gke_slices: int = 0
     pools: int = 0
     vertex_replicas: int = 0
+    vertex_most: int = 0
     tpu_vms: int = 0
+    spot: bool = False
     behind_load_balancer: bool = True
     engine_chips: int = 0
     max_batch: int = 256
@@ -102,13 +110,18 @@ class TierSeed:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named starting state; `project_budget_usd`: a budget a month for all tiers together."""
+    """A named starting state, and what happens to it.
+
+    `project_budget_usd`: a budget a month for all tiers together; `story` None: nothing beside the
+    seldom incidents that every fleet has.
+    """
 
     name: str
     title: str
     project: Project
     tiers: tuple[TierSeed, ...]
     project_budget_usd: int | None = None
+    story: Story | None = None
 
     def tier(self, name: str) -> TierSeed:
         """The tier of that name; KeyError when there is none."""
@@ -120,40 +133,41 @@ class Scenario:
 
 # KV bytes per token = 2 (K and V) × layers × KV heads × head size × 2 bytes, from each model's
 # published config.json.
-LLAMA_8B: Final = Model("Llama-3.1-8B-Instruct", 8.03e9, 8.03e9, 2.0, 2 * 32 * 8 * 128 * 2)
-LLAMA_70B: Final = Model("Llama-3.3-70B-Instruct", 70.6e9, 70.6e9, 2.0, 2 * 80 * 8 * 128 * 2)
-QWEN_235B: Final = Model("Qwen3-235B-A22B", 235e9, 22e9, 2.0, 2 * 94 * 4 * 128 * 2)
-QWEN_8B: Final = Model("Qwen3-8B", 8.19e9, 8.19e9, 2.0, 2 * 36 * 8 * 128 * 2)
-
-_SMALL: Final = TierSeed(
-    "small", "TPU7x", "2x2x1", "us-central1-c", LLAMA_8B, 0.624,
-    gke_slices=48, pools=3, vertex_replicas=16,
-)  # fmt: skip
-_MEDIUM: Final = TierSeed(
-    "medium", "TPU7x", "2x2x4", "us-central1-c", LLAMA_70B, 0.37, gke_slices=64
-)
-_LARGE_OFF: Final = TierSeed(
-    "large", "TPU7x", "4x8x8", "us-central1-c", QWEN_235B, 0.0,
-    engine_chips=64, max_batch=128, prompt_scale=8.0, output_scale=3.0,
-)  # fmt: skip
-_LARGE: Final = TierSeed(
-    "large", "TPU7x", "4x8x8", "us-central1-c", QWEN_235B, 0.3,
-    gke_slices=36, engine_chips=64, max_batch=128, prompt_scale=8.0, output_scale=3.0,
-)  # fmt: skip
-_DEV: Final = TierSeed(
-    "dev", "v6e", "2x4", "us-central1-b", QWEN_8B, 0.006, tpu_vms=1, behind_load_balancer=False
-)
-_PROJECT: Final = Project()
-
-SCENARIOS: Final = {
-    s.name: s
-    for s in (
-        Scenario("normal", "small, medium and dev run; large is off", _PROJECT,
-                 (_SMALL, _MEDIUM, _LARGE_OFF, _DEV)),
-        Scenario("full-fleet", "all tiers run, 10,504 chips", _PROJECT,
-                 (_SMALL, _MEDIUM, _LARGE, _DEV)),
-        Scenario("empty-project", "a project with APIs enabled and nothing in it", _PROJECT, ()),
-        Scenario("recipe-budget", "the same with one budget of $10,000 a month for all of it",
-                 _PROJECT, (), project_budget_usd=10_000),
+MODELS: Final = {
+    model.name: model
+    for model in (
+        Model("Llama-3.1-8B-Instruct", 8.03e9, 8.03e9, 2.0, 2 * 32 * 8 * 128 * 2),
+        Model("Llama-3.3-70B-Instruct", 70.6e9, 70.6e9, 2.0, 2 * 80 * 8 * 128 * 2),
+        Model("Qwen3-235B-A22B", 235e9, 22e9, 2.0, 2 * 94 * 4 * 128 * 2),
+        Model("Qwen3-8B", 8.19e9, 8.19e9, 2.0, 2 * 36 * 8 * 128 * 2),
     )
-}  # fmt: skip
+}
+
+
+class Scenarios(Mapping[str, Scenario]):
+    """All scenarios by name, read from their files when first asked for.
+
+    Raises:
+        ScenarioError: from whichever question comes first, when a file cannot be taken.
+    """
+
+    def __getitem__(self, name: str) -> Scenario:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @cached_property
+    def _all(self) -> dict[str, Scenario]:
+        return {name: _scenario(name, file) for name, file in read_files(list(MODELS)).items()}
+
+
+def _scenario(name: str, file: ScenarioFile) -> Scenario:
+    seeds = (TierSeed(**{**tier.model_dump(), "model": MODELS[tier.model]}) for tier in file.tiers)
+    return Scenario(name, file.title, Project(), tuple(seeds), file.project_budget_usd, file.story)
+
+
+SCENARIOS: Final = Scenarios()

@@ -71,13 +71,18 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     # These import some of those packages.
     from emulator.data_plane.port import DataPlanePort
     from emulator.faults.start import set_gate
+    from emulator.scenario_control import PATH, ScenarioControl
+    from emulator.storyteller import Storyteller
 
     folder = open_state(settings)
     cloud = make_cloud(settings, folder.head.started_at if folder else None)
     cloud.scratch_dir = folder.scratch if folder else None
     listener = _listen(settings, settings.rest_port, PORT_VARIABLE)
     balancer = _listen(settings, settings.lb_port, LB_PORT_VARIABLE)
+    teller = Storyteller(cloud)
+    teller.open()
     mounts = set_gate(cloud, load_apis(cloud))
+    mounts.append(RouterMount(PATH, ScenarioControl(cloud, teller)))
     grpc_server = build_server(cloud, [m for m in mounts if isinstance(m, Mount)])
     grpc_port = _bind_grpc(grpc_server, settings)
     cloud.endpoints.rest_url = f"http://{settings.host}:{listener.getsockname()[1]}"

@@ -18,6 +18,7 @@ HOST_VARIABLE = "HEARTWOOD_EMULATOR_HOST"
 SERVING_PORT_VARIABLE = "HEARTWOOD_SERVING_PORT"
 SERVING_KEY_VARIABLE = "HEARTWOOD_SERVING_API_KEY"
 FAULTS_VARIABLE = "HEARTWOOD_EMULATOR_FAULTS"
+SCENARIO_VARIABLE = "HEARTWOOD_EMULATOR_SCENARIO"
 STATE_DIR_VARIABLE = "HEARTWOOD_EMULATOR_STATE_DIR"
 
 _EPILOG = f"""\
@@ -29,6 +30,7 @@ environment:
   {HOST_VARIABLE}       address to bind (127.0.0.1)
   {SERVING_PORT_VARIABLE}        port of the inference server whose metrics it collects (8080)
   {SERVING_KEY_VARIABLE}     that server's bearer key, for Vertex predictions (none)
+  {SCENARIO_VARIABLE}   as --scenario
   {STATE_DIR_VARIABLE}  as --state-dir
   {FAULTS_VARIABLE}     as --faults
 
@@ -65,7 +67,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     """Settings of a start by these arguments.
 
     Raises:
-        SettingsError: a variable holds no port number.
+        SettingsError: a variable holds what it cannot.
+        ScenarioError: the file of a scenario cannot be taken.
         SystemExit: as argparse, on --help and on bad arguments.
     """
     parser = argparse.ArgumentParser(
@@ -74,7 +77,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="normal")
+    parser.add_argument(
+        "--scenario", choices=sorted(SCENARIOS), help="fleet and story (default: normal)"
+    )
     parser.add_argument(
         "--speed",
         type=_positive,
@@ -105,7 +110,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     faults = chosen.faults or environment.get(FAULTS_VARIABLE, "").strip()
     state_dir = chosen.state_dir or environment.get(STATE_DIR_VARIABLE, "").strip()
     return Settings(
-        scenario=chosen.scenario,
+        scenario=chosen.scenario or _scenario(environment),
         speed=chosen.speed,
         seed=chosen.seed,
         host=environment.get(HOST_VARIABLE) or "127.0.0.1",
@@ -120,6 +125,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         tls_port=_port(environment, TLS_PORT_VARIABLE, 9443) if chosen.tls else None,
         faults=Path(faults).expanduser() if faults else None,
     )
+
+
+def _scenario(environment: Mapping[str, str]) -> str:
+    name = environment.get(SCENARIO_VARIABLE, "").strip() or "normal"
+    if name not in SCENARIOS:
+        raise SettingsError(f"{SCENARIO_VARIABLE}={name!r}: give one of {', '.join(SCENARIOS)}")
+    return name
 
 
 def _positive(text: str) -> float:

@@ -134,8 +134,8 @@ def _chips(
             name += f"/nodes/{pool}"
             credit = ("Development programme", "PROMOTION", 0.1)
         yield Line(
-            pool, name, prices.chip_sku(part.seed.generation), part.seed.zone, labels, amounts,
-            credit,
+            pool, name, prices.chip_sku(part.seed.generation, spot=part.seed.spot),
+            part.seed.zone, labels, amounts, credit,
         )  # fmt: skip
 
 

@@ -54,11 +54,23 @@ def provisioned(
     return np.maximum(levels(zip([at for at, _ in steps], sums, strict=True), times), 0.0)
 
 
-def lost(part: Part, events: list[Event], times: Ints | Floats, *, billed_only: bool) -> Floats:
-    """Slices that incidents take out at each time; of those not billed alone when asked."""
+def lost(
+    part: Part, events: list[Event], times: Ints | Floats, there: Floats, *, billed_only: bool
+) -> Floats:
+    """Slices that incidents take out at each time; of those not billed alone when asked.
+
+    `there`: slices that exist at each time; what is not there cannot be lost, nor anything twice.
+    """
     clock = np.asarray(times, dtype=np.float64)
     total = np.zeros(clock.shape)
+    by_target: dict[int | None, list[Event]] = {}
     for event in events:
         if event.part == part.key and event.slices_lost and not (billed_only and event.billed):
-            total += event.slices_lost * ((clock >= event.start) & (clock < event.end))
+            by_target.setdefault(event.target, []).append(event)
+    for target, hits in by_target.items():
+        gone = np.zeros(clock.shape)
+        for event in hits:
+            during = (clock >= event.start) & (clock < event.end)
+            gone = np.maximum(gone, event.slices_lost * during)
+        total += gone if target is None else gone * (target < there)
     return total

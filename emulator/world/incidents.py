@@ -38,6 +38,14 @@ class Event:
         slices_lost: slices that serve nothing meanwhile.
         billed: whether lost slices are still paid for.
         chips: what the target's chips show meanwhile: "normal", "idle" or "absent".
+        hosts: what the target's hosts are meanwhile (story.Hosts); "": as the kind says.
+        workers: how many of the target's hosts; 0: all. The others wait for them.
+        ramp_s: until factors and errors have their whole weight.
+        moves_to, moves_share: part to which clients take so many of their requests.
+        hot_share: share of the part's arrivals that its `hot_slice` gets, whatever the others do.
+        cache_hits: share of prompt tokens in the prefix cache on top of the usual.
+        loads_slower: factor on how long a server that starts takes to load its weights.
+        revision: of the server on the target's hosts; "": the usual.
     """
 
     id: str
@@ -53,6 +61,16 @@ class Event:
     slices_lost: int = 0
     billed: bool = True
     chips: str = "normal"
+    hosts: str = ""
+    workers: int = 0
+    ramp_s: float = 300.0
+    moves_to: str = ""
+    moves_share: float = 0.0
+    hot_slice: int | None = None
+    hot_share: float = 0.0
+    cache_hits: float = 0.0
+    loads_slower: float = 1.0
+    revision: str = ""
 
     @property
     def tier(self) -> str:

@@ -99,10 +99,11 @@ SKUS: Final = (
 )
 
 
-def chip_sku(generation: str) -> Sku:
-    """The on-demand SKU of a chip-hour; KeyError when there is none."""
+def chip_sku(generation: str, *, spot: bool = False) -> Sku:
+    """The SKU of a chip-hour, on demand or on spot; KeyError when there is none."""
+    usage = "Preemptible" if spot else "OnDemand"
     for sku in SKUS:
         found = sku.generation == generation and sku.service == COMPUTE_SERVICE
-        if found and sku.usage_type == "OnDemand":
+        if found and sku.usage_type == usage:
             return sku
     raise KeyError(generation)

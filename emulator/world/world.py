@@ -6,13 +6,14 @@ Pure in (scenario, seed, origin, log, time). Chips stand in chips.py, money in b
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emulator.log import ActionLog, Change
 from emulator.scenario import Scenario
-from emulator.world import capacity, demand, incidents, routing
+from emulator.world import autoscaling, capacity, demand, incidents, routing, stories
 from emulator.world.incidents import Event
 from emulator.world.load import Load, solve
 from emulator.world.noise import Floats, Ints
@@ -69,10 +70,14 @@ class World:
         return sorted([*found, *caused], key=lambda event: event.start) if caused else found
 
     def _caused(self) -> list[Event]:
-        """What fault rules brought about; read from the log again when that has grown."""
+        """What fault rules and stories brought about; read again when the log has grown."""
         version = self.log.version
         if self._faults[0] != version:
-            self._faults = (version, incidents.brought_about(self.log.changes()))
+            changes = self.log.changes()
+            found = incidents.brought_about(changes)
+            for running in stories.begun(changes):
+                found.extend(stories.events(running, self.parts, self.seed))
+            self._faults = (version, found)
         return self._faults[1]
 
     def events(self, start: float, end: float) -> list[Event]:
@@ -100,7 +105,30 @@ class World:
 
     def slices(self, part: Part, times: Ints | Floats) -> Floats:
         """Slices that exist at each Unix time, whether they serve or not."""
-        return capacity.provisioned(part, self.growths, self.log.changes(part.tier), times)
+        there = capacity.provisioned(part, self.growths, self.log.changes(part.tier), times)
+        most = part.seed.vertex_most if part.kind is PartKind.VERTEX else 0
+        if not (most and there.size):
+            return there
+        minutes = (np.asarray(times) // 60).astype(np.int64)
+        return autoscaling.running(
+            self.engines[part.key], self._arrivals(part, minutes), there, most, minutes
+        )
+
+    def wanted_slices(self, part: Part, times: Ints | Floats) -> Floats:
+        """Slices that somebody or an autoscaler asks for at each Unix time."""
+        there = capacity.provisioned(part, self.growths, self.log.changes(part.tier), times)
+        most = part.seed.vertex_most if part.kind is PartKind.VERTEX else 0
+        if not (most and there.size):
+            return there
+        minutes = (np.asarray(times) // 60).astype(np.int64)
+        offered = self._arrivals(part, minutes)(minutes)
+        return autoscaling.wanted(self.engines[part.key], offered, there, most)
+
+    def _arrivals(self, part: Part, minutes: Ints) -> Callable[[Ints], Floats]:
+        """Requests/s that come to the part in any minutes among these or shortly before."""
+        first, last = float(minutes.min()) * 60.0, float(minutes.max()) * 60.0 + 60.0
+        found = self.incidents(first - autoscaling.LOOKS_BACK_S, last)
+        return lambda asked: self._offered(part, asked, found)
 
     def billed_slices(self, part: Part, times: Ints | Floats) -> Floats:
         """Slices that are paid for at each Unix time."""
@@ -108,8 +136,9 @@ class World:
         if not clock.size:
             return np.zeros(0)
         events = self.incidents(float(clock.min()), float(clock.max()) + 1)
-        gone = capacity.lost(part, events, clock, billed_only=True)
-        return np.maximum(self.slices(part, clock) - gone, 0.0)
+        there = self.slices(part, clock)
+        gone = capacity.lost(part, events, clock, there, billed_only=True)
+        return np.maximum(there - gone, 0.0)
 
     def load(self, part: Part, minutes: Ints) -> Load:
         """The part's load in each of those minutes (Unix time // 60)."""
@@ -117,11 +146,14 @@ class World:
         first, last = (clock[0], clock[-1] + 60) if minutes.size else (0.0, 0.0)
         found = self.incidents(first, last)
         events = [e for e in found if e.part == part.key]
-        slices = self.slices(part, clock) - capacity.lost(part, events, clock, billed_only=False)
+        there = self.slices(part, clock)
+        slices = there - capacity.lost(part, events, clock, there, billed_only=False)
         offered = self._offered(part, minutes, found)
         slow = np.ones(minutes.shape)
         errors = np.zeros(minutes.shape)
         for event in events:
+            if event.slow == 1.0 and not event.error_ratio:
+                continue
             weight = _envelope(event, clock)
             slow = slow * (1.0 + (event.slow - 1.0) * weight)
             errors = errors + event.error_ratio * weight
@@ -142,11 +174,24 @@ class World:
         return offered
 
     def _arriving(self, part: Part, minutes: Ints, events: list[Event]) -> Floats:
-        """Requests/s of the part's own clients, incidents included."""
+        """Requests/s that come to the part of the tier's own clients, incidents included."""
+        clock = minutes * 60.0 + 30.0
+        own = self._own(part, minutes, events)
+        offered = own
+        for event in events:
+            if event.moves_to and event.part == part.key:
+                offered = offered - event.moves_share * _envelope(event, clock) * own
+            elif event.moves_to == part.key:
+                source = self._own(self.part(event.part), minutes, events)
+                offered = offered + event.moves_share * _envelope(event, clock) * source
+        return np.maximum(offered, 0.0)
+
+    def _own(self, part: Part, minutes: Ints, events: list[Event]) -> Floats:
+        """Requests/s of the part's own clients, wherever they go."""
         clock = minutes * 60.0 + 30.0
         offered = demand.offered_rps(part, self.seed, minutes)
         for event in events:
-            if event.part == part.key:
+            if event.part == part.key and event.demand != 1.0:
                 offered = offered * (1.0 + (event.demand - 1.0) * _envelope(event, clock))
         return offered
 
@@ -169,8 +214,8 @@ def _balanced(part: Part) -> bool:
 
 
 def _envelope(event: Event, clock: Floats) -> Floats:
-    """How far the event has developed at each time, 0–1: five-minute ramps at both ends."""
-    ramp = min(300.0, (event.end - event.start) / 4)
+    """How far the event has developed at each time, 0–1: ramps at both ends."""
+    ramp = max(min(event.ramp_s, (event.end - event.start) / 4), 1.0)
     rise = np.clip((clock - event.start) / ramp, 0.0, 1.0)
     fall = np.clip((event.end - clock) / ramp, 0.0, 1.0)
     return np.minimum(rise, fall)

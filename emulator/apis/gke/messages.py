@@ -8,7 +8,7 @@ import grpc
 from google.cloud.container_v1.types import cluster_service as types
 
 from emulator.apis.compute.catalogue import region_of
-from emulator.apis.gke.model import Cluster, NodePool
+from emulator.apis.gke.model import SPOT_LABEL, Cluster, NodePool
 from emulator.client_files import KUBERNETES_PREFIX
 from emulator.clock import rfc3339
 from emulator.operations import Job
@@ -82,6 +82,7 @@ def _node_config(project: Project, pool: NodePool) -> types.NodeConfig:
         service_account=f"hw-nodes@{project.id}.iam.gserviceaccount.com",
         metadata={"disable-legacy-endpoints": "true"},
         image_type="COS_CONTAINERD",
+        spot=SPOT_LABEL in pool.labels,
         labels=pool.labels,
         taints=[_TPU_TAINT] if pool.generation else [],
         shielded_instance_config=types.ShieldedInstanceConfig(enable_integrity_monitoring=True),

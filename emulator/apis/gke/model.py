@@ -28,6 +28,7 @@ GROW_S: Final = 240.0
 SHRINK_S: Final = 120.0
 NODES_APPEAR: Final = 0.35
 NODES_CORDONED: Final = 0.15
+SPOT_LABEL: Final = "cloud.google.com/gke-spot"
 
 
 @dataclass(slots=True)
@@ -342,4 +343,5 @@ def _seed_pool(seed: TierSeed, name: str, size: int, cluster: Cluster, created: 
         generation=seed.gen,
         topology=seed.topology,
         policy=f"hw-{seed.name}-{seed.topology}" if seed.multi_host else "",
+        extra={SPOT_LABEL: "true"} if seed.spot else {},
     )

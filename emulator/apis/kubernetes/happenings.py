@@ -14,7 +14,7 @@ from emulator.apis.gke.model import NODES_CORDONED
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes import nodes
 from emulator.apis.kubernetes.naming import namespace_of, pod_name, template_hash, workload_of
-from emulator.apis.kubernetes.pods import PULL_S, SERVE_S
+from emulator.apis.kubernetes.pods import NO_HOST, PULL_S, SERVE_S
 from emulator.apis.kubernetes.resources import DEPLOYMENTS, LEADER_WORKER_SETS, NODES, PODS, Kind
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from emulator.world.incidents import Event as Incident
 
 KEPT_S: Final = 3600.0  # as long as the API server keeps events
+_SEEN_S: Final = 20.0  # from what happens to a pod until that is reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Hit:
     state: str
 
 
-# Incidents that Kubernetes sees on hosts: the state that they leave them in. The others show in
-# latency and errors alone.
+# Incidents that Kubernetes sees on hosts and that do not say themselves in which state they leave
+# them. Those that are in neither place show in latency and errors alone.
 HOST_STATES: Final = {
     "chip_fault": nodes.FAULTY,
     "slice_preempted": nodes.LOST,
@@ -66,6 +67,19 @@ _ON_NODE: Final = {
     ),
     nodes.DRAINED: (
         "NodeNotSchedulable", "Node {node} status is now: NodeNotSchedulable", "kubelet", False,
+    ),
+    nodes.PREEMPTED: (
+        "DeletingNode", "Deleting node {node} because it does not exist in the cloud provider",
+        "cloud-node-lifecycle-controller", False,
+    ),
+}  # fmt: skip
+# State of a host that is well → what its server pod is reported to have.
+_ON_POD: Final = {
+    nodes.CRASHING: (
+        "BackOff", "Back-off restarting failed container server in pod {pod}", "kubelet",
+    ),
+    nodes.LOADING_WEIGHTS: (
+        "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503", "kubelet",
     ),
 }  # fmt: skip
 
@@ -156,6 +170,13 @@ def _incident(hit: Hit) -> Iterator[Happening]:
                 "GroupsUpdating", f"{text} a new image", "leaderworkerset",
             )  # fmt: skip
     for node in hit.hosts:
+        if hit.state in _ON_POD:
+            reason, text, component = _ON_POD[hit.state]
+            yield Happening(
+                incident.start + _SEEN_S, PODS, namespace_of(node.tier), pod_name(node), reason,
+                text.format(pod=pod_name(node)), component, True,
+            )  # fmt: skip
+            continue
         reason, text, component, warning = _ON_NODE[hit.state]
         message = text.format(node=node.name, cause=incident.cause)
         yield Happening(
@@ -164,3 +185,8 @@ def _incident(hit: Hit) -> Iterator[Happening]:
         ready = f"Node {node.name} status is now: NodeReady"
         yield _on_node(node, incident.end, "NodeReady", ready, "kubelet")
         yield _on_pod(node, incident.start, "Killing", "Stopping container server", "kubelet")
+        if hit.state == nodes.PREEMPTED:
+            yield Happening(
+                incident.start + _SEEN_S, PODS, namespace_of(node.tier), pod_name(node),
+                "FailedScheduling", NO_HOST, "default-scheduler", True,
+            )  # fmt: skip

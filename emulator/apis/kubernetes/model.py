@@ -25,8 +25,10 @@ from emulator.apis.kubernetes.pods import (
     scaled,
     server_pod,
 )
+from emulator.apis.kubernetes.pods import hit as hit_pod
 from emulator.apis.kubernetes.resources import DEPLOYMENTS, LEADER_WORKER_SETS, Kinds
 from emulator.apis.kubernetes.store import Derived, ObjectStore
+from emulator.world.incidents import Event as Incident
 from emulator.world.world import World
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class ClusterObjects:
         now, began = cloud.clock.now(), cluster.created_at
         with cloud.lock:
             hits = self._hits(now)
-            states = {h.name: hit.state for hit in hits if _goes_on(hit, now) for h in hit.hosts}
+            states = dict(_states(hits, now))
             seeds = self._seeds()
             pods = {seed.name: self._pods(seed, states, now) for seed in seeds}
             drafts = [
@@ -86,6 +88,7 @@ class ClusterObjects:
             for happening in happenings(cloud, cluster, hits, now):
                 drafts += event_drafts(happening)
         due = [pod.next_at for found in pods.values() for pod, _ in found if pod.next_at]
+        due += [at for hit in hits for at in _moments(hit) if at > now]
         shown = list(self._overlays.laid_over(drafts))
         return Derived(shown, min([now + _LOOK_AGAIN_S, *due]))
 
@@ -98,14 +101,15 @@ class ClusterObjects:
     def _pools(self, tier: str) -> list[NodePool]:
         return [p for p in self._cluster.pools.values() if p.tier == tier]
 
-    def _nodes(self, states: dict[str, str]) -> Iterator[Draft]:
+    def _nodes(self, states: dict[str, _State]) -> Iterator[Draft]:
         cluster, project = self._cluster, self._cloud.project
         for pool in cluster.pools.values():
             for node in pool.nodes.values():
                 if self._cloud.fleet.gone_since(node) is not None:
                     continue
-                state = states.get(node.name, nodes.NORMAL)
-                yield nodes.node_draft(node, pool, project, cluster.version, state)
+                state, _ = states.get(node.name, _WELL)
+                if state != nodes.PREEMPTED:
+                    yield nodes.node_draft(node, pool, project, cluster.version, state)
 
     def _hosts_without_chips(self) -> list[GkeNode]:
         return [
@@ -117,15 +121,18 @@ class ClusterObjects:
         ]
 
     def _pods(
-        self, seed: TierSeed, states: dict[str, str], now: float
+        self, seed: TierSeed, states: dict[str, _State], now: float
     ) -> list[tuple[ServerPod, NodePool]]:
         """One per host that there is, and one per host that a pool was asked to have."""
         cloud = self._cloud
         found: list[tuple[ServerPod, NodePool]] = []
         for pool in self._pools(seed.name):
             for node in pool.nodes.values():
-                state = states.get(node.name, nodes.NORMAL)
-                found.append((self._server_pod(pool, node, state, now), pool))
+                state, cause = states.get(node.name, _WELL)
+                pod = self._server_pod(pool, node, state, now)
+                if cause is not None and nodes.is_ready(node, state):
+                    pod = hit_pod(pod, state, cause.start, cause.revision, now)
+                found.append((pod, pool))
             coming = [o for o in range(pool.target) if o not in pool.nodes]
             asked = self._asked_at(pool)
             for node in make_nodes(pool, coming, cloud.seed, asked, None):
@@ -143,10 +150,18 @@ class ClusterObjects:
         if back >= (node.ready_at or inf) and (again is None or again[0] < back):
             again = (anew, back)
         if again is None or node.ready_at is None or (again[1] or again[0]) < node.ready_at:
-            return server_pod(node, state, True, clock, now)
+            return server_pod(node, state, True, clock, now, self._slower(node))
         at, start = again
         fresh = replace(node, created_at=(start or at) - 0.001, ready_at=start or at)
-        return replace(server_pod(fresh, state, start is not None, clock, now), anew=at)
+        here, slower = start is not None, self._slower(fresh)
+        return replace(server_pod(fresh, state, here, clock, now, slower), anew=at)
+
+    def _slower(self, node: GkeNode) -> float:
+        """Factor on how long the server of a host that came later took to load its weights."""
+        if node.ready_at is None or node.ready_at <= node.created_at:
+            return 1.0
+        events = self._world.incidents(node.ready_at, node.ready_at + 1)
+        return max((e.loads_slower for e in events if e.tier == node.tier), default=1.0)
 
     def _without_node(self, node: GkeNode, state: str, at: float, now: float) -> ServerPod:
         """The pod of a slice one of whose nodes is gone; its workload makes it anew `at`."""
@@ -183,14 +198,21 @@ class ClusterObjects:
     def _hits(self, now: float) -> list[Hit]:
         """Incidents of the last hour with the hosts that they hit."""
         found: list[Hit] = []
+        slices: dict[str, list[list[GkeNode]]] = {}
         for incident in self._world.incidents(now - KEPT_S, now + 1):
-            state = HOST_STATES.get(incident.kind, nodes.NORMAL)
-            slices = self._slices(incident.tier)
-            targeted = incident.kind in HOST_STATES and incident.target is not None
-            if targeted and incident.target in range(len(slices)):
-                found.append(Hit(incident, tuple(slices[incident.target]), state))
-            else:
-                found.append(Hit(incident, (), state))
+            state = incident.hosts or HOST_STATES.get(incident.kind, nodes.NORMAL)
+            tier = incident.tier
+            if tier not in slices:
+                slices[tier] = self._slices(tier)
+            target = incident.target
+            if state == nodes.NORMAL or target is None or target not in range(len(slices[tier])):
+                found.append(Hit(incident, (), nodes.NORMAL))
+                continue
+            hosts = slices[tier][target]
+            count = incident.workers or len(hosts)
+            found.append(Hit(incident, tuple(hosts[:count]), state))
+            if hosts[count:]:  # well themselves, and their servers wait for the others
+                found.append(Hit(incident, tuple(hosts[count:]), nodes.LOADING_WEIGHTS))
         return found
 
     def _slices(self, tier: str) -> list[list[GkeNode]]:
@@ -202,5 +224,17 @@ class ClusterObjects:
         return list(grouped.values())
 
 
-def _goes_on(hit: Hit, now: float) -> bool:
-    return bool(hit.hosts) and hit.incident.start <= now < hit.incident.end
+_State = tuple[str, Incident | None]
+_WELL: Final[_State] = (nodes.NORMAL, None)
+
+
+def _states(hits: Sequence[Hit], now: float) -> Iterator[tuple[str, _State]]:
+    """The state of each host that an incident has hit now, by its name, with the incident."""
+    for hit in hits:
+        if hit.incident.start <= now < hit.incident.end:
+            yield from ((host.name, (hit.state, hit.incident)) for host in hit.hosts)
+
+
+def _moments(hit: Hit) -> tuple[float, ...]:
+    """When the hosts of an incident change."""
+    return (hit.incident.start, hit.incident.end) if hit.hosts else ()

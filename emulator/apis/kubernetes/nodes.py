@@ -20,8 +20,10 @@ _KERNEL: Final = "6.6.97+"
 _OS_IMAGE: Final = "Container-Optimized OS from Google"
 _RUNTIME: Final = "containerd://2.0.6"
 _GIB: Final = 1024**3
-# What the chips of a host may be when an incident hit it.
+# What a host may be when an incident hit it. The node of a pre-empted one is gone; one whose server
+# crashes or still loads its weights is well itself.
 NORMAL, FAULTY, DRAINED, LOST = "normal", "faulty", "drained", "lost"
+PREEMPTED, CRASHING, LOADING_WEIGHTS = "preempted", "crashing", "loading"
 
 
 def node_draft(node: GkeNode, pool: NodePool, project: Project, version: str, state: str) -> Draft:
@@ -34,7 +36,7 @@ def node_draft(node: GkeNode, pool: NodePool, project: Project, version: str, st
 
 def is_ready(node: GkeNode, state: str) -> bool:
     """Whether the node's Ready condition is True."""
-    return node.ready and state not in (FAULTY, LOST)
+    return node.ready and state not in (FAULTY, LOST, PREEMPTED)
 
 
 def _node(
@@ -152,7 +154,6 @@ def _status(node: GkeNode, version: str, state: str) -> dict[str, Any]:
 
 _READY: Final = {
     NORMAL: ("True", "KubeletReady", "kubelet is posting ready status"),
-    DRAINED: ("True", "KubeletReady", "kubelet is posting ready status"),
     FAULTY: ("False", "TPUDeviceUnhealthy", "uncorrectable HBM error: TPU chips are unhealthy"),
     LOST: ("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status."),
 }
@@ -171,7 +172,7 @@ def _conditions(node: GkeNode, state: str) -> list[dict[str, str]]:
         ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     )
     rows = [(kind, "False", reason, text) for kind, reason, text in pressures]
-    rows.append(("Ready", *(_READY[state] if node.ready else _COMING)))
+    rows.append(("Ready", *(_READY.get(state, _READY[NORMAL]) if node.ready else _COMING)))
     return [
         {
             "type": kind,

@@ -34,9 +34,15 @@ if TYPE_CHECKING:
 PULL_S: Final = 30.0
 SERVE_S: Final = 120.0
 
-PENDING, CREATING, LOADING, READY, UNREADY, TERMINATING = (
-    "pending", "creating", "loading", "ready", "unready", "terminating"
+NO_HOST: Final = "0 nodes are available that match the node selector and have free google.com/tpu."
+# A container that crashes runs for so long each time; the kubelet waits longer before each start.
+_RUNS_S: Final = 25.0
+_BACK_OFF_S: Final = (10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
+
+PENDING, CREATING, LOADING, READY, UNREADY, TERMINATING, CRASHING = (
+    "pending", "creating", "loading", "ready", "unready", "terminating", "crashing"
 )  # fmt: skip
+USUAL: Final = "0.32.0"  # the server's revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,8 @@ class ServerPod:
     """One server pod: the host that it runs on or waits for, and where it stands.
 
     `since` is when that began, in Unix seconds; `next_at` when it will go on by itself, if it will;
-    `anew` when a caller deleted the one before it on the same host.
+    `anew` when a caller deleted the one before it on the same host. `restarts` of its container,
+    `revision` of the server in it.
     """
 
     node: GkeNode
@@ -52,6 +59,8 @@ class ServerPod:
     since: float
     next_at: float | None = None
     anew: float | None = None
+    restarts: int = 0
+    revision: str = USUAL
 
     @property
     def bound(self) -> bool:
@@ -64,14 +73,19 @@ class ServerPod:
         return self.state == READY
 
 
-def server_pod(node: GkeNode, state: str, exists: bool, clock: Clock, now: float) -> ServerPod:
-    """The pod of a host in a state of nodes.py; `exists` is False for a host still to come."""
-    if not exists or not node.ready_at or state == nodes.DRAINED:
+def server_pod(
+    node: GkeNode, state: str, exists: bool, clock: Clock, now: float, slower: float = 1.0
+) -> ServerPod:
+    """The pod of a host in a state of nodes.py; `exists` is False for a host still to come.
+
+    `slower`: factor on how long its server takes to load.
+    """
+    if not exists or not node.ready_at or state in (nodes.DRAINED, nodes.PREEMPTED):
         return ServerPod(node, PENDING, node.created_at)
     if node.deleting:
         return ServerPod(node, TERMINATING, now)
     pulled = node.ready_at + clock.wall_s(PULL_S)
-    serving = node.ready_at + clock.wall_s(SERVE_S)
+    serving = pulled + clock.wall_s((SERVE_S - PULL_S) * slower)
     if node.ready_at <= node.created_at:  # there since the project was made
         pulled = serving = node.ready_at
     if now < pulled:
@@ -83,9 +97,29 @@ def server_pod(node: GkeNode, state: str, exists: bool, clock: Clock, now: float
     return ServerPod(node, READY, serving)
 
 
+def hit(pod: ServerPod, state: str, since: float, revision: str, now: float) -> ServerPod:
+    """The pod while its server crashes or loads, on a host that is well."""
+    if pod.state != READY:
+        return pod
+    if state != nodes.CRASHING:
+        return replace(pod, state=LOADING, since=since)
+    restarts, began, ends = 0, since, since + _RUNS_S
+    while ends + (wait := _BACK_OFF_S[min(restarts, len(_BACK_OFF_S) - 1)]) <= now:
+        restarts, began = restarts + 1, ends + wait
+        ends = began + _RUNS_S
+    runs = now < ends
+    return replace(
+        pod, state=UNREADY if runs else CRASHING, since=began if runs else ends,
+        next_at=ends if runs else ends + wait, restarts=restarts, revision=revision or USUAL,
+    )  # fmt: skip
+
+
 def pod_draft(pod: ServerPod, pool: NodePool, seed: TierSeed, project: Project) -> Draft:
     """The Pod."""
-    key = (pod.node, pod.state, pod.anew, None if pod.state == TERMINATING else pod.since)
+    key = (
+        pod.node, pod.state, pod.anew, None if pod.state == TERMINATING else pod.since,
+        pod.restarts, pod.revision,
+    )  # fmt: skip
     name, namespace = pod_name(pod.node), namespace_of(seed.name)
     return Draft(PODS, namespace, name, key, lambda: _pod(pod, pool, seed, project))
 
@@ -126,13 +160,13 @@ def server_labels(seed: TierSeed) -> dict[str, str]:
     return {"app": workload_of(seed.name), "heartwood-tier": seed.name}
 
 
-def pod_spec(seed: TierSeed, project: Project) -> dict[str, Any]:
-    """What a workload's template says of its pods."""
+def pod_spec(seed: TierSeed, project: Project, revision: str = USUAL) -> dict[str, Any]:
+    """What a workload's template says of its pods, at a revision of the server."""
     chips = str(seed.chips_per_slice // seed.hosts_per_slice)
     probe = {"path": "/health", "port": SERVER_PORT, "scheme": "HTTP"}
     container = {
         "name": "server",
-        "image": f"{project.region}-docker.pkg.dev/{project.id}/serving/vllm-tpu:0.32.0",
+        "image": f"{project.region}-docker.pkg.dev/{project.id}/serving/vllm-tpu:{revision}",
         "args": [f"--model={seed.model.name}", f"--tensor-parallel-size={seed.chips_per_slice}"],
         "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
         "resources": {"limits": {"google.com/tpu": chips}, "requests": {"google.com/tpu": chips}},
@@ -166,7 +200,7 @@ def _pod(pod: ServerPod, pool: NodePool, seed: TierSeed, project: Project) -> di
         labels["pod-template-hash"] = template_hash(seed.name)
         owners = owner(REPLICA_SETS, namespace, f"{workload}-{template_hash(seed.name)}")
     ended = rfc3339(pod.since) if pod.state == TERMINATING else None
-    spec = pod_spec(seed, project)
+    spec = pod_spec(seed, project, pod.revision)
     if pod.bound:
         spec["nodeName"] = node.name
     return {
@@ -192,10 +226,9 @@ def _identity(pod: ServerPod, namespace: str) -> dict[str, str]:
 def _status(pod: ServerPod, image: str) -> dict[str, Any]:
     node, since = pod.node, rfc3339(pod.since)
     if pod.state == PENDING:
-        message = "0 nodes are available that match the node selector and have free google.com/tpu."
         unscheduled = _condition("PodScheduled", False, since) | {
             "reason": "Unschedulable",
-            "message": message,
+            "message": NO_HOST,
         }
         return {"phase": "Pending", "conditions": [unscheduled], "qosClass": "Burstable"}
     started = pod.state != CREATING
@@ -206,11 +239,9 @@ def _status(pod: ServerPod, image: str) -> dict[str, Any]:
         "image": image,
         "imageID": "",
         "ready": ready,
-        "started": started,
-        "restartCount": 0,
-        "state": {"running": {"startedAt": began}}
-        if started
-        else {"waiting": {"reason": "ContainerCreating"}},
+        "started": started and pod.state != CRASHING,
+        "restartCount": pod.restarts,
+        **_container_state(pod, began, since),
     }
     conditions = [
         _condition("PodReadyToStartContainers", started, began),
@@ -231,6 +262,21 @@ def _status(pod: ServerPod, image: str) -> dict[str, Any]:
         "containerStatuses": [container],
         "qosClass": "Burstable",
     }
+
+
+def _container_state(pod: ServerPod, began: str, since: str) -> dict[str, Any]:
+    """The container's state, and how it ended before, if it did."""
+    ended = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": since}
+    if pod.state == CREATING:
+        return {"state": {"waiting": {"reason": "ContainerCreating"}}}
+    if pod.state == CRASHING:
+        wait = _BACK_OFF_S[min(pod.restarts, len(_BACK_OFF_S) - 1)]
+        text = f"back-off {wait:.0f}s restarting failed container=server"
+        waiting = {"reason": "CrashLoopBackOff", "message": text}
+        return {"state": {"waiting": waiting}, "lastState": {"terminated": ended}}
+    if pod.restarts:
+        return {"state": {"running": {"startedAt": since}}, "lastState": {"terminated": ended}}
+    return {"state": {"running": {"startedAt": began}}}
 
 
 def _condition(kind: str, holds: bool, since: str) -> dict[str, Any]:
