@@ -17,8 +17,8 @@ class Role(StrEnum):
     """What somebody may do, the least first; each may do all that those before it may."""
 
     VIEWER = "viewer"  # look
-    OPERATOR = "operator"  # apply plans, stop them
-    APPROVER = "approver"  # approve what somebody else asked for
+    OPERATOR = "operator"  # apply plans, pause and stop whatever runs
+    APPROVER = "approver"  # approve what somebody else asked for, let it go on when it was paused
     ADMIN = "admin"  # override what a guard blocks
 
     def covers(self, other: Role) -> bool:

@@ -3,6 +3,11 @@
 All of it is in the record, so that any console on the database, and the command line, can ask, and
 so that it outlives a restart. A step that has begun is always finished. Applying is
 `control/applying.py`'s, which begins no step but by `begin`.
+
+Holding is the safe direction, so every operator may pause and stop whatever runs: nobody waits for
+a second person while harm is done. Letting go on changes something, so it needs what the plan
+needed, unless somebody takes back their own pause. Nothing is undone here: what a stopped action
+left is taken back by a plan of its own, with its own guards and approval.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from control.access import Actor, require
+from control.access import Actor, Role, require
 from control.audit import Audit
 from control.audit_chain import add
 from control.audit_rows import FINAL_STATES, event_row, last_event, utc_now
@@ -78,10 +83,23 @@ class Interventions:
             Whether it goes on; False: it has ended, or there is no such intent.
 
         Raises:
-            Denied: the actor may only look.
+            Denied: the actor may only look, or lacks `role_to_resume`.
         """
-        require(actor)
+        require(actor, self.role_to_resume(intent, actor))
         return self._turn(intent, actor.name, paused=False)
+
+    def role_to_resume(self, intent: str, actor: Actor) -> Role:
+        """The role that letting it go on needs: approver where a second person had to approve it,
+        admin where a guard was overridden; operator else, and for a pause of one's own.
+        """
+        with self._engine.connect() as db:
+            paused_by = _paused_by(db, intent)
+        entry = self._audit.entry(intent)
+        if entry is None or paused_by.casefold() == actor.name.casefold():
+            return Role.OPERATOR
+        if entry.overrides:
+            return Role.ADMIN
+        return Role.APPROVER if entry.approvals else Role.OPERATOR
 
     # --- what the steps ask ----------------------------------------------------------------------
 

@@ -234,6 +234,11 @@ class Console:
         """Have a paused intent go on; False: it has ended. Raises Denied."""
         return self.executor.interventions.resume(intent, self.actor())
 
+    def why_not_resume(self, intent: str) -> str:
+        """Why whoever is there may not let it go on; "" when they may."""
+        actor = self.actor()
+        return actor.lacks(self.executor.interventions.role_to_resume(intent, actor))
+
     def acknowledgements(self) -> Mapping[str, Acknowledgement]:
         """Who acknowledged which alert, by its full name."""
         return acknowledgements(self.audit, datetime.now(UTC))

@@ -46,15 +46,15 @@ def draw_progress(intent: str) -> None:
 def _pause_control(intent: str, *, paused: bool) -> None:
     """Has no further step begin, or lets them begin again; one click, since both are taken back."""
     console = access.console()
-    actor = console.actor()
+    why_not = console.why_not_resume(intent) if paused else console.actor().lacks()
     st.button(
         "Go on" if paused else "Pause",
         icon=":material/play_arrow:" if paused else ":material/pause:",
         key=f"pause_{intent}",
         on_click=_turn,
         args=(intent, paused),
-        disabled=not actor.may_act,
-        help=actor.why_not
+        disabled=bool(why_not),
+        help=formats.plain(why_not)
         or (
             "Steps begin again"
             if paused
@@ -85,13 +85,13 @@ def _told_key(intent: str) -> str:
 def _stop_control(intent: str) -> None:
     """Stops an action in progress, after asking once more."""
     console = access.console()
-    actor = console.actor()
+    why_not = console.actor().lacks()
     with st.popover(
         "Stop this action",
         icon=":material/cancel:",
         key=f"stop_{intent}",
-        disabled=not actor.may_act,
-        help=actor.why_not or None,
+        disabled=bool(why_not),
+        help=formats.plain(why_not) or None,
     ):
         st.markdown(
             "Steps that have not begun are left out. A step that has begun is finished, since "

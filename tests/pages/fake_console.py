@@ -191,6 +191,11 @@ class FakeConsole:
         """Likewise."""
         return Interventions(self.audit).resume(intent, self.actor())
 
+    def why_not_resume(self, intent: str) -> str:
+        """Likewise."""
+        actor = self.actor()
+        return actor.lacks(Interventions(self.audit).role_to_resume(intent, actor))
+
     def acknowledgements(self) -> Mapping[str, Acknowledgement]:
         """From the audit store."""
         return acknowledgements(self.audit, datetime.now(UTC))
