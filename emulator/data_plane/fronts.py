@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from emulator.apis.compute.fields import path_of
 from emulator.apis.compute.model import Body, state_of
 from emulator.apis.compute.traffic import live_front
 from emulator.apis.compute.url_paths import action_for, services_for
 from emulator.context import Cloud
+
+UNMATCHED: Final = "UNMATCHED"  # Google's label where no rule fits the path
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Route:
     url_map: str
     service: Body
     path: str
+    path_rule: str
     retries: int = 0
     retry_on: frozenset[str] = frozenset()
 
@@ -57,7 +61,8 @@ def find_route(cloud: Cloud, host: str, path: str, chance: float) -> Route | Red
         retry = action.route.get("retryPolicy", {})
         return Route(
             str(front.rule["name"]), str(front.proxy["name"]), str(front.url_map["name"]),
-            service, action.rewritten(path), int(retry.get("numRetries", 1)) if retry else 0,
+            service, action.rewritten(path), action.pattern or UNMATCHED,
+            int(retry.get("numRetries", 1)) if retry else 0,
             frozenset(retry.get("retryConditions", ())),
         )  # fmt: skip
 

@@ -48,27 +48,11 @@ class Members:
         self._cloud, self._clock = cloud, clock
         self._groups: dict[str, _Group] = {}
 
-    def pick(
-        self, service: Body, chance: float, tried: frozenset[str] = frozenset()
-    ) -> Member | None:
-        """A healthy endpoint of a backend service, by the capacity of its groups; None: nobody is.
-
-        `chance`, in [0, 1), decides; those that were `tried` come only when nobody else is left.
-        """
-        found: list[tuple[Member, float]] = []
-        for backend in service.get("backends", []):
-            capacity = _capacity(backend)
-            group = self._groups.get(_path(str(backend.get("group", ""))))
-            for member in group.members.values() if group and capacity else ():
-                if member.healthy and member.gone_at is None:
-                    found.append((member, capacity))
-        found = [(m, c) for m, c in found if m.name not in tried] or found
-        point = chance * sum(capacity for _, capacity in found)
-        for member, capacity in found:
-            point -= capacity
-            if point < 0:
-                return member
-        return found[-1][0] if found else None
+    def serving(self, group: str) -> list[Member]:
+        """The endpoints of a group that are healthy and still there."""
+        known = self._groups.get(group)
+        members = list(known.members.values()) if known else []
+        return [m for m in members if m.healthy and m.gone_at is None]
 
     def plant(self, group: str, members: list[Member]) -> None:
         """Have a group's endpoints be these, as if they had been probed."""
@@ -131,22 +115,14 @@ def _count(member: Member, answers: bool, check: Body) -> None:
         member.healthy, member.against = answers, 0
 
 
-def _capacity(backend: Body) -> float:
-    """What an endpoint of this backend is given beside others; 0: it is drained."""
-    each = next(
-        (float(backend[k]) for k in ("maxRatePerEndpoint", "maxRatePerInstance") if k in backend),
-        1.0,
-    )
-    return each * float(backend.get("capacityScaler", 1.0))
-
-
 def _group_paths(service: Body) -> Iterator[str]:
     for backend in service.get("backends", []):
         if link := str(backend.get("group", "")):
-            yield _path(link)
+            yield group_path(link)
 
 
-def _path(link: str) -> str:
+def group_path(link: str) -> str:
+    """A group's path below the API's version, out of any form of its link."""
     return link.rpartition("/compute/v1/")[2]
 
 

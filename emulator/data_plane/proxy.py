@@ -17,8 +17,10 @@ from typing import Any, Final
 
 import httpx
 
+from emulator.apis.monitoring.carried import Way, carried_of
 from emulator.context import Cloud
 from emulator.data_plane.access_log import AccessLog, Served
+from emulator.data_plane.choice import Choice
 from emulator.data_plane.fronts import Redirect, Route, find_route
 from emulator.data_plane.members import Member, Members
 from emulator.data_plane.pace import Pace, Paces
@@ -45,10 +47,11 @@ class _Cut(Exception):
 
 @dataclass(slots=True)
 class _Answer:
-    """How far a request's answer has come."""
+    """How far a request's answer has come; `asked`: when its endpoint was."""
 
     route: Route
     began: float
+    asked: float | None = None
     status: int = 0
     sent_bytes: int = 0
     details: str = "response_sent_by_backend"
@@ -59,9 +62,11 @@ class DataPlane:
     """ASGI application."""
 
     def __init__(self, cloud: Cloud, members: Members, client: httpx.AsyncClient) -> None:
-        self._cloud, self._members, self._client = cloud, members, client
+        self._cloud, self._client = cloud, client
         self._paces, self._log = Paces(cloud), AccessLog(cloud)
+        self._carried = carried_of(cloud)
         self._chance = random.Random(cloud.seed)
+        self._choice = Choice(members, self._chance)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
@@ -114,15 +119,22 @@ class DataPlane:
             last = attempt == state.route.retries
             try:
                 async with asyncio.timeout_at(asyncio.get_running_loop().time() + limit_s):
-                    if await self._attempt(asked, state, send, tried, last=last):
-                        return
+                    status = await self._attempt(asked, state, send, tried, last=last)
             except TimeoutError as error:
+                self._ended(state, 504)
                 if state.status:
                     raise _Cut("backend_timeout") from error
                 failed = _Failed(504, "backend_timeout", "upstream request timeout")
+            except _Cut:
+                self._ended(state, 502)
+                raise
             except _Failed as error:
+                self._ended(state, error.status)
                 failed = error
             else:
+                self._ended(state, status)
+                if state.status:
+                    return
                 tried |= {state.member.name} if state.member else set()
                 continue
             if last or not _again(state.route, failed.status, connected=False):
@@ -134,25 +146,24 @@ class DataPlane:
 
     async def _attempt(
         self, asked: Asked, state: _Answer, send: Any, tried: frozenset[str], *, last: bool
-    ) -> bool:
-        """One endpoint's answer; False when it is one to try again after."""
-        member = state.member = self._members.pick(
-            state.route.service, self._chance.random(), tried
-        )
+    ) -> int:
+        """One endpoint's answer, sent on unless another is to be tried; returns its status."""
+        member = state.member = self._choice.pick(state.route.service, tried)
         if member is None:
             raise _Failed(503, "failed_to_pick_backend", "no healthy upstream")
         pace = self._paces.draw(member.tier) if asked.verb == "POST" else Pace(0.0, 0.0, 0.0)
         if pace is None:
             raise _Failed(503, "failed_to_connect_to_backend",
                           "upstream connect error: nothing answers at this endpoint")  # fmt: skip
+        state.asked = time.monotonic()
         await self._hold(member, pace.queue_s, state)
         if pace.status != 200:
             if not last and _again(state.route, pace.status, connected=True):
-                return False
+                return pace.status
             state.status = pace.status
             text = '{"error": {"message": "simulated failure of the server"}}'
             state.sent_bytes = await answer(send, pace.status, text, _ours(state, pace))
-            return True
+            return pace.status
         came = time.monotonic()
         request = self._client.build_request(
             asked.verb, state.route.path, headers=asked.sent_on(), content=asked.body
@@ -163,12 +174,11 @@ class DataPlane:
             text = "upstream connect error or disconnect/reset before headers"
             raise _Failed(503, "failed_to_connect_to_backend", text) from error
         try:
-            if not last and _again(state.route, response.status_code, connected=True):
-                return False
-            await self._forward(response, state, send, pace, came)
+            if last or not _again(state.route, response.status_code, connected=True):
+                await self._forward(response, state, send, pace, came)
         finally:
             await response.aclose()
-        return True
+        return response.status_code
 
     async def _forward(
         self, response: httpx.Response, state: _Answer, send: Any, pace: Pace, came: float
@@ -213,16 +223,28 @@ class DataPlane:
                 return
             await asyncio.sleep(min(left, LOOK_S))
 
+    def _ended(self, state: _Answer, status: int) -> None:
+        if state.member is not None:
+            self._choice.ended(state.route.service, state.member, status)
+
     def _count(self, asked: Asked, state: _Answer) -> None:
-        name = state.route.service_name
+        route, now = state.route, time.monotonic()
+        name = route.service_name
+        way = Way(
+            route.rule, route.proxy, route.url_map, route.path_rule, name,
+            state.member.group if state.member else "",
+            f"HTTP/{asked.scope['http_version']}", state.status,
+        )  # fmt: skip
+        took = None if state.asked is None else (now - state.asked) * 1e3
+        self._carried.add(way, (now - state.began) * 1e3, took)
         self._cloud.calls.count("load-balancer", name, "http", str(state.status))
         server = state.member.address.rpartition(":")[0] if state.member else ""
         served = Served(
             asked.verb, asked.url, asked.client, asked.headers.get("user-agent", ""), state.status,
-            len(asked.body), state.sent_bytes, time.monotonic() - state.began, state.details,
+            len(asked.body), state.sent_bytes, now - state.began, state.details,
             server,
         )  # fmt: skip
-        self._log.write(state.route, served)
+        self._log.write(route, served)
 
 
 _HOP: Final = frozenset(

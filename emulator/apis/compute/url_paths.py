@@ -56,23 +56,27 @@ def services_for(body: Body, host: str, path: str) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a map says of a request beside its service; `matched` is the path's part in the rule."""
+    """What a map says of a request beside its service.
+
+    `pattern` is the rule's, as it is written in the map; "" where a default holds.
+    """
 
     route: Body
     redirect: Body
-    matched: str
+    pattern: str
 
     def rewritten(self, path: str) -> str:
         """The path, query and all, as the backend is asked for it."""
         prefix = self.route.get("urlRewrite", {}).get("pathPrefixRewrite")
-        return path if prefix is None else prefix + path.removeprefix(self.matched)
+        matched = self.pattern.removesuffix("*") or "/"
+        return path if prefix is None else prefix + path.removeprefix(matched)
 
 
 def action_for(body: Body, host: str, path: str) -> Action:
     """The route action and the redirect that hold for a request."""
-    node, prefix, matched = _found(body, host, path)
+    node, prefix, pattern = _found(body, host, path)
     names = [f"{prefix}{a}" if prefix else a[0].lower() + a[1:] for a in _ACTION]
-    return Action(node.get(names[1], {}), node.get(names[2], {}), matched)
+    return Action(node.get(names[1], {}), node.get(names[2], {}), pattern)
 
 
 def _place(body: Body, host: str, path: str) -> tuple[Body, str]:
@@ -82,23 +86,23 @@ def _place(body: Body, host: str, path: str) -> tuple[Body, str]:
 def _found(body: Body, host: str, path: str) -> tuple[Body, str, str]:
     """What says where a request goes: a rule (prefix ""), or a matcher or map ("default").
 
-    Last, the part of the path that its pattern names without a wildcard.
+    Last, the pattern that fits the path; "" where a default holds.
     """
     matcher = _matcher(body, host)
     if matcher is None:
-        return body, "default", "/"
+        return body, "default", ""
     best: tuple[str, Body] = ("", {})
     for rule in matcher.get("pathRules", []):
         for pattern in rule.get("paths", []):
             if _fits(pattern, path) and len(pattern) > len(best[0]):
                 best = (pattern, rule)
     if best[0]:
-        return best[1], "", best[0].removesuffix("*")
+        return best[1], "", best[0]
     for rule in sorted(matcher.get("routeRules", []), key=lambda r: int(r.get("priority", 0))):
         for match in rule.get("matchRules", []):
             if _route_fits(match, path):
                 return rule, "", str(match.get("prefixMatch") or match.get("fullPathMatch"))
-    return matcher, "default", "/"
+    return matcher, "default", ""
 
 
 def _matcher(body: Body, host: str) -> Body | None:

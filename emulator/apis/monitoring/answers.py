@@ -14,9 +14,8 @@ from google.cloud import monitoring_v3
 
 from emulator.apis.monitoring.catalogue import BOOL, INT64
 from emulator.apis.monitoring.columns import Table
-from emulator.apis.monitoring.distributions import Distributions
+from emulator.apis.monitoring.distributions import BOUNDS_MS, FINITE_BUCKETS, GROWTH, Distributions
 from emulator.apis.monitoring.query import TYPE, Answer, Piece
-from emulator.apis.monitoring.sources.load_balancer import BOUNDS_MS, FINITE_BUCKETS, GROWTH
 from emulator.wire.errors import invalid
 from emulator.world.noise import Floats
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from emulator.world.noise import Floats
+
+# Google's buckets for a load balancer's latencies: 66 from 1 ms, each 1.4 times the last.
+FINITE_BUCKETS: Final = 66
+GROWTH: Final = 1.4
+BOUNDS_MS: Final = tuple(GROWTH**i for i in range(FINITE_BUCKETS + 1))
 
 
 @dataclass(frozen=True, slots=True)

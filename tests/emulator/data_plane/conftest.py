@@ -31,6 +31,11 @@ class Balanced:
         """Global resources of Compute."""
         return f"{self.emulator.rest_url}/compute/v1/projects/{PROJECT}/global"
 
+    @property
+    def faults(self) -> str:
+        """Rules by which the emulator fails."""
+        return f"{self.emulator.rest_url}/_heartwood/faults"
+
     def patch(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
         """Change a global resource of Compute, wait for it; returns what it was."""
         before = self.client.get(f"{self.compute}/{resource}").json()

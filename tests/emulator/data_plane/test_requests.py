@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -73,14 +74,13 @@ def test_unhealthy_backends_get_nothing_once_probes_have_seen_it(
     balanced: Balanced, wait_for: Wait
 ) -> None:
     """A slice that fails its probes is left out after the threshold, and comes back after it."""
-    faults = f"{balanced.emulator.rest_url}/_heartwood/faults"
     rule = {"preset": "unhealthy-backend", "tier": "small", "count": 48}
-    assert balanced.client.post(faults, json=rule).status_code == 200
+    assert balanced.client.post(balanced.faults, json=rule).status_code == 200
     try:
         wait_for(lambda: ask(balanced, "/simple/v1/echo").status_code == 503)
         assert ask(balanced, "/v1/echo").status_code == 200  # the other tier is as it was
     finally:
-        balanced.client.delete(faults)
+        balanced.client.delete(balanced.faults)
     wait_for(lambda: ask(balanced, "/simple/v1/echo").status_code == 200)
 
 
@@ -135,24 +135,86 @@ def test_the_time_out_of_the_backend_service_holds(balanced: Balanced, begin: bo
         balanced.patch("backendServices/hw-small", {"timeoutSec": before["timeoutSec"]})
 
 
+def entries(balanced: Balanced, mark: str) -> list[dict[str, Any]]:
+    """What the load balancer's log has of a URL."""
+    query = f'resource.type="http_load_balancer" AND httpRequest.requestUrl:"{mark}"'
+    body = {"resourceNames": [f"projects/{PROJECT}"], "filter": query, "pageSize": 10_000}
+    url = f"{balanced.emulator.rest_url}/logging/v2/entries:list"
+    return list(balanced.client.post(url, json=body).json().get("entries", []))
+
+
 def test_requests_are_in_the_load_balancers_log(balanced: Balanced, wait_for: Wait) -> None:
     """An entry per request, with what became of it, where the backend service has logs on."""
     ask(balanced, "/simple/v1/echo?once=only")
-    query = 'resource.type="http_load_balancer" AND httpRequest.requestUrl:"once=only"'
-    body = {"resourceNames": [f"projects/{PROJECT}"], "filter": query}
-    found: list[dict[str, object]] = []
+    wait_for(lambda: bool(entries(balanced, "once=only")))
+    (entry,) = entries(balanced, "once=only")
+    assert entry["httpRequest"]["status"] == 200
+    assert entry["resource"]["labels"]["backend_service_name"] == "hw-small"
+    assert entry["jsonPayload"]["statusDetails"] == "response_sent_by_backend"
 
-    def logged() -> bool:
-        url = f"{balanced.emulator.rest_url}/logging/v2/entries:list"
-        answer = balanced.client.post(url, json=body)
-        found[:] = answer.json().get("entries", [])
-        return bool(found)
 
-    wait_for(logged)
-    (entry,) = found
-    assert entry["httpRequest"]["status"] == 200  # type: ignore[index]
-    assert entry["resource"]["labels"]["backend_service_name"] == "hw-small"  # type: ignore[index]
-    assert entry["jsonPayload"]["statusDetails"] == "response_sent_by_backend"  # type: ignore[index]
+def half_fails(balanced: Balanced) -> None:
+    """Half of small's slices fail their probes from now on; its faults are to be deleted."""
+    rule = {"preset": "unhealthy-backend", "tier": "small", "count": 24}
+    assert balanced.client.post(balanced.faults, json=rule).status_code == 200
+
+
+def test_what_fails_under_load_goes_elsewhere_and_is_counted(
+    balanced: Balanced, wait_for: Wait
+) -> None:
+    """Half of a tier's slices fail under load: once the probes have seen it nothing reaches them,
+    and the log has what the clients have counted, status by status."""
+    told: list[int] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            told.append(ask(balanced, "/simple/v1/echo?half").status_code)
+
+    def counted() -> Counter[int]:
+        return Counter(e["httpRequest"]["status"] for e in entries(balanced, "echo?half"))
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(load)
+        wait_for(lambda: len(told) > 50)
+        half_fails(balanced)
+        try:
+            wait_for(lambda: 502 in told)
+            # Thresholds of two at a probe a second: after them nothing is sent to those slices.
+            wait_for(lambda: 502 not in told[-200:])
+        finally:
+            stop.set()
+            balanced.client.delete(balanced.faults)
+    wait_for(lambda: counted() == Counter(told))
+
+
+def test_outliers_are_left_out_before_the_probes_have_seen_them(
+    balanced: Balanced, wait_for: Wait
+) -> None:
+    """Each of the failing slices fails one request, where the backend service ejects outliers."""
+    said = {"outlierDetection": {"consecutiveGatewayFailure": 1}}
+    balanced.patch("backendServices/hw-small", said)
+    before = balanced.patch("healthChecks/hw-ready", {"unhealthyThreshold": 10})
+    told: list[int] = []
+
+    def has_failed() -> bool:
+        told.append(ask(balanced, "/simple/v1/echo").status_code)
+        return 502 in told
+
+    half_fails(balanced)
+    try:
+        wait_for(has_failed)
+        told += [ask(balanced, "/simple/v1/echo").status_code for _ in range(150)]
+    finally:
+        balanced.client.delete(balanced.faults)
+        balanced.patch(
+            "healthChecks/hw-ready", {"unhealthyThreshold": before["unhealthyThreshold"]}
+        )
+        off = {"outlierDetection": {"enforcingConsecutiveGatewayFailure": 0}}
+        balanced.patch("backendServices/hw-small", off)
+    assert 1 <= told.count(502) <= 24
+    wait_for(lambda: ask(balanced, "/simple/v1/echo").status_code == 200)
 
 
 def test_without_a_server_the_load_balancer_says_so(emulator: EmulatorProcess) -> None:

@@ -1,7 +1,11 @@
-"""Metrics of the global load balancer: requests and latencies of the tiers behind it."""
+"""Metrics of the global load balancer: requests and latencies of the tiers behind it.
+
+The world's clients, simulated, and the requests that the data plane really carried (carried.py).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -9,7 +13,9 @@ import numpy as np
 
 from emulator.apis.compute.load_balancer import NAME
 from emulator.apis.monitoring.block import Block, DistributionBlock, Moments
+from emulator.apis.monitoring.carried import COUNTRY, Way, carried_of
 from emulator.apis.monitoring.columns import Table, table
+from emulator.apis.monitoring.distributions import BOUNDS_MS
 from emulator.apis.monitoring.sources.servers import moments
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.world.load import Load
@@ -26,6 +32,8 @@ CLIENTS: Final = {
     "Asia": ("Japan", 0.09),
 }
 
+NO_BACKEND: Final = "NO_BACKEND_SELECTED"
+
 # (response_code, response_code_class, field of the load)
 CODES: Final = (
     ("200", "200", "completed"),
@@ -33,16 +41,12 @@ CODES: Final = (
     ("500", "500", "failed"),
     ("503", "500", "rejected"),
 )
-# Google's buckets for latencies: 66 from 1 ms, each 1.4 times the last.
-FINITE_BUCKETS: Final = 66
-GROWTH: Final = 1.4
-BOUNDS_MS: Final = tuple(GROWTH**i for i in range(FINITE_BUCKETS + 1))
 
 
 def count_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """https/request_count and https/backend_request_count, by code and clients."""
     weights = np.array([[share] for _, share in CLIENTS.values()])
-    return [
+    return _carried_counts(telemetry, name) + [
         Block("https_lb_rule", _labels(telemetry, part, name, code, klass), weights,
               partial(_counts, telemetry, part, field))
         for part in _parts(telemetry)
@@ -54,11 +58,31 @@ def latency_blocks(telemetry: Telemetry, name: str) -> list[DistributionBlock]:
     """https/total_latencies and https/backend_latencies in milliseconds."""
     weights = np.array([share for _, share in CLIENTS.values()])
     bounds = np.array(BOUNDS_MS)
-    return [
+    return _carried_latencies(telemetry, name) + [
         DistributionBlock("https_lb_rule", _labels(telemetry, part, name, code, klass), weights,
                           bounds, partial(_latencies, telemetry, part, name, field, bounds))
         for part in _parts(telemetry)
         for code, klass, field in CODES
+    ]  # fmt: skip
+
+
+def _carried_counts(telemetry: Telemetry, name: str) -> list[Block]:
+    carried, backend = carried_of(telemetry.cloud), name.startswith("backend")
+    ways = carried.ways(backend=backend)
+    if not ways:
+        return []
+    return [
+        Block("https_lb_rule", _way_labels(telemetry, ways, name), np.eye(len(ways)),
+              partial(carried.counts, ways, backend=backend))
+    ]  # fmt: skip
+
+
+def _carried_latencies(telemetry: Telemetry, name: str) -> list[DistributionBlock]:
+    carried, backend = carried_of(telemetry.cloud), name.startswith("backend")
+    return [
+        DistributionBlock("https_lb_rule", _way_labels(telemetry, [way], name), np.ones(1),
+                          np.array(BOUNDS_MS), partial(carried.latencies, way, backend=backend))
+        for way in carried.ways(backend=backend)
     ]  # fmt: skip
 
 
@@ -125,3 +149,39 @@ def _labels(telemetry: Telemetry, part: Part, name: str, code: str, klass: str) 
         },
         metric=metric,
     )
+
+
+def _way_labels(telemetry: Telemetry, ways: Sequence[Way], name: str) -> Table:
+    metric = {
+        "response_code_class": [str(way.status // 100 * 100) for way in ways],
+        "proxy_continent": "America",
+        "client_country": COUNTRY,
+        "cache_result": "DISABLED",
+        "protocol": [way.protocol for way in ways],
+        "load_balancing_scheme": "EXTERNAL_MANAGED",
+    }
+    if name.endswith("count"):
+        metric["response_code"] = [str(way.status) for way in ways]
+    return table(
+        len(ways),
+        resource={
+            "project_id": telemetry.cloud.project.id,
+            "region": "global",
+            "forwarding_rule_name": [way.forwarding_rule for way in ways],
+            "url_map_name": [way.url_map for way in ways],
+            "target_proxy_name": [way.proxy for way in ways],
+            "matched_url_path_rule": [way.path_rule for way in ways],
+            "backend_target_name": [way.service for way in ways],
+            "backend_target_type": "BACKEND_SERVICE",
+            "backend_name": [way.group.rpartition("/")[2] or NO_BACKEND for way in ways],
+            "backend_type": ["NETWORK_ENDPOINT_GROUP" if w.group else "UNKNOWN" for w in ways],
+            "backend_scope": [_zone(way.group) for way in ways],
+            "backend_scope_type": ["ZONE" if way.group else "UNKNOWN" for way in ways],
+        },
+        metric=metric,
+    )
+
+
+def _zone(group: str) -> str:
+    """Of a group's path; UNKNOWN of none."""
+    return group.partition("/zones/")[2].partition("/")[0] or "UNKNOWN"

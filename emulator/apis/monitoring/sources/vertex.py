@@ -10,7 +10,8 @@ import numpy as np
 
 from emulator.apis.monitoring.block import Block, DistributionBlock, Moments
 from emulator.apis.monitoring.columns import Table, table
-from emulator.apis.monitoring.sources.load_balancer import BOUNDS_MS, shape_ms
+from emulator.apis.monitoring.distributions import BOUNDS_MS
+from emulator.apis.monitoring.sources.load_balancer import shape_ms
 from emulator.apis.monitoring.sources.servers import moments
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.apis.vertex.model import numeric_id
