@@ -34,8 +34,9 @@ class Watch:
         tier: that takes the requests.
         watch_s: seconds that it is watched.
         missed: objectives that it missed before, which therefore tell nothing.
-        resource: the URL map.
+        resource: the URL map, or the endpoint on Vertex.
         now, back: weights as they are while it is watched, and as they were before all.
+        verb: that writes them there.
     """
 
     tier: str
@@ -44,6 +45,7 @@ class Watch:
     resource: str
     now: dict[str, int]
     back: dict[str, int]
+    verb: str
 
     @property
     def text(self) -> str:
@@ -61,6 +63,7 @@ def read_watch(text: str) -> Watch:
         resource=str(found["resource"]),
         now={str(key): int(weight) for key, weight in found["now"].items()},
         back={str(key): int(weight) for key, weight in found["back"].items()},
+        verb=str(found.get("verb", "compute.set_weights")),  # in plans made before Vertex's
     )
 
 

@@ -139,31 +139,33 @@ def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     to = st.selectbox("send to", targets, key="plan_to", width=200)
     percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
     parameters: dict[str, str | int] = {"place": where, "to": to, "percent": int(percent)}
-    if st.checkbox(
+    return Request("shift_traffic", spec.name, parameters | _canary())
+
+
+def _canary() -> dict[str, str | int]:
+    """The parameters of a canary; empty: all at once."""
+    if not st.checkbox(
         "Canary first", key="plan_canary",
         help="A smaller share first, each stage watched; the weights go back by themselves on harm",
     ):  # fmt: skip
-        parameters["canary_percent"] = int(
-            st.number_input("canary percent", 1, 99, 5, key="plan_canary_percent", width=130)
-        )
-        parameters["watch_min"] = int(
-            st.number_input(
-                "minutes watched", LEAST_MIN, MOST_MIN, 10, key="plan_watch_min", width=140
-            )
-        )
-    return Request("shift_traffic", spec.name, parameters)
+        return {}
+    percent = st.number_input("canary percent", 1, 99, 5, key="plan_canary_percent", width=130)
+    minutes = st.number_input(
+        "minutes watched", LEAST_MIN, MOST_MIN, 10, key="plan_watch_min", width=140
+    )
+    return {"canary_percent": int(percent), "watch_min": int(minutes)}
 
 
 def _split(endpoint: Endpoint, spec: TierSpec) -> Request | str:
     models = {f"{m.display_name} ({m.id})": m for m in endpoint.deployed}
     to = st.selectbox("send to", list(models), key="plan_model", width=260)
     percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
-    parameters: Mapping[str, str | int] = {
+    parameters: dict[str, str | int] = {
         "endpoint": endpoint.id,
         "to": models[to].id,
         "percent": int(percent),
     }
-    return Request("shift_traffic", spec.name, parameters)
+    return Request("shift_traffic", spec.name, parameters | _canary())
 
 
 def _places(snapshot: Snapshot, spec: TierSpec) -> dict[str, Division]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from control.appliers.traffic import SetWeights
-from control.appliers.verbs import Interrupted, Product, Report, TakenBack
-from core.actions import canary, shift_traffic
+from control.appliers.verbs import Applier, Interrupted, Product, Report, TakenBack
+from control.appliers.vertex import SetSplit
+from core.actions import canary, shift_traffic, vertex_split
 from core.canary import Health, Watch, health, read_watch
 from core.errors import Conflict
 from core.plans import Step
 from core.records import Snapshot
 from services.clients import Clients
 from services.load_balancer_writes import LoadBalancerWrites
+from services.vertex_writes import VertexWrites
 
 _POLL_S: Final = 5.0
 
@@ -34,13 +36,13 @@ class WatchTier:
 
     def __init__(
         self,
-        weights: SetWeights,
+        writers: Mapping[str, Applier],
         snapshot: Callable[[], Snapshot],
         now: Callable[[], datetime] = _utc_now,
         poll_s: float = _POLL_S,
     ) -> None:
-        """`weights` writes them back; `snapshot` is the newest; `now` is UTC."""
-        self._weights, self._snapshot = weights, snapshot
+        """`writers`, by verb, write back; `snapshot` is the newest; `now` is UTC."""
+        self._writers, self._snapshot = writers, snapshot
         self._now, self._poll_s = now, poll_s
 
     def start(self, step: Step) -> str:
@@ -78,7 +80,7 @@ class WatchTier:
     def _back(self, watch: Watch, why: str, report: Report, stop: threading.Event) -> None:
         report(f"written back, since {why}")
         step = Step(
-            verb=shift_traffic.VERB,
+            verb=watch.verb,
             resource=watch.resource,
             title="Write the first weights back",
             before=watch.now,
@@ -87,8 +89,9 @@ class WatchTier:
             expected_source="",
             command="",
         )
-        self._weights.wait(self._weights.start(step), report, stop)
-        told = self._weights.verify(step, stop)
+        writer = self._writers[watch.verb]
+        writer.wait(writer.start(step), report, stop)
+        told = writer.verify(step, stop)
         raise TakenBack(f"{why}; so the weights were written back: {told}")
 
     def verify(self, step: Step, stop: threading.Event) -> str:
@@ -97,6 +100,9 @@ class WatchTier:
 
 
 def build(clients: Clients, snapshot: Callable[[], Snapshot]) -> Product:
-    """The verb, over that cloud's load balancer."""
-    weights = SetWeights(LoadBalancerWrites(clients))
-    return Product({canary.VERB: WatchTier(weights, snapshot)})
+    """The verb, over that cloud's load balancer and endpoints."""
+    writers: Mapping[str, Applier] = {
+        shift_traffic.VERB: SetWeights(LoadBalancerWrites(clients)),
+        vertex_split.VERB: SetSplit(VertexWrites(clients)),
+    }
+    return Product({canary.VERB: WatchTier(writers, snapshot)})

@@ -17,8 +17,8 @@ from core.errors import PlanError
 from core.plans import Request, Step
 from core.records import Snapshot
 from core.slo import tier_slo
-from core.traffic_effect import owner_of
-from core.traffic_rules import WHOLE, Division, give, weights_of
+from core.specs import TierSpec
+from core.traffic_rules import WHOLE, Division, Shares, give, weights_of
 
 VERB: Final = "canary.watch"
 LEAST_MIN: Final = 5
@@ -31,13 +31,21 @@ def is_canary(request: Request) -> bool:
     return bool({"canary_percent", "watch_min"} & set(request.parameters))
 
 
-def first_share(division: Division, request: Request, to: str, percent: int) -> dict[str, int]:
+def first_share(
+    shares: Shares, now: int, request: Request, to: str, percent: int
+) -> dict[str, int]:
     """The weights of the first stage.
 
+    Args:
+        shares: as they are.
+        now: the taker's, in percent.
+        request: names the share of the first stage.
+        to: the taker.
+        percent: its share in the end.
+
     Raises:
-        PlanError: its share does not lie between the present one and the last one.
+        PlanError: the first share does not lie between the present one and the last one.
     """
-    now = round(division.ratio(to) * WHOLE)
     canary = whole_number(request, "canary_percent", 1, WHOLE - 1)
     if not now < canary < percent:
         raise PlanError(
@@ -45,7 +53,7 @@ def first_share(division: Division, request: Request, to: str, percent: int) -> 
             resource=request.tier,
             hint="Its share is above the present one and below the last one",
         )
-    return dict(give(division.shares, to, canary))
+    return dict(give(shares, to, canary))
 
 
 def staged(division: Division, shares: Mapping[str, int]) -> Division:
@@ -56,7 +64,7 @@ def staged(division: Division, shares: Mapping[str, int]) -> Division:
 def watch_step(
     snapshot: Snapshot,
     request: Request,
-    to: str,
+    taker: TierSpec | None,
     written: Step,
     back: Mapping[str, int],
 ) -> Step:
@@ -65,25 +73,26 @@ def watch_step(
     Args:
         snapshot: tells what is missed already.
         request: names the minutes.
-        to: backend service of the taker.
+        taker: the tier that takes the requests; None: no tier does.
         written: the step that wrote the stage's weights.
         back: the weights that were there before all stages.
 
     Raises:
-        PlanError: no tier owns the taker, or it has no objectives.
+        PlanError: there is no taker, or it has no objectives.
     """
     minutes = whole_number(request, "watch_min", LEAST_MIN, MOST_MIN)
-    taker = owner_of(snapshot, to)
     if taker is None or not tier_slo(taker, None).objectives:
         raise PlanError(
-            f"{to} cannot be watched: it belongs to no tier with objectives.",
-            resource=to,
+            "What takes the requests cannot be watched: it belongs to no tier with objectives.",
+            resource=request.tier,
             hint="Set its tier's objectives in heartwood.toml, or shift without a canary",
         )
     load = (snapshot.loads or {}).get(taker.name)
     missed = bad_objectives(tier_slo(taker, load))
     now = {k: v for k, v in written.after.items() if isinstance(v, int)}
-    watch = Watch(taker.name, minutes * 60, missed, written.resource, now, dict(back))
+    watch = Watch(
+        taker.name, minutes * 60, missed, written.resource, now, dict(back), verb=written.verb
+    )
     told = f"; missed before and not counted: {', '.join(missed)}" if missed else ""
     return Step(
         verb=VERB,

@@ -55,14 +55,12 @@ def plan_shift_traffic(
     Parameters of a URL map: `place` (as `Place.name`), `to` (a backend service), `percent`; with a
     canary also `canary_percent` (a smaller share that comes first) and `watch_min` (minutes that
     each stage is watched; on harm the weights go back by themselves).
-    Parameters of Vertex: `endpoint` and `to` (ids), `percent`; no canary.
+    Parameters of Vertex: `endpoint` and `to` (ids), `percent`, and the same two of a canary.
 
     Raises:
         PlanError: there is no such thing, or the share cannot be had; the hint says what can.
     """
     if "endpoint" in request.parameters:
-        if is_canary(request):
-            raise PlanError("Vertex's split is shifted at once.", hint="Leave the canary out")
         return vertex_split.plan_split(snapshot, request, now, context)
     spec = spec_of(snapshot, request)
     balancer = balancer_of(snapshot)
@@ -198,15 +196,17 @@ def _steps(
     """One, or those of a canary: a smaller share, a watch, the whole, a watch."""
     if not is_canary(request):
         return (_step(division, after, context),)
-    small = first_share(division, request, to, after[to])
+    now = round(division.ratio(to) * WHOLE)
+    small = first_share(division.shares, now, request, to, after[to])
+    taker = owner_of(snapshot, to)
     first = _step(division, small, context, f" ({small[to]}%)")
     back = first_weights(division, first)
     last = _step(staged(division, small), after, context, f" ({after[to]}%)")
     return (
         first,
-        watch_step(snapshot, request, to, first, back),
+        watch_step(snapshot, request, taker, first, back),
         last,
-        watch_step(snapshot, request, to, last, back),
+        watch_step(snapshot, request, taker, last, back),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core import ownership
+from core.actions.canary import first_share, is_canary, watch_step
 from core.actions.context import PlanContext
 from core.actions.tier_lookup import same_cost, spec_of, usual, whole_number, word
 from core.errors import PlanError
@@ -21,6 +22,10 @@ from core.traffic_rules import WHOLE, give
 
 VERB: Final = "vertex.set_traffic_split"
 FACTS: Final = "vertex endpoint"
+_WATCHED: Final = (
+    "The canary is judged by the tier's objectives over all its requests: harm to a small share of"
+    " them shows little, so choose a first share that would show"
+)
 
 
 def endpoints_of(snapshot: Snapshot, spec: TierSpec) -> tuple[Endpoint, ...]:
@@ -102,6 +107,9 @@ def observe_again(observed: Facts, endpoints: Iterable[Endpoint]) -> Facts:
 def plan_split(snapshot: Snapshot, request: Request, now: datetime, context: PlanContext) -> Plan:
     """The plan that gives the deployed model `to` `percent` of its endpoint's requests.
 
+    With a canary a smaller share comes first, and the tier's objectives are watched after each
+    stage, as for a URL map.
+
     Raises:
         PlanError: as `plan_shift_traffic`.
     """
@@ -123,10 +131,10 @@ def plan_split(snapshot: Snapshot, request: Request, now: datetime, context: Pla
     return Plan(
         request=request,
         title=f"Send {percent}% of {endpoint.display_name} to {to.display_name} ({to.id})",
-        steps=(_step(endpoint, before, after, context),),
+        steps=_steps(snapshot, request, endpoint, (before, after), context),
         observed=observe((endpoint,)),
         cost=same_cost(snapshot, assemble_fleet(snapshot).tier(spec.name)),
-        affected=_affected(endpoint, before, after),
+        affected=_affected(endpoint, before, after) + ((_WATCHED,) if is_canary(request) else ()),
         irreversible=(),
         permissions=("aiplatform.endpoints.get", "aiplatform.endpoints.update"),
         made_at=now,
@@ -138,15 +146,42 @@ def plan_split(snapshot: Snapshot, request: Request, now: datetime, context: Pla
     )
 
 
+def _steps(
+    snapshot: Snapshot,
+    request: Request,
+    endpoint: Endpoint,
+    split: tuple[dict[str, int], dict[str, int]],
+    context: PlanContext,
+) -> tuple[Step, ...]:
+    """One, or those of a canary; `split`: before all, and in the end."""
+    before, after = split
+    if not is_canary(request):
+        return (_step(endpoint, before, after, context),)
+    taker, to = spec_of(snapshot, request), word(request, "to")
+    small = first_share(tuple(before.items()), before[to], request, to, after[to])
+    first = _step(endpoint, before, small, context, f" ({small[to]}%)")
+    last = _step(endpoint, small, after, context, f" ({after[to]}%)")
+    return (
+        first,
+        watch_step(snapshot, request, taker, first, before),
+        last,
+        watch_step(snapshot, request, taker, last, before),
+    )
+
+
 def _step(
-    endpoint: Endpoint, before: dict[str, int], after: dict[str, int], context: PlanContext
+    endpoint: Endpoint,
+    before: dict[str, int],
+    after: dict[str, int],
+    context: PlanContext,
+    stage: str = "",
 ) -> Step:
     expected_s, source = usual(context, VERB)
     split = ",".join(f"{model}={share}" for model, share in after.items())
     return Step(
         verb=VERB,
         resource=endpoint_resource(context.project, endpoint),
-        title=f"Write the traffic split of {endpoint.display_name}",
+        title=f"Write the traffic split of {endpoint.display_name}{stage}",
         before=before,
         after=after,
         expected_s=expected_s,

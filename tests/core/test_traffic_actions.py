@@ -103,8 +103,6 @@ def test_a_canary_has_two_stages_that_are_watched() -> None:
     for wrong in ({"canary_percent": 50}, {"canary_percent": 5, "watch_min": 1}, {}):
         with pytest.raises(PlanError):
             plan("shift_traffic", **{**canary, **wrong})
-    with pytest.raises(PlanError, match="at once"):
-        plan("shift_traffic", endpoint="1", to="2", percent=1, watch_min=5)
 
 
 def test_an_unknown_load_is_said_and_not_counted_as_none() -> None:
@@ -123,13 +121,22 @@ def test_a_vertex_split_keeps_to_the_endpoints_models() -> None:
         plan("shift_traffic", endpoint="4410", to="7301", percent=30)
     assert NORMAL.endpoints is not None
     (endpoint,) = NORMAL.endpoints
-    canary = DeployedModel("7302", "llama-8b-next", "tpu7x-standard-4t", "2x2x1", 1, 1, 0.0)
-    two = replace(NORMAL, endpoints=(replace(endpoint, deployed=(*endpoint.deployed, canary)),))
+    new = DeployedModel("7302", "llama-8b-next", "tpu7x-standard-4t", "2x2x1", 1, 1, 0.0)
+    two = replace(NORMAL, endpoints=(replace(endpoint, deployed=(*endpoint.deployed, new)),))
     found = plan("shift_traffic", two, endpoint="4410", to="7302", percent=30)
     assert found.steps[0].after == {"7301": 70, "7302": 30}
     assert "--traffic-split=7301=70,7302=30" in found.steps[0].command
     assert any("no redundancy" in s for s in found.affected)
     assert found.sources == ("vertex", "load")
+    canary = {"endpoint": "4410", "to": "7302", "percent": 30, "watch_min": 10}
+    first, watch, last, _ = plan("shift_traffic", two, **canary, canary_percent=5).steps
+    assert (dict(first.after), dict(last.after)) == (
+        {"7301": 95, "7302": 5}, {"7301": 70, "7302": 30},
+    )  # fmt: skip
+    body = read_watch(watch.body)
+    assert (body.tier, body.verb, body.back) == ("small", first.verb, {"7301": 100, "7302": 0})
+    with pytest.raises(PlanError, match="does not lie between"):
+        plan("shift_traffic", two, **canary, canary_percent=30)
 
 
 def test_a_fail_over_takes_every_place_at_once() -> None:
