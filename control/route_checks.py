@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -140,21 +140,34 @@ async def run_checks(router: Router, snapshot: Snapshot, report: Report) -> None
     report(total, None)
     proxy = ChatProxy(router.settings.router.silence_s)
     endpoint = RouterEndpoint(lambda: router, lambda: _HERE, origin="check")
-    seen: set[Rule] = set()
+    seen: dict[Rule, Decision] = {}
     try:
         for case in by_path:
             report(total, await _check_path(case, base, proxy, router))
         for case in by_request:
-            rule, check = await _check_request(case, endpoint, router)
-            seen |= {rule} if rule else set()
+            decision, check = await _check_request(case, endpoint, router)
+            if decision is not None:
+                seen.setdefault(decision.rule, decision)
             report(total, check)
     finally:
         await proxy.aclose()
         await endpoint.aclose()
     for rule in [r for r in Rule if r not in seen]:
         total += 1
-        note = "no sample calls it forth while the tiers are as they are now"
-        report(total, RouteCheck("by request", rule.value, "–", "–", "–", UNCHECKED, note))
+        why = _why_unseen(rule, seen, _local(router))
+        report(total, RouteCheck("by request", rule.value, "–", "–", "–", UNCHECKED, why))
+
+
+def _why_unseen(rule: Rule, seen: Mapping[Rule, Decision], local: Collection[str]) -> str:
+    """Why no sample called a rule forth; `local`: the tiers of this machine."""
+    need = Rule.SIMPLE if rule is Rule.EDGE else rule
+    went = next((d for d in seen.values() if d.need is need and d.rule is not Rule.NAMED), None)
+    if went is None:
+        return "no sample calls it forth while the tiers are as they are now"
+    edge = next((c for c in went.considered if c.tier in local), None)
+    if rule is Rule.EDGE and edge is not None:
+        return f"{edge.title}: {edge.why}"
+    return f"a {need} request goes by the rule {went.rule} now: {went.reason}"
 
 
 def _paths(snapshot: Snapshot) -> tuple[str, Sequence[PathCase]]:
@@ -174,8 +187,12 @@ def _named(router: Router) -> str:
     """A tier that serves, rather one behind the load balancer."""
     seen = router.decide(_PROBE).considered
     serving = [c.tier for c in seen if c.serves]
-    local = {s.name for s in router.settings.tiers if s.is_local}
+    local = _local(router)
     return next((t for t in serving if t not in local), serving[0] if serving else "")
+
+
+def _local(router: Router) -> Collection[str]:
+    return {spec.name for spec in router.settings.tiers if spec.is_local}
 
 
 async def _check_path(case: PathCase, base: str, proxy: ChatProxy, router: Router) -> RouteCheck:
@@ -205,7 +222,7 @@ async def _check_path(case: PathCase, base: str, proxy: ChatProxy, router: Route
 
 async def _check_request(
     case: RequestCase, endpoint: RouterEndpoint, router: Router
-) -> tuple[Rule | None, RouteCheck]:
+) -> tuple[Decision | None, RouteCheck]:
     """What is expected is decided before; asked again when the tiers were read anew between."""
     blank = RouteCheck("by request", "–", case.sample, "–", "–", UNCHECKED)
     if case.body is None:
@@ -223,7 +240,7 @@ async def _check_request(
                 break
         else:
             before, answer, took_ms = await _ask(case.body, client, router)
-    return before.rule, _judged(blank, before, answer, took_ms)
+    return before, _judged(blank, before, answer, took_ms)
 
 
 async def _ask(

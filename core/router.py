@@ -205,7 +205,7 @@ def _choose(
     for edge in edges:
         if not edge_why[edge.facts.name]:
             return Rule.EDGE, edge, _why_edge(edge)
-    others = [t for t in able if not t.facts.spec.is_local]
+    others = _for_everybody([t for t in able if not t.facts.spec.is_local])
     free = [t for t in others if not t.busy]
     strong = [t for t in free if t.strong]
     if strong:
@@ -220,6 +220,11 @@ def _choose(
     if edges:
         return Rule.LAST_RESORT, edges[0], "no other tier serves"
     return Rule.NONE, None, "no tier can take it now"
+
+
+def _for_everybody(tiers: Sequence[_Tier]) -> Sequence[_Tier]:
+    """Those for production; the others only where there are none of them."""
+    return [t for t in tiers if t.facts.spec.production] or tiers
 
 
 def _named(tiers: Sequence[_Tier], name: str) -> tuple[Rule, _Tier | None, str]:
@@ -286,6 +291,8 @@ def _why_not(tier: _Tier, chosen: _Tier | None, edge_why: str, rule: Rule) -> st
         return edge_why or "another tier of this machine comes first"
     if rule is Rule.EDGE:
         return "the edge comes first"
+    if not facts.spec.production and chosen and chosen.facts.spec.production:
+        return "it is not for production, so it takes only what names it"
     if tier.busy:
         return "; ".join(tier.busy)
     if not tier.strong:

@@ -44,5 +44,6 @@ def busy_in_words(limits: RouterLimits) -> str:
         f" its TensorCores are above {limits.utilisation_ratio:.0%}, its KV cache above"
         f" {limits.kv_cache_ratio:.0%}, more than {limits.error_ratio:.0%} of its requests fail, or"
         f" a 95th percentile is above {limits.slo_ratio:.0%} of its objective. What is unknown"
-        " makes no tier busy, and is told beside the decision."
+        " makes no tier busy, and is told beside the decision. A tier that is not for production"
+        " takes what names it, and the rest only when no other tier serves."
     )

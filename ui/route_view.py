@@ -79,7 +79,7 @@ def _tier_row(tier: Considered, tokens: int | None) -> Mapping[str, str]:
     word = formats.NOT_PRICED if tier.price_why.startswith("not priced") else formats.UNKNOWN
     unknown = f" (unknown: {', '.join(tier.unknown)})" if tier.unknown and tier.serves else ""
     return {
-        "Tier": f"→ {tier.title}" if tier.chosen else tier.title,
+        "Tier": f"→\u00a0{tier.title}" if tier.chosen else tier.title,
         "Why": tier.why + unknown,
         "Cost": formats.money(usd, word),
         "$/M tokens when full": formats.money(tier.usd_per_million, word),
@@ -149,7 +149,7 @@ def recent() -> None:
             config={
                 "At (UTC)": tables.moment("At (UTC)"),
                 "Open": st.column_config.LinkColumn("Open", display_text="details"),
-                "Why": st.column_config.TextColumn("Why", width="large"),
+                "Why": st.column_config.TextColumn("Why", width="medium"),
             },
         )
 
@@ -219,13 +219,15 @@ def _follow() -> None:
 
 
 def _results(run: CheckRun) -> None:
-    rows = [_check_row(check) for check in run.results]
-    shown = [
-        {name: formats.plain(str(cell)) for name, cell in row.items()}
-        | {"": f":{_VERDICTS[str(row[''])]}-badge[{row['']}]"}
-        for row in rows
-    ]
-    tables.fixed(rows, shown, key="route-checks", alt="Where the synthetic requests landed")
+    tables.table(
+        [_check_row(check) for check in run.results],
+        key="route-checks-table",
+        alt="Where the synthetic requests landed",
+        config={
+            "Verdict": tables.badges("Verdict", _VERDICTS),
+            "Note": st.column_config.TextColumn("Note", width="large"),
+        },
+    )
     if run.ended_at is None:
         return
     passed = sum(check.verdict == PASS for check in run.results)
@@ -237,12 +239,12 @@ def _results(run: CheckRun) -> None:
 
 def _check_row(check: RouteCheck) -> tables.Row:
     return {
-        "": check.verdict,
+        "Verdict": [check.verdict],
         "Way": check.way,
         "Rule": check.rule,
         "Request": check.sample,
         "Expected": check.expected,
         "Found": check.found,
-        "Note": check.note,
         "Took": formats.milliseconds(check.took_ms, "–"),
+        "Note": check.note,
     }

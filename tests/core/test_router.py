@@ -52,6 +52,7 @@ def tiers(draw: st.DrawFn) -> tuple[TierFacts, ...]:
             objectives=Objectives(None, draw(maybe(times)), draw(maybe(times))),
             measured_tokens_per_s_per_slice=draw(maybe(st.floats(1, 1e5))),
             model_parameters=draw(maybe(st.sampled_from([1e8, 8e9, 70e9, 200e9]))),
+            production=draw(st.booleans()),
         )  # fmt: skip
         serves = draw(st.booleans())
         found.append(TierFacts(
@@ -235,6 +236,18 @@ def test_an_unknown_price_is_not_taken_for_a_low_one() -> None:
     found = decided(ask("Compare them and explain why."), (cheap, known["large"]))
     assert found.tier == "large"
     assert "price is unknown" in next(c.why for c in found.considered if c.tier == "medium")
+
+
+def test_a_tier_that_is_not_for_production_takes_what_names_it_or_what_nobody_else_can() -> None:
+    """However cheap it is."""
+    known = facts()
+    dev = replace(known["dev"], url="http://dev", not_serving="", usd_per_slice_hour=0.01)
+    longer = ask(max_tokens=500)
+    found = decided(longer, (dev, known["small"]))
+    assert found.tier == "small"
+    assert "not for production" in found.considered[0].why
+    assert decided(longer, (dev, replace(known["small"], not_serving="it is off"))).tier == "dev"
+    assert decided(ask(model="dev"), (dev, known["small"])).tier == "dev"
 
 
 def test_what_is_not_known_to_serve_is_not_asked() -> None:
