@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _scenario(environment: Mapping[str, str]) -> str:
+def chosen_scenario(environment: Mapping[str, str]) -> str:
     """What the environment names.
 
     Raises:
@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = _Progress()
     try:
         settings = load_settings(arguments.config)
-        scenario = arguments.scenario or _scenario(os.environ)
+        scenario = arguments.scenario or chosen_scenario(os.environ)
         table = children(settings, scenario, arguments.speed, fresh=arguments.fresh)
         if arguments.config is not None:
             config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}

@@ -177,7 +177,7 @@ def _servers(snapshot: Snapshot) -> Iterable[Finding]:
                 Severity.NOTE,
                 spec.name,
                 f"{spec.title}: {len(slow)} of {_count(len(own), 'server pod')} run on ready hosts"
-                " and do not serve: their weights may still be loading",
+                " and do not serve: they load weights, or wait for others of their slice",
                 None,
                 "fleet",
             )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from core import tpu
 from emulator.scenario import SCENARIOS, Scenario, TierSeed
@@ -22,8 +22,6 @@ from emulator.world.world import world_of
 
 if TYPE_CHECKING:
     from emulator.context import Cloud
-
-_LATEST: Final = 0.5  # seconds: extra pools that are due before now are made so long apart
 
 
 class Storyteller:
@@ -88,9 +86,8 @@ class Storyteller:
         for number in range(pools.count):
             due = first + 60.0 * pools.every_min * number
             if due < running.end:
-                due = max(due, now + _LATEST * number)
                 make = partial(self._make_pool, running.start, pools, number)
-                self._cloud.operations.at(due, make)
+                self._cloud.operations.at(max(due, now), make)
 
     def _make_pool(self, start: float, pools: ExtraPools, number: int) -> None:
         """Make one, as far as the quota allows, while the story goes on."""

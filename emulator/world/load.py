@@ -22,6 +22,7 @@ CLIENT_ERROR_RATIO: Final = 0.003
 SERVER_ERROR_RATIO: Final = 2e-4
 FRONT_END_S: Final = 0.018  # tokenising, HTTP and scheduling before the first step
 PREFIX_RETENTION_S: Final = 120.0  # how long an engine would keep the pages of ended requests
+PREFIX_HIT_RATIO: Final = 0.35  # of prompt tokens, were the whole pool full of prefixes
 RUNTIME_HBM_RATIO: Final = 0.02  # of the HBM, for programs and scratch space
 
 _PROMPT_CV2: Final = math.exp(PROMPT_SIGMA**2) - 1.0
@@ -59,6 +60,7 @@ class Load:
     prompt_tokens: Floats
     generation_tokens: Floats
     kv_ratio: Floats
+    cache_hit_ratio: Floats
     hbm_ratio: Floats
     bandwidth_ratio: Floats
     duty_ratio: Floats
@@ -96,11 +98,12 @@ def solve(
     offered: Floats,
     slow: Floats,
     extra_errors: Floats,
+    extra_hits: Floats | float = 0.0,
 ) -> Load:
     """The load of a part whose `slices` face `offered` requests/s.
 
     `slow` ≥ 1 stretches all times of the engines; `extra_errors` is the share of accepted requests
-    that fail beside the usual.
+    that fail beside the usual, `extra_hits` that of prompt tokens found in the prefix cache.
     """
     engines = slices * engine.per_slice
     client_errors = CLIENT_ERROR_RATIO * offered
@@ -119,6 +122,7 @@ def solve(
     errors = np.minimum(SERVER_ERROR_RATIO * (1 + 3 * utilisation**8) + extra_errors, 1.0)
     failed = accepted * errors
     kv_bytes = _kv_bytes(engine, inside.streams, rate)
+    kv_ratio = kv_bytes / engine.kv_pool_bytes
     return Load(
         minutes=minutes, slices=slices, engines=engines, offered=offered, accepted=accepted,
         completed=accepted - failed, client_errors=client_errors, failed=failed,
@@ -130,7 +134,8 @@ def solve(
         e2e_s=e2e, e2e_sigma=_shape(ttft_var + decode**2 * _OUTPUT_CV2, e2e),
         prompt_tokens=accepted * engine.prompt_tokens,
         generation_tokens=(accepted - failed) * engine.output_tokens,
-        kv_ratio=kv_bytes / engine.kv_pool_bytes,
+        kv_ratio=kv_ratio,
+        cache_hit_ratio=np.minimum(PREFIX_HIT_RATIO * kv_ratio + extra_hits, 0.95),
         hbm_ratio=(engine.weight_bytes + kv_bytes) / engine.hbm_bytes + RUNTIME_HBM_RATIO,
         bandwidth_ratio=_bandwidth(engine, inside.streams, inside.step_s, inside.free),
         duty_ratio=_duty(engine, inside.streams, inside.step_s, 1.0 - inside.free),

@@ -19,6 +19,7 @@ from emulator.world.load import Load, solve
 from emulator.world.noise import Floats, Ints
 from emulator.world.parts import Part, PartKind, parts_of
 from emulator.world.roofline import engine_of
+from emulator.world.uneven import Which, together
 
 if TYPE_CHECKING:
     from emulator.context import Cloud
@@ -140,8 +141,11 @@ class World:
         gone = capacity.lost(part, events, clock, there, billed_only=True)
         return np.maximum(there - gone, 0.0)
 
-    def load(self, part: Part, minutes: Ints) -> Load:
-        """The part's load in each of those minutes (Unix time // 60)."""
+    def load(self, part: Part, minutes: Ints, which: Which = Which.ALL) -> Load:
+        """The part's load in each of those minutes (Unix time // 60).
+
+        `which`: of all its slices together, of the one that `hot_slice` names, or of the others.
+        """
         clock = minutes * 60.0 + 30.0
         first, last = (clock[0], clock[-1] + 60) if minutes.size else (0.0, 0.0)
         found = self.incidents(first, last)
@@ -149,16 +153,34 @@ class World:
         there = self.slices(part, clock)
         slices = there - capacity.lost(part, events, clock, there, billed_only=False)
         offered = self._offered(part, minutes, found)
-        slow = np.ones(minutes.shape)
-        errors = np.zeros(minutes.shape)
+        slow, errors, hot, hits = np.ones(minutes.shape), *np.zeros((3, *minutes.shape))
         for event in events:
-            if event.slow == 1.0 and not event.error_ratio:
+            if event.slow == 1.0 and not event.error_ratio and not event.hot_share:
                 continue
             weight = _envelope(event, clock)
             slow = slow * (1.0 + (event.slow - 1.0) * weight)
             errors = errors + event.error_ratio * weight
-        engine = self.engines[part.key]
-        return solve(engine, minutes, np.maximum(slices, 0.0), offered, slow, errors)
+            hot = np.maximum(hot, event.hot_share * weight)
+            hits = np.maximum(hits, event.cache_hits * weight)
+        engine, slices = self.engines[part.key], np.maximum(slices, 0.0)
+        if which is Which.ALL and not hot.any():
+            return solve(engine, minutes, slices, offered, slow, errors, hits)
+        # Its even share at least; a part of one slice is all hot.
+        one = np.minimum(slices, 1.0)
+        even = np.divide(one, slices, out=np.ones_like(slices), where=slices > 0)
+        share = hot + (1.0 - hot) * even
+        found = {
+            Which.HOT: solve(engine, minutes, one, share * offered, slow, errors, hits),
+            Which.REST: solve(engine, minutes, slices - one, (1.0 - share) * offered, slow, errors),
+        }
+        return found.get(which) or together(found[Which.HOT], found[Which.REST])
+
+    def hot_slice(self, part: Part) -> int | None:
+        """The slice that a story sends more requests than its share, or sent or will send."""
+        for event in reversed(self._caused()):
+            if event.part == part.key and event.hot_slice is not None:
+                return event.hot_slice
+        return None
 
     def _offered(self, part: Part, minutes: Ints, events: list[Event]) -> Floats:
         """Requests/s that come to the part: its own, or what the URL map leads to it."""

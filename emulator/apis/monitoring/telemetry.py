@@ -20,6 +20,7 @@ from emulator.world.incidents import Event
 from emulator.world.load import Load
 from emulator.world.noise import Ints
 from emulator.world.parts import Part
+from emulator.world.uneven import Which
 from emulator.world.world import World
 
 _KEPT_LOADS: Final = 64
@@ -33,7 +34,7 @@ class Telemetry:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
-        self._loads: OrderedDict[tuple[str, int, int, int], Load] = OrderedDict()
+        self._loads: OrderedDict[tuple[str, int, int, int, str], Load] = OrderedDict()
         self._hosts: dict[str, tuple[tuple[int, int], list[Host]]] = {}
         self._lock = threading.Lock()
 
@@ -42,16 +43,16 @@ class Telemetry:
         """The emulator's seed."""
         return self.world.seed
 
-    def load(self, part: Part, minutes: Ints) -> Load:
-        """The part's load; `minutes` are consecutive."""
+    def load(self, part: Part, minutes: Ints, which: Which = Which.ALL) -> Load:
+        """The part's load, or that of some of its slices; `minutes` are consecutive."""
         if not minutes.size:
-            return self.world.load(part, minutes)
-        key = (part.key, int(minutes[0]), int(minutes[-1]), self.cloud.log.version)
+            return self.world.load(part, minutes, which)
+        key = (part.key, int(minutes[0]), int(minutes[-1]), self.cloud.log.version, which)
         with self._lock:
             if key in self._loads:
                 self._loads.move_to_end(key)
                 return self._loads[key]
-        load = self.world.load(part, minutes)
+        load = self.world.load(part, minutes, which)
         if minutes.size <= _KEPT_MINUTES:
             with self._lock:
                 self._loads[key] = load
@@ -70,6 +71,17 @@ class Telemetry:
         with self._lock:
             self._hosts[part.key] = (version, found)
         return found
+
+    def alike(self, part: Part) -> list[tuple[Which, list[Host]]]:
+        """The part's hosts in groups whose load is alike: all of it, or the hot slice's apart."""
+        hosts, hot = self.hosts(part), self.world.hot_slice(part)
+        if hot is None:
+            return [(Which.ALL, hosts)] if hosts else []
+        groups = {
+            Which.HOT: [h for h in hosts if h.slice_index == hot],
+            Which.REST: [h for h in hosts if h.slice_index != hot],
+        }
+        return [(which, found) for which, found in groups.items() if found]
 
     def events(self, part: Part) -> list[Event]:
         """Incidents of the part that took slices out, of the last year and more."""
@@ -91,9 +103,12 @@ class Telemetry:
         for number, host in enumerate(hosts):
             by_slice.setdefault(host.slice_index, []).append(number)
         for event in self.events(part):
+            hit = by_slice.get(event.target or 0, [])
+            # The hosts that wait for those which an incident took out of their slice idle.
+            waiting = {n for n in hit if event.workers and hosts[n].worker >= event.workers}
             value = idle if event.chips == "idle" else None
-            span = (event.start, event.end, value)
-            spans.setdefault(span, set()).update(by_slice.get(event.target or 0, ()))
+            spans.setdefault((event.start, event.end, value), set()).update(set(hit) - waiting)
+            spans.setdefault((event.start, event.end, idle), set()).update(waiting)
         return tuple(_gap(rows, members, span) for span, members in spans.items())
 
 

@@ -158,6 +158,7 @@ STEPS: Final = (
          _MAP | {"metadata": {"generateName": "j-"}, "data": {"a": "1"}}),
     Step("POST", f"{K8S}/apis/apps/v1/namespaces/j/deployments", _DEPLOYMENT),
     Step("POST", "_heartwood/faults", {"id": "j-slow", "service": "tpu", "latency_s": 0.001}),
+    Step("POST", "_heartwood/scenarios/chip-fault", {"starts_in_s": -60}),
 )  # fmt: skip
 
 # What all of it can be read at.
@@ -182,7 +183,7 @@ READ: Final = (
     f"bigquery/v2/{P}/datasets/j/tables", f"bigquery/v2/{P}/datasets/j/tables/t/data",
     f"monitoring/v3/{P}/alertPolicies", f"monitoring/v3/{P}/notificationChannels",
     f"monitoring/v1/{P}/dashboards", f"billingbudgets/v1/billingAccounts/{_ACCOUNT}/budgets",
-    "_heartwood/faults",
+    "_heartwood/faults", "_heartwood/scenarios",
 )  # fmt: skip
 
 

@@ -23,11 +23,11 @@ from services.tier_rows import Inventory
 from tests.processes import EmulatorProcess
 from ui.derived import derive
 
-# Read once: a story changes nothing of these, or (the bill) hours later.
-_LASTING: Final = (Source.PRICES, Source.COSTS, Source.BUDGETS)
+# What shows a story within minutes; prices stay, and the bill comes hours later.
+_LASTING: Final = (Source.PRICES,)
 _LIVELY: Final = (
     Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX, Source.LOAD_BALANCER, Source.CHIPS,
-    Source.LOAD, Source.ALERTS,
+    Source.LOAD,
 )  # fmt: skip
 
 
@@ -86,8 +86,9 @@ class Watcher:
                 fields = future.result()
                 assert not isinstance(fields, Partial), fields
                 snapshot = replace(snapshot, **fields)
-        states = {s: SourceState(s, 15.0, _now(), _now()) for s in sources}
-        return replace(snapshot, taken_at=_now(), sources={**snapshot.sources, **states})
+        now = _now()  # how old a read is, is not what is watched here
+        states = {s: SourceState(s, 15.0, now, now) for s in (*snapshot.sources, *sources)}
+        return replace(snapshot, taken_at=now, sources=states)
 
 
 def _settings(emulator: EmulatorProcess) -> Settings:

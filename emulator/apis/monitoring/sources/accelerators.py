@@ -17,6 +17,7 @@ from emulator.world import chips
 from emulator.world.hosts import Host
 from emulator.world.noise import Floats, Ints
 from emulator.world.parts import Part, PartKind
+from emulator.world.uneven import Which
 
 MAKE: Final = "cloud-tpu"
 CONTAINER: Final = "server"
@@ -35,20 +36,20 @@ SIGNALS: Final[dict[str, tuple[str, float | None, float | None]]] = {
 def node_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """kubernetes.io/node/accelerator/<name>."""
     parts = _parts(telemetry, PartKind.GKE)
-    own = [b for p in parts for b in _chips(telemetry, p, name, "node")]
+    own = _chips(telemetry, parts, name, "node")
     return own + idle.blocks(telemetry, name, SIGNALS[name][2], pools=True)
 
 
 def container_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """kubernetes.io/container/accelerator/<name>: only where a pod runs."""
     parts = _parts(telemetry, PartKind.GKE)
-    return [b for p in parts for b in _chips(telemetry, p, name, "container")]
+    return _chips(telemetry, parts, name, "container")
 
 
 def vm_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """tpu.googleapis.com/accelerator/<name>."""
     parts = _parts(telemetry, PartKind.TPU_VM)
-    own = [b for p in parts for b in _chips(telemetry, p, name, "vm")]
+    own = _chips(telemetry, parts, name, "vm")
     return own + idle.blocks(telemetry, name, SIGNALS[name][2], pools=False)
 
 
@@ -56,10 +57,18 @@ def _parts(telemetry: Telemetry, kind: PartKind) -> list[Part]:
     return [p for p in telemetry.world.parts if p.kind is kind]
 
 
-def _chips(telemetry: Telemetry, part: Part, name: str, scope: str) -> list[Block]:
-    hosts = telemetry.hosts(part)
-    if not hosts:
-        return []
+def _chips(telemetry: Telemetry, parts: list[Part], name: str, scope: str) -> list[Block]:
+    """A block for each group of hosts whose load is alike."""
+    return [
+        _block(telemetry, part, which, hosts, name, scope)
+        for part in parts
+        for which, hosts in telemetry.alike(part)
+    ]
+
+
+def _block(
+    telemetry: Telemetry, part: Part, which: Which, hosts: list[Host], name: str, scope: str
+) -> Block:
     signal, factor, drained = SIGNALS[name]
     unit = float(part.seed.gen.hbm_bytes) if factor is None else factor
     rows = np.repeat(np.arange(len(hosts)), [h.chips for h in hosts])
@@ -72,18 +81,21 @@ def _chips(telemetry: Telemetry, part: Part, name: str, scope: str) -> list[Bloc
     gaps = telemetry.gaps(part, hosts, rows, idle)
     if not signal:
         basis: Basis = partial(_constant, unit)
-        return [Block(resource, labels, np.ones((len(rows), 1)), basis, gaps)]
+        return Block(resource, labels, np.ones((len(rows), 1)), basis, gaps)
     names = [h.name if part.kind is PartKind.GKE else f"{h.name}/{h.worker}" for h in hosts]
     weights = chips.loadings(telemetry.seed, [names[r] for r in rows], numbers.tolist())
-    return [Block(resource, labels, weights, partial(_signal, telemetry, part, signal, unit), gaps)]
+    basis = partial(_signal, telemetry, part, which, signal, unit)
+    return Block(resource, labels, weights, basis, gaps)
 
 
 def _constant(value: float, minutes: Ints) -> Floats:
     return np.full((1, minutes.size), value)
 
 
-def _signal(telemetry: Telemetry, part: Part, signal: str, unit: float, minutes: Ints) -> Floats:
-    return unit * chips.basis(telemetry.load(part, minutes), signal, telemetry.seed)
+def _signal(
+    telemetry: Telemetry, part: Part, which: Which, signal: str, unit: float, minutes: Ints
+) -> Floats:
+    return unit * chips.basis(telemetry.load(part, minutes, which), signal, telemetry.seed)
 
 
 def _labels(

@@ -13,10 +13,12 @@ from emulator.apis.monitoring.columns import table
 from emulator.apis.monitoring.fleet import slices_of
 from emulator.apis.monitoring.telemetry import Telemetry
 from emulator.world import latency
+from emulator.world.hosts import Host
 from emulator.world.load import Load
 from emulator.world.noise import Floats, Ints, stream, uniform
 from emulator.world.parts import Part, PartKind
 from emulator.world.roofline import OUTPUT_SIGMA, PROMPT_SIGMA
+from emulator.world.uneven import Which
 
 JOB: Final = "heartwood-serving"
 
@@ -38,6 +40,7 @@ TOKENS: Final = tuple(float(m * 10**e) for e in range(5) for m in (1, 2, 5))
 FINISHED: Final = {"stop": 0.93, "length": 0.062, "abort": 0.008}
 
 Per = Callable[[Load, Part], Floats]
+Group = tuple[Part, Which, list[Host]]
 
 
 def _gauge(load: Load, part: Part, field: str) -> Floats:
@@ -75,52 +78,55 @@ HISTOGRAMS: Final[dict[str, tuple[float, ...]]] = {
 
 def gauge_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """prometheus.googleapis.com/vllm:<name>/gauge of every simulated tier."""
-    return [_block(telemetry, p, partial(_gauge, field=GAUGES[name])) for p in _parts(telemetry)]
+    return [_block(telemetry, g, partial(_gauge, field=GAUGES[name])) for g in _groups(telemetry)]
 
 
 def counter_blocks(telemetry: Telemetry, name: str) -> list[Block]:
     """prometheus.googleapis.com/vllm:<name>/counter; the basis is growth per minute."""
     found: list[Block] = []
-    for part in _parts(telemetry):
+    for group in _groups(telemetry):
         if name != "request_success_total":
-            found.append(_block(telemetry, part, partial(_growth, name=name)))
+            found.append(_block(telemetry, group, partial(_growth, name=name)))
             continue
         for reason in (*FINISHED, "error"):
             growth = partial(_finished, reason=reason)
-            found.append(_block(telemetry, part, growth, finished_reason=reason))
+            found.append(_block(telemetry, group, growth, finished_reason=reason))
     return found
 
 
 def histogram_blocks(telemetry: Telemetry, name: str) -> list[DistributionBlock]:
     """prometheus.googleapis.com/vllm:<name>/histogram."""
     found: list[DistributionBlock] = []
-    for part in _parts(telemetry):
-        block = _block(telemetry, part, _ones)
+    for group in _groups(telemetry):
+        block = _block(telemetry, group, _ones)
         bounds = np.array(HISTOGRAMS[name])
         found.append(
             DistributionBlock(
                 "prometheus_target", block.labels, block.coefficients[:, 0], bounds,
-                partial(_moments, telemetry, part, name, bounds), block.gaps,
+                partial(_moments, telemetry, group, name, bounds), block.gaps,
             )
         )  # fmt: skip
     return found
 
 
-def _parts(telemetry: Telemetry) -> list[Part]:
-    """Parts whose servers export Prometheus metrics: all but Vertex's."""
+def _groups(telemetry: Telemetry) -> list[Group]:
+    """Hosts of parts whose servers export Prometheus metrics, all but Vertex's; alike in load."""
     return [
-        p for p in telemetry.world.parts
-        if p.kind is not PartKind.VERTEX and telemetry.hosts(p)
-    ]  # fmt: skip
+        (part, which, hosts)
+        for part in telemetry.world.parts
+        if part.kind is not PartKind.VERTEX
+        for which, hosts in telemetry.alike(part)
+    ]
 
 
 def _ones(load: Load, part: Part) -> Floats:
     return np.ones(load.minutes.shape)
 
 
-def _block(telemetry: Telemetry, part: Part, per_engine: Per, **labels: str) -> Block:
+def _block(telemetry: Telemetry, group: Group, per_engine: Per, **labels: str) -> Block:
     """One series per engine (an engine answers on its slice's first host)."""
-    slices = slices_of(telemetry.hosts(part))
+    part, which, hosts = group
+    slices = slices_of(hosts)
     engines = telemetry.world.engines[part.key].per_slice
     leaders = [s.hosts[0] for s in slices]
     rows = np.repeat(np.arange(len(slices)), engines)
@@ -145,7 +151,7 @@ def _block(telemetry: Telemetry, part: Part, per_engine: Per, **labels: str) -> 
             **labels,
         },
     )  # fmt: skip
-    basis = partial(_basis, telemetry, part, per_engine)
+    basis = partial(_basis, telemetry, part, which, per_engine)
     gaps = telemetry.gaps(part, leaders, rows, None)
     # No two servers carry quite the same: ±2% around the part's mean.
     names = np.array([stream(leaders[r].name) % (1 << 40) for r in rows], dtype=np.int64)
@@ -155,8 +161,10 @@ def _block(telemetry: Telemetry, part: Part, per_engine: Per, **labels: str) -> 
     return Block("prometheus_target", columns, weights, basis, gaps)
 
 
-def _basis(telemetry: Telemetry, part: Part, per_engine: Per, minutes: Ints) -> Floats:
-    return per_engine(telemetry.load(part, minutes), part)[None, :]
+def _basis(
+    telemetry: Telemetry, part: Part, which: Which, per_engine: Per, minutes: Ints
+) -> Floats:
+    return per_engine(telemetry.load(part, minutes, which), part)[None, :]
 
 
 def _per_minute(load: Load, rate: Floats) -> Floats:
@@ -171,7 +179,7 @@ def _growth(load: Load, part: Part, name: str) -> Floats:
     if name == "prefix_cache_queries_total":
         return _per_minute(load, load.prompt_tokens)
     if name == "prefix_cache_hits_total":
-        return _per_minute(load, load.prompt_tokens * 0.35 * load.kv_ratio)
+        return _per_minute(load, load.prompt_tokens * load.cache_hit_ratio)
     return _per_minute(load, load.accepted * 0.02 * np.clip(load.utilisation - 0.9, 0.0, None))
 
 
@@ -181,8 +189,11 @@ def _finished(load: Load, part: Part, reason: str) -> Floats:
     return _per_minute(load, load.completed * FINISHED[reason])
 
 
-def _moments(telemetry: Telemetry, part: Part, name: str, bounds: Floats, minutes: Ints) -> Moments:
-    load = telemetry.load(part, minutes)
+def _moments(
+    telemetry: Telemetry, group: Group, name: str, bounds: Floats, minutes: Ints
+) -> Moments:
+    part, which, _ = group
+    load = telemetry.load(part, minutes, which)
     mean, sigma = _shape(load, telemetry.world.engines[part.key].prompt_tokens,
                          telemetry.world.engines[part.key].output_tokens, name)  # fmt: skip
     events = _per_minute(load, load.completed)

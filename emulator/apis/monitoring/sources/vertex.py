@@ -90,7 +90,7 @@ def _hbm(chip_bytes: float, load: Load) -> Floats:
 
 
 def _target(telemetry: Telemetry, part: Part, minutes: Ints) -> Floats:
-    return telemetry.world.slices(part, minutes * 60.0 + 30.0)[None, :]
+    return telemetry.world.wanted_slices(part, minutes * 60.0 + 30.0)[None, :]
 
 
 def _latencies(
