@@ -21,7 +21,7 @@ PEER      := $(VENV)/llama.cpp
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|empty-project|recipe-budget SPEED=60; FRESH=1 begins the project anew)
+run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew)
 	@exec $(BIN)/python -u -m control.run --scenario $(SCENARIO) --speed $(SPEED) $(if $(FRESH),--fresh)
 
 test: $(TESTABLE) lint types ## lint, types, then every test

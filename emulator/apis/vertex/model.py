@@ -140,6 +140,7 @@ def _add(state: VertexState, seed: TierSeed, region: str, created: float) -> Non
         machine_type=tpu.machine_type(seed.gen, seed.topology),
         topology=seed.topology,
         replicas=seed.vertex_replicas,
+        most=seed.vertex_most,
         created_at=created,
     )
     endpoint = VertexEndpoint(
