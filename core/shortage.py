@@ -21,6 +21,7 @@ from core.pricing import ON_DEMAND, PREEMPTIBLE, find_price, region_of
 from core.quota_use import quota_of, used_chips
 from core.records import Snapshot
 from core.specs import TierSpec
+from core.wording import plural
 
 _STOCK: Final = re.compile(
     r"stock.?out|RESOURCE_POOL_EXHAUSTED|RESOURCES_EXHAUSTED|not enough resources"
@@ -147,7 +148,8 @@ def _fewer(snapshot: Snapshot, asked: _Asked) -> Iterator[str]:
     per_slice = tpu.chips(asked.spec.topology)
     if asked.short is Shortage.QUOTA and free is not None and per_slice <= free < asked.chips:
         slices = int(free // per_slice)
-        yield f"{slices:,} slices fit into the {free:,.0f} chips that the quota leaves"
+        fit = "fits" if slices == 1 else "fit"
+        yield f"{plural(slices, 'slice')} {fit} into the {free:,.0f} chips that the quota leaves"
 
 
 def _free(snapshot: Snapshot, asked: _Asked, zone: str) -> float | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from core.wording import plural as plural
+
 UNKNOWN = "unknown"
 NOT_PRICED = "not priced"
 
@@ -159,11 +161,6 @@ def data_size(size: float | None, unknown: str = UNKNOWN) -> str:
         if abs(size) >= step:
             return f"{_significant(size / step)} {unit}"
     return f"{size:.0f} B"
-
-
-def plural(amount: int, word: str, many: str = "") -> str:
-    """1 slice, 4 slices, 2 replicas."""
-    return f"{amount:,} {word if amount == 1 else many or word + 's'}"
 
 
 def shortened(text: str, limit: int) -> str:

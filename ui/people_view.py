@@ -10,7 +10,7 @@ from typing import Final
 
 import streamlit as st
 
-from control.access import Actor, Role
+from control.access import Role
 from control.people import USER_COOKIE
 from ui import access, components, formats
 
@@ -51,18 +51,15 @@ def who() -> None:
         _choose(names, actor.name)
     else:
         st.markdown(f":small[:material/person: {formats.plain(actor.name)} · **{actor.role}**]")
-    if not actor.may_act:
-        st.caption(formats.plain(actor.why_not))
-    elif actor.role is not None:
-        st.caption(_MAY[actor.role.value])
+    may = _MAY[actor.role.value] if actor.may_act and actor.role is not None else actor.why_not
+    until = f" · until {formats.clock(actor.expires_at)} UTC" if actor.expires_at else ""
+    st.caption(f"{formats.plain(may)}{until}")
     if console.people.login == "oidc":
-        _signed_in(actor)
+        _sign_out()
 
 
-def _signed_in(actor: Actor) -> None:
-    """How long the sign-in lasts, and its end; shuts the page when it has ended."""
-    if actor.expires_at is not None:
-        st.caption(f"Signed in until {formats.clock(actor.expires_at)} UTC.")
+def _sign_out() -> None:
+    """The end of a sign-in; also shuts the page when it has ended otherwise."""
     if st.button("Sign out", key="sign_out", type="tertiary", icon=":material/logout:"):
         access.console().people.sign_out()
         st.logout()

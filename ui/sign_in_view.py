@@ -26,7 +26,8 @@ def draw() -> None:
     """The page of those who are not let in."""
     console = access.console()
     actor = console.actor()
-    with st.columns((1, 2, 1))[1], st.container(border=True, gap="medium"):
+    st.space("large")
+    with st.columns((1, 2, 1))[1], st.container(border=True):
         st.image(chrome.logo(), width=180)
         if console.people.login != "oidc":
             st.warning(formats.plain(actor.why_not), icon=":material/lock:")

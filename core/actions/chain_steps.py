@@ -16,6 +16,7 @@ from core.cloud_resources import CloudResource
 from core.errors import PlanError
 from core.plans import Step
 from core.specs import PartKind, PartSpec, TierSpec
+from core.wording import plural
 
 CREATE: Final = "resource.create"
 DELETE: Final = "resource.delete"
@@ -106,7 +107,7 @@ def create_step(piece: Piece, missing: Collection[str], pool_nodes: int | None =
     return Step(
         verb=ADD_PATH if _PATH.fullmatch(piece.name) else CREATE,
         resource=piece.name,
-        title=f"Make {piece.noun}" + (f" of {pool_nodes} nodes" if pool_nodes else ""),
+        title=f"Make {piece.noun}" + (f" of {plural(pool_nodes, 'node')}" if pool_nodes else ""),
         before={},
         after=after,
         expected_s=piece.expected_s,

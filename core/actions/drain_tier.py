@@ -21,6 +21,7 @@ from core.records import Snapshot, Source
 from core.specs import PartKind, TierSpec
 from core.traffic_effect import all_requests, rate_of, serving_slices
 from core.traffic_rules import leading_to
+from core.wording import share_of
 
 ACTION: Final = "drain_tier"
 VERB: Final = "compute.set_backend_capacity"
@@ -117,11 +118,12 @@ def capacity_step(
 ) -> Step:
     """The one call that writes the capacity of these backends."""
     backends = tuple(chosen)
+    share = share_of(len(backends), len(service.backends), "backend")
     expected_s, source = usual(context, VERB)
     return Step(
         verb=VERB,
         resource=f"projects/{context.project}/global/backendServices/{service.name}",
-        title=f"{word} {len(backends)} of {len(service.backends)} backends of {service.name}",
+        title=f"{word} {share} of {service.name}",
         before={b.group: b.capacity_ratio for b in backends},
         after=dict(after),
         expected_s=expected_s,

@@ -30,6 +30,7 @@ from core.plans import CostChange, Plan, Request
 from core.pricing import Rate, chips_rate, tier_rate
 from core.records import Snapshot, Source
 from core.specs import PartKind, TierSpec
+from core.wording import plural, share_of
 
 ACTION: Final = "provision_tier"
 
@@ -51,7 +52,7 @@ def plan_provision_tier(
         raise PlanError(
             f"Nothing of {spec.title} is missing.",
             resource=spec.name,
-            hint="scale_tier and scale_replicas change its size",
+            hint="To change its size, scale it or its replicas",
         )
     keys = {piece.key for piece in missing}
     steps = tuple(create_step(piece, keys, _nodes(piece)) for piece in missing)
@@ -59,7 +60,7 @@ def plan_provision_tier(
     foreign = [p.noun for p in chain.pieces if is_foreign(p, present)]
     return Plan(
         request=request,
-        title=f"Provision {spec.title}: {len(steps)} of {len(chain.pieces)} pieces are missing",
+        title=f"Provision {spec.title}: make {_told(len(missing), len(chain.pieces))}",
         steps=steps,
         observed=observe(chain.names, present),
         cost=_cost(snapshot, spec, places, missing),
@@ -123,6 +124,13 @@ def _cost(
     )
 
 
+def _told(missing: int, whole: int) -> str:
+    """What is made of the chain: all 34 pieces, 1 missing piece of 34."""
+    if missing == whole:
+        return share_of(whole, whole, "piece")
+    return f"{plural(missing, 'missing piece')} of {whole}"
+
+
 _HARDWARE: Final = {PartKind.VERTEX: "replicas", PartKind.TPU_VM: "node-"}  # else "pool-"
 
 
@@ -140,7 +148,7 @@ _UNCOUNTED: Final = (
 def _affected(
     spec: TierSpec, places: Sequence[Place], missing: Sequence[Piece], foreign: Sequence[str]
 ) -> list[str]:
-    found = [f"Nobody is served by {spec.title} until all {len(missing)} steps are done"]
+    found = [f"Nobody is served by {spec.title} until the last step is done"]
     for place in places:
         vertex = place.part.kind is PartKind.VERTEX
         chips = _chips(place, missing)
@@ -154,7 +162,7 @@ def _affected(
             found.append(f"The image {image} must be there: it is not made by this plan")
     asked = [place.part for place in places]
     found += [
-        f"The {other.slices} slices on {other.kind.value} are not made by this plan"
+        f"This plan does not make the {plural(other.slices, 'slice')} on {other.kind.value}"
         for other in spec.parts
         if other not in asked and other.slices
     ]

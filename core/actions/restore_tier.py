@@ -26,6 +26,7 @@ from core.records import Snapshot
 from core.specs import TierSpec
 from core.traffic_effect import redundancy
 from core.traffic_rules import leading_to
+from core.wording import plural, share_of
 
 ACTION: Final = "restore_tier"
 _DEFAULT_RATIO: Final = 1.0  # Compute's documented default of capacityScaler
@@ -47,18 +48,20 @@ def plan_restore_tier(
         raise PlanError(
             f"No backend of {service.name} is drained.",
             resource=service.name,
-            hint="drain_tier takes backends out of rotation",
+            hint="Only what was drained can be restored: there is nothing to do",
         )
     after = {
         b.group: context.capacity_before_drain.get(f"{service.name} {b.group}") or _DEFAULT_RATIO
         for b in chosen
     }
+    share = share_of(len(chosen), len(service.backends), "backend")
+    takes = "takes" if len(chosen) == 1 else "take"
     return steady_plan(
         snapshot,
         request,
         now,
         context,
-        title=f"Restore {spec.title}: {len(chosen)} backends of {service.name} take requests again",
+        title=f"Restore {spec.title}: {share} of {service.name} {takes} requests again",
         steps=(capacity_step(service, chosen, after, "Restore", context),),
         observed=observe((service,)),
         affected=_affected(balancer, spec, service, chosen, context),
@@ -80,7 +83,7 @@ def _affected(
     healthy = [b.healthy for b in chosen if b.healthy is not None]
     sentences = [redundancy(service)]
     if len(healthy) == len(chosen):
-        sentences.append(f"{sum(healthy)} healthy endpoints more take requests")
+        sentences.append(f"{plural(sum(healthy), 'more healthy endpoint')} can take requests")
         if not sum(healthy):
             sentences.append("None of them is healthy: they get no request until they are")
     else:

@@ -22,6 +22,7 @@ from core.plans import Facts, Step
 from core.records import Snapshot, Workload
 from core.specs import PartKind, TierSpec
 from core.traffic_effect import rate_of
+from core.wording import plural
 from core.workload_template import (
     fingerprint,
     marked,
@@ -123,9 +124,11 @@ def effect(snapshot: Snapshot, spec: TierSpec, workload: Json) -> tuple[str, ...
     replicas, pods = replicas_of(workload)
     rate = rate_of(snapshot, spec.name)
     told = "its requests (how many is not known)" if rate is None else f"{rate:,.1f} requests/s"
+    of_pods = f" of {pods} pods{' each' if replicas > 1 else ''}" if pods > 1 else ""
+    servers = f"{plural(replicas, 'server')}{of_pods} {'is' if replicas == 1 else 'are'}"
     sentences = [
-        f"{replicas} servers of {pods} pods each are replaced where they stand, as the workload's"
-        f" strategy says; {told} go to those that are ready",
+        f"{servers} replaced in place,"
+        f" as the workload's strategy says; meanwhile {told} go to those that are ready",
         "Each server takes requests with the new weights as soon as it is ready: for a while both"
         " models answer",
     ]

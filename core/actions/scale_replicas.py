@@ -20,6 +20,7 @@ from core.pricing import chips_rate, tier_rate
 from core.records import DeployedModel, Endpoint, Snapshot, Source
 from core.specs import TierSpec
 from core.traffic_rules import WHOLE
+from core.wording import plural
 
 ACTION: Final = "scale_replicas"
 VERB: Final = "vertex.set_replicas"
@@ -44,11 +45,13 @@ def plan_scale_replicas(
     most = least + model.replicas_max - model.replicas_min
     delta = least - model.replicas_min
     if delta == 0:
-        raise PlanError(f"{model.display_name} has {least} replicas already.", resource=spec.name)
-    size = f"{model.replicas_min} → {least}"
+        raise PlanError(
+            f"{model.display_name} has {plural(least, 'replica')} already.", resource=spec.name
+        )
+    size = f"from {plural(model.replicas_min, 'replica')} to {least}"
     return Plan(
         request=request,
-        title=f"Scale {model.display_name} on {endpoint.display_name}: {size} replicas",
+        title=f"Scale {model.display_name} on {endpoint.display_name} {size}",
         steps=(_step(endpoint, model, least, most, context),),
         observed=observe((endpoint,)),
         cost=_cost(snapshot, spec, model, delta),
@@ -120,7 +123,7 @@ def _affected(endpoint: Endpoint, model: DeployedModel, least: int, most: int) -
     sentences = [
         f"{model.display_name} gets {share}% of the requests to {endpoint.display_name}; how many"
         " that is cannot be told: the tier's are not counted by endpoint",
-        f"Capacity of the model: {model.replicas_min} → {least} replicas"
+        f"Capacity of the model: {model.replicas_min} → {plural(least, 'replica')}"
         f" ({(least - model.replicas_min) / max(1, model.replicas_min):+.0%}), by autoscaling up to"
         f" {most}",
     ]

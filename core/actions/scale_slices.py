@@ -33,6 +33,7 @@ from core.fleet import assemble_fleet
 from core.plans import Facts, Plan, Request, Step
 from core.records import NodePool, Pod, Snapshot, Source, Workload
 from core.specs import PartKind, TierSpec
+from core.wording import plural
 
 VERB: Final = "kube.set_replicas"
 REPLICAS: Final = "replicas"  # "replicas:FULL NAME OF A WORKLOAD" → how many it is to have
@@ -85,7 +86,7 @@ def plan_scale_slices(
     have, tier = len(there.pools), assemble_fleet(snapshot).tier(spec.name)
     if have + delta < 0:
         raise PlanError(
-            f"{spec.title} has {have} slices that can be removed, not {-delta}.",
+            f"{spec.title} has {plural(have, 'slice')} that can be removed, not {-delta}.",
             resource=spec.name,
             hint=f"delta may be from {-have} up",
         )

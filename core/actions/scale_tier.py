@@ -28,6 +28,7 @@ from core.fleet import assemble_fleet
 from core.plans import Plan, Request, Step
 from core.records import NodePool, Snapshot
 from core.specs import PartKind, TierSpec
+from core.wording import plural
 
 ACTION = "scale_tier"
 VERB = "gke.set_node_pool_size"
@@ -132,7 +133,7 @@ def _distribute(spec: TierSpec, pools: Sequence[NodePool], delta: int) -> tuple[
     have = sum(sizes.values())
     if have + delta < 0:
         raise PlanError(
-            f"{spec.title} has {have} slices that can be removed, not {-delta}.",
+            f"{spec.title} has {plural(have, 'slice')} that can be removed, not {-delta}.",
             resource=spec.name,
             hint=f"delta may be from {-have} up",
         )
@@ -160,7 +161,7 @@ def _step(resize: _Resize, context: PlanContext) -> Step:
     return Step(
         verb=VERB,
         resource=resource_name(context.project, pool),
-        title=f"Resize node pool {pool.name} from {pool.node_count} to {after} nodes",
+        title=f"Resize node pool {pool.name} from {plural(pool.node_count, 'node')} to {after}",
         before={"node_count": pool.node_count},
         after={"node_count": after},
         expected_s=median(past) if past else None,

@@ -20,6 +20,7 @@ from core.plans import CostChange, Plan, Request, Step
 from core.pricing import tier_rate
 from core.records import Snapshot
 from core.specs import PartKind, TierSpec
+from core.wording import plural
 
 
 def removal_plan(
@@ -52,7 +53,7 @@ def removal_plan(
     pieces = [piece for piece in chain.pieces if piece.name in going]
     return Plan(
         request=request,
-        title=f"{title}: {len(steps)} resources go",
+        title=f"{title}: delete {plural(len(steps), 'resource')}",
         steps=steps,
         observed=observe(chain.names, present),
         cost=_cost(snapshot, fleet, specs, chips),

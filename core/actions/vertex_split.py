@@ -19,6 +19,7 @@ from core.plans import Facts, Plan, Request, Step
 from core.records import DeployedModel, Endpoint, Snapshot, Source
 from core.specs import PartKind, TierSpec
 from core.traffic_rules import WHOLE, give
+from core.wording import plural
 
 VERB: Final = "vertex.set_traffic_split"
 FACTS: Final = "vertex endpoint"
@@ -194,6 +195,12 @@ def _step(
     )
 
 
+def _replicas(model: DeployedModel) -> str:
+    """1 replica, or 1 to 3 replicas."""
+    least = f"{model.replicas_min} to " if model.replicas_min != model.replicas_max else ""
+    return f"{least}{plural(model.replicas_max, 'replica')}"
+
+
 def _affected(endpoint: Endpoint, before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
     moved = sum(max(0, after[m] - before.get(m, 0)) for m in after)
     sentences = [
@@ -205,7 +212,7 @@ def _affected(endpoint: Endpoint, before: dict[str, int], after: dict[str, int])
         if share != before[model.id]:
             sentences.append(
                 f"{model.display_name} ({model.id}): {before[model.id]}% → {share}% on"
-                f" {replicas} to {model.replicas_max} replicas"
+                f" {_replicas(model)}"
             )
         if share and replicas == 1 and model.replicas_max == 1:
             sentences.append(f"{model.display_name} has one replica: no redundancy")
