@@ -25,10 +25,10 @@ Progress = Callable[[int, int], None]  # how many done, of how many
 Put = Callable[[np.ndarray, Axes], jax.Array]  # places an array with these axes
 
 
-def quantise(matrix: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """int8 values and, for each output, the f32 scale max|w| / 127 over `axis`."""
-    scale = np.maximum(np.abs(matrix).max(axis=axis), 1e-12) / 127.0
-    values = np.rint(matrix / np.expand_dims(scale, axis)).astype(np.int8)
+def quantise(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 values and, for each output, the f32 scale max|w| / 127 over the last axis."""
+    scale = np.maximum(np.abs(matrix).max(axis=-1), 1e-12) / 127.0
+    values = np.rint(matrix / scale[..., None]).astype(np.int8)
     return values, scale.astype(np.float32)
 
 
@@ -40,7 +40,7 @@ def make_linear(
     axes: Axes | None = None,
     bias: np.ndarray | None = None,
 ) -> Linear:
-    """Put an f32 matrix on the device in `precision`; a product sums over `axis`.
+    """Put an f32 matrix on the device in `precision`; a product sums over `axis`, int8's last one.
 
     `put` places an array whose dimensions are called `axes`.
     """
@@ -48,8 +48,9 @@ def make_linear(
     outputs = axes[:axis] + axes[axis + 1 :]
     placed_bias = None if bias is None else put(bias.astype(np.float32), outputs)
     if precision == "w8a8":
-        values, scale = quantise(matrix, axis)
-        return Linear(put(values, axes), put(scale, outputs), placed_bias)
+        values, scale = quantise(np.moveaxis(matrix, axis, -1))
+        placed = put(np.ascontiguousarray(values), (*outputs, axes[axis]))
+        return Linear(placed, put(scale, outputs), placed_bias)
     dtype = np.float32 if precision == "f32" else jnp.bfloat16
     return Linear(put(matrix.astype(dtype), axes), None, placed_bias)
 

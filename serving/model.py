@@ -78,9 +78,13 @@ class Config:
 )
 @dataclasses.dataclass(frozen=True, slots=True)
 class Linear:
-    """A matrix of `[in, *out]`; int8 with one f32 scale per output where `scale` is there."""
+    """A matrix of `[in, *out]`, or of `[*out, in]` in int8 with one f32 scale per output.
 
-    values: jax.Array  # in *out
+    So each precision has the order that XLA:CPU multiplies faster: int8 in 0.55 to 0.9 of the time
+    that the other one takes (1 to 32 rows), f32 in 0.6 to 0.8.
+    """
+
+    values: jax.Array  # in *out; int8: *out in
     scale: jax.Array | None = None  # *out
     bias: jax.Array | None = None  # *out
 
@@ -111,7 +115,7 @@ class Layer:
     """
 
     attention_norm: jax.Array  # D
-    qkv: Linear  # D K G+2 E
+    qkv: Linear  # D K G+2 E (as all below, the other way round in int8)
     output: Linear  # H*E D
     ffn_norm: jax.Array  # D
     gate_up: Linear  # D 2 F
@@ -248,8 +252,9 @@ def _dot(x: jax.Array, w: jax.Array, contract_w: int, out: jnp.dtype) -> jax.Arr
 def project(x: jax.Array, linear: Linear, contract: int = 0) -> jax.Array:
     """`x` [N in] times the matrix, `[N *out]` in f32; `contract` is the matrix axis summed over.
 
-    With int8 weights the activations are quantised too, each row by its own max|x| / 127. One row
-    alone is doubled for int8 and bf16, whose one-row product XLA:CPU computes 15 times slower.
+    An int8 matrix is summed over its last axis, and the activations are quantised too, each row by
+    its own max|x| / 127. One row alone is doubled for int8 and bf16, whose one-row product XLA:CPU
+    computes 15 times slower.
     """
     rows = x.shape[0]
     if linear.values.dtype != jnp.float32 and rows == 1:
@@ -259,8 +264,10 @@ def project(x: jax.Array, linear: Linear, contract: int = 0) -> jax.Array:
     else:
         scale = jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), 1e-12) / 127.0  # N 1
         quantised = jnp.round(x / scale).astype(jnp.int8)  # N in
-        y = _dot(quantised, linear.values, contract, jnp.int32).astype(jnp.float32)  # N *out
-        y = y * scale.reshape(-1, *[1] * (y.ndim - 1)) * linear.scale
+        # With more than two dimensions XLA would transpose the matrix in every call.
+        matrix = linear.values.reshape(-1, x.shape[1])  # out in
+        y = _dot(quantised, matrix, 1, jnp.int32).astype(jnp.float32)  # N out
+        y = (y * scale).reshape(-1, *linear.scale.shape) * linear.scale  # N *out
     y = y[:rows]
     return y if linear.bias is None else y + linear.bias
 
@@ -302,6 +309,8 @@ class Place:
     end: jax.Array  # ... and one past the last
 
 
+# Of what a query has seen so far: the highest score, the sum of weights, the weighted values.
+_Softmax = tuple[jax.Array, jax.Array, jax.Array]
 SPAN = 128  # positions that attention reads at once
 
 
@@ -312,13 +321,14 @@ def attend(
 
     What is read goes from the first to the last position that any row sees, however long the cache
     is: a loop over spans, with a softmax that is corrected after each (Milakov & Gimelshein 2018).
-    A span that a row does not see changes nothing of what it gets, not even a bit.
+    A span is copied out of the cache on CPU; where the rows are all slots and see more than half of
+    it, reading it whole and where it lies is quicker.
     """
     exact = _exact(keys.dtype)
     scale = config.attention_scale or config.head_width**-0.5
-    span = math.gcd(SPAN, keys.shape[2])
+    slots, _, length, _ = keys.shape
 
-    def one(number: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def read(span: int, number: int | jax.Array, state: _Softmax) -> _Softmax:
         top, total, out = state
         seen = _read(keys, place.slots, number * span, span)  # R K span E
         told = _read(values, place.slots, number * span, span)
@@ -341,10 +351,19 @@ def attend(
         total = total * correction + jnp.sum(weights, axis=-1, keepdims=True)
         return higher, total, out * correction + more
 
+    def read_spans(state: _Softmax) -> _Softmax:
+        span = math.gcd(SPAN, length)
+        first, end = place.first // span, (place.end + span - 1) // span
+        return jax.lax.fori_loop(first, end, functools.partial(read, span), state)
+
     nothing = jnp.zeros((*query.shape[:3], 1), jnp.float32)
     state = (nothing - 1e30, nothing, jnp.zeros(query.shape, jnp.float32))
-    first, end = place.first // span, (place.end + span - 1) // span
-    _, total, out = jax.lax.fori_loop(first, end, one, state)
+    if query.shape[0] == slots:
+        most = (place.end - place.first) * 2 > length
+        whole = functools.partial(read, length, 0)
+        _, total, out = jax.lax.cond(most, whole, read_spans, state)
+    else:
+        _, total, out = read_spans(state)
     return out / total
 
 
