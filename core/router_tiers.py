@@ -192,8 +192,9 @@ def why_busy(facts: TierFacts, limits: RouterLimits, in_flight: int) -> tuple[st
         ("time to first token", load.ttft.p95_ms, aims.ttft_p95_ms),
         ("latency", load.latency.p95_ms, aims.latency_p95_ms),
     )
+    share = "" if limits.slo_ratio == 1 else f"{limits.slo_ratio:.0%} of "
     found += [
-        f"its p95 {what} of {value:,.0f} ms misses {limits.slo_ratio:.0%} of {aim:,.0f} ms"
+        f"its p95 {what} of {value:,.0f} ms is above {share}its objective of {aim:,.0f} ms"
         for what, value, aim in times
         if value is not None and aim is not None and value > aim * limits.slo_ratio
     ]

@@ -62,14 +62,18 @@ def draw_tiers(decision: Decision, tokens: int | None) -> None:
     so that the request's own estimate stands in.
     """
     st.markdown(f":small[{formats.plain(seen_words(decision))}]")
-    rows = [_tier_row(c, tokens) for c in decision.considered]
-    shown = [{name: formats.plain(str(cell)) for name, cell in row.items()} for row in rows]
+    shown: list[dict[str, str]] = []
+    for tier in decision.considered:
+        row = {name: formats.plain(cell) for name, cell in _tier_row(tier, tokens).items()}
+        mark = {"Tier": f"→\u00a0**{row['Tier']}**"} if tier.chosen else {}
+        shown.append(row | mark)
     st.table(shown, border="horizontal", alt="Every tier with its reason and its price")
-    basis = "this answer's tokens × the price per token at each tier's load of now"
+    basis = "this answer's tokens × the price per token at each tier's load of now."
     if tokens is None:
-        basis = "the most that the request may cost, at the price of a full tier"
+        basis = "if it generates all that it may, at the price of a full tier."
     st.caption(
-        f"Cost: {basis}. The router compares the price when full, a lower bound that no load moves."
+        f"Cost: {basis} The router compares the price of a full tier: the least that it can be, and"
+        " the same at any load."
     )
 
 
@@ -79,7 +83,7 @@ def _tier_row(tier: Considered, tokens: int | None) -> Mapping[str, str]:
     word = formats.NOT_PRICED if tier.price_why.startswith("not priced") else formats.UNKNOWN
     unknown = f" (unknown: {', '.join(tier.unknown)})" if tier.unknown and tier.serves else ""
     return {
-        "Tier": f"→\u00a0{tier.title}" if tier.chosen else tier.title,
+        "Tier": tier.title,
         "Why": tier.why + unknown,
         "Cost": formats.money(usd, word),
         "$/M tokens when full": formats.money(tier.usd_per_million, word),
