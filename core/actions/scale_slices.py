@@ -37,6 +37,7 @@ from core.wording import plural
 
 VERB: Final = "kube.set_replicas"
 REPLICAS: Final = "replicas"  # "replicas:FULL NAME OF A WORKLOAD" → how many it is to have
+_BROKEN: Final = "ERROR"
 _GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _ACCOUNT: Final = ("nodes-account", "nodes-role")  # what the new nodes run as
 _PERMISSIONS: Final = (
@@ -49,10 +50,14 @@ _PERMISSIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """The slices and the workload that serves on them, with its full name."""
+    """The slices and the workload that serves on them, with its full name.
+
+    `broken`: pools that GKE could not make. They have no hosts and are no slices.
+    """
 
     place: Place
     pools: tuple[NodePool, ...]
+    broken: tuple[NodePool, ...]
     workload: Workload
     name: str
 
@@ -102,7 +107,7 @@ def plan_scale_slices(
         steps=change.steps,
         observed={**change.observed, **observe((there.name, there.workload))},
         cost=cost_of(snapshot, tier, change.chips),
-        affected=(*change.notes, *arithmetic),
+        affected=(*change.notes, *_about_broken(there, change.steps), *arithmetic),
         irreversible=irreversible(delta),
         permissions=_PERMISSIONS,
         made_at=now,
@@ -112,6 +117,15 @@ def plan_scale_slices(
         reservation=there.place.reservation if delta > 0 else "",
         sources=(Source.GKE.value, Source.KUBE.value, Source.LOAD.value),
     )
+
+
+def _about_broken(there: _Now, steps: Sequence[Step]) -> list[str]:
+    made = {path_of(step.resource).rpartition("/")[2] for step in steps}
+    return [
+        f"Node pool {pool.name} is in {_BROKEN} and counts for nothing:"
+        f" it {'is made anew' if pool.name in made else 'stays as it is'}"
+        for pool in there.broken
+    ]
 
 
 def scale_chain(snapshot: Snapshot, request: Request, context: PlanContext) -> Chain:
@@ -125,11 +139,11 @@ def scale_chain(snapshot: Snapshot, request: Request, context: PlanContext) -> C
     there = _there(snapshot, spec, request, context)
     place = there.place
     pieces = [p for p in platform_pieces(place.site, {place.part.kind}) if p.key in _ACCOUNT]
-    policies = {pool.placement_policy for pool in there.pools} - {""}
+    policies = {pool.placement_policy for pool in (*there.pools, *there.broken)} - {""}
     policy = policies.pop() if len(policies) == 1 else ""
     if policy in ("", policy_name(spec)):
         pieces.append(policy_piece(place.site, spec))
-    taken = {pool.name for pool in there.pools}
+    taken = {pool.name for pool in there.pools}  # a broken one is made anew
     numbers = (n for n in itertools.count() if pool_name(place.part, n) not in taken)
     for number in itertools.islice(numbers, delta):
         pieces.append(_with_policy(slice_pool(place, spec, number), policy))
@@ -174,7 +188,9 @@ def _there(snapshot: Snapshot, spec: TierSpec, request: Request, context: PlanCo
         if (w.namespace, w.cluster) == (spec.namespace, place.part.cluster)
         and name.endswith(f"/{w.name}")
     )
-    return _Now(on_terms(spec, place, request), pools, workload, name)
+    sound = tuple(pool for pool in pools if pool.status != _BROKEN)
+    broken = tuple(pool for pool in pools if pool.status == _BROKEN)
+    return _Now(on_terms(spec, place, request), sound, broken, workload, name)
 
 
 def _adding(

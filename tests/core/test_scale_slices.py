@@ -68,6 +68,26 @@ def test_added_slices_are_pools_and_then_groups() -> None:
     assert "replicas:" in " ".join(found.observed)
 
 
+def test_a_pool_that_could_not_be_made_is_no_slice() -> None:
+    """Adding makes it anew and counts it then; removing leaves it, and says so."""
+    snapshot = world()
+    pools = tuple(
+        replace(p, status="ERROR", node_count=0) if p.name == "hw-medium-03" else p
+        for p in snapshot.node_pools or ()
+    )
+    workloads = tuple(replace(w, replicas_wanted=3) for w in snapshot.workloads or ())
+    snapshot = replace(snapshot, node_pools=pools, workloads=workloads)
+    found = plan(snapshot, delta=1)
+    (pool,) = (s for s in found.steps if s.key.startswith("pool-"))
+    assert short_name(pool.resource) == "hw-medium-03"
+    assert found.steps[-1].after == {"replicas": 4}
+    assert found.title.endswith("3 → 4")
+    assert any("hw-medium-03 is in ERROR" in line and "anew" in line for line in found.affected)
+    found = plan(snapshot, delta=-1)
+    assert [short_name(s.resource) for s in found.steps if s.verb == DELETE] == ["hw-medium-00"]
+    assert any("hw-medium-03 is in ERROR" in line and "stays" in line for line in found.affected)
+
+
 def test_new_pools_are_as_their_siblings_and_take_free_names() -> None:
     """The policy that they have; a name in between that is free; on the terms that are asked."""
     snapshot = world(policy="mine")
