@@ -41,6 +41,18 @@ class Alert:
     opened_at: datetime | None
 
 
+def various_first(alerts: Iterable[Alert]) -> tuple[Alert, ...]:
+    """The first of each policy and tier before the others, so that many of one kind hide none."""
+    seen: set[tuple[str, str]] = set()
+    first: list[Alert] = []
+    others: list[Alert] = []
+    for alert in alerts:
+        kind = (alert.policy or alert.title, alert.tier)
+        (others if kind in seen else first).append(alert)
+        seen.add(kind)
+    return (*first, *others)
+
+
 def tier_of(specs: Iterable[TierSpec], policy: Mapping[str, str], labels: Mapping[str, str]) -> str:
     """The tier that an alert is about; "" when neither label nor name tells.
 

@@ -16,7 +16,6 @@ from core.forecast import Forecast
 from core.pricing import unassigned_rate
 from core.records import Snapshot, SourceState
 from core.slo import Standing, TierSlo
-from core.specs import TIER_LABEL
 
 _STALE_INTERVALS: Final = 5
 _SCRAPED_WITHIN_S: Final = 900.0  # after its start
@@ -158,7 +157,7 @@ def _servers(snapshot: Snapshot) -> Iterable[Finding]:
     """Server pods that crash again and again, or that do not serve on hosts that are ready."""
     ready_hosts = {(h.cluster, h.name) for h in snapshot.hosts or () if h.ready}
     for spec in snapshot.specs:
-        own = [p for p in snapshot.pods or () if p.labels.get(TIER_LABEL) == spec.name]
+        own = [p for p in snapshot.pods or () if spec.namespace and p.namespace == spec.namespace]
         waiting = [p for p in own if not p.ready and not p.ending]
         crashing = [p for p in waiting if p.reason == _CRASHING or p.restarts >= _MANY_RESTARTS]
         if crashing:

@@ -5,13 +5,17 @@ Acknowledging one is an action as any other; its dialog is `ui/plan_dialog.py`'s
 
 from __future__ import annotations
 
+from typing import Final
+
 import streamlit as st
 
-from core.alerts import Alert
+from control.acknowledgements import Acknowledgement
+from core.alerts import Alert, various_first
 from core.cloud_resources import PLATFORM
 from core.records import Source
 from ui import access, formats, plan_dialog, states, view
 
+_SHOWN: Final = 5
 _COLOURS = {"CRITICAL": "red", "ERROR": "red", "WARNING": "orange"}
 
 
@@ -19,20 +23,24 @@ def panel() -> None:
     """A line for each open alert; nothing at all while none is open."""
     snapshot = access.snapshot()
     chosen = view.current()
-    found = [a for a in snapshot.alerts or () if not a.tier or chosen.shows(a.tier)]
-    if not found:
+    mine = [a for a in snapshot.alerts or () if not a.tier or chosen.shows(a.tier)]
+    if not mine:
         return
+    found = various_first(mine)
     fresh = states.freshness(snapshot.sources, (Source.ALERTS,), access.now())
     known = access.console().acknowledgements()
     with states.panel("Open alerts", fresh, key="panel_alerts"):
-        for alert in found:
-            said = known.get(alert.name)
-            who = f"{said.actor}, {formats.since(said.at, access.now())}" if said else ""
-            _draw(alert, who)
+        for alert in found[:_SHOWN]:
+            _draw(alert, known.get(alert.name))
+        if rest := found[_SHOWN:]:
+            with st.expander(f"{len(rest):,} more", type="compact"):
+                for alert in rest:
+                    _draw(alert, known.get(alert.name))
 
 
-def _draw(alert: Alert, looked_after_by: str) -> None:
+def _draw(alert: Alert, said: Acknowledgement | None) -> None:
     now = access.now()
+    looked_after_by = f"{said.actor}, {formats.since(said.at, now)}" if said else ""
     whose = access.snapshot().spec(alert.tier).title if alert.tier else "no single tier"
     mark = alert.severity or "no severity"
     colour = _COLOURS.get(alert.severity, "gray")

@@ -9,6 +9,7 @@ import pytest
 
 from core.actions import PlanContext, make_plan
 from core.actions.available import why_not
+from core.alerts import various_first
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.guards import GuardContext, Running, judge
@@ -77,3 +78,10 @@ def test_what_cannot_be_acknowledged_is_refused() -> None:
     small, medium = snapshot.spec("small"), snapshot.spec("medium")
     assert why_not(snapshot, "acknowledge_incident", small) == ""
     assert "No alert" in why_not(snapshot, "acknowledge_incident", medium)
+
+
+def test_many_alerts_of_one_kind_hide_no_other() -> None:
+    """The first of each policy and tier comes before the second of any; none is left out."""
+    many = [replace(ALERT, name=f"projects/p/alerts/{n}.a") for n in range(3)]
+    other = replace(ALERT, name="projects/p/alerts/9.a", policy="projects/p/alertPolicies/2")
+    assert various_first([*many, other]) == (many[0], other, *many[1:])

@@ -158,3 +158,57 @@ def test_a_read_that_failed_in_part_is_told_as_such() -> None:
     assert [f[2] for f in found] == [
         f"Load (Cloud Monitoring) is read in part: {state.problem.message if state.problem else ''}"
     ]
+
+
+def test_servers_that_crash_and_servers_that_do_not_serve_are_told_apart() -> None:
+    """Crashing ones warn, those that run unready on ready hosts are a note, ending ones none."""
+    snapshot = quiet()
+    pods = tuple(p for p in snapshot.pods or () if p.namespace == "small")
+    changed = (
+        replace(pods[0], ready=False, restarts=5, reason="CrashLoopBackOff"),
+        replace(pods[1], ready=False, restarts=0, reason="ContainersNotReady"),
+        replace(pods[2], ready=False, ending=True),
+    )
+    found = findings(replace(snapshot, pods=(*changed, *pods[3:])), 0.0)
+    told = {severity: sentence for severity, tier, sentence in found if tier == "small"}
+    assert set(told) == {"WARNING", "NOTE"}
+    assert f"1 of {len(pods)} server pods crash again and again (5 restarts" in told["WARNING"]
+    assert f"1 of {len(pods)} server pods run on ready hosts" in told["NOTE"]
+
+
+def test_a_slice_at_its_limit_beside_others_with_room_is_told() -> None:
+    """By the middle of the others; where all are busy, nobody spreads badly."""
+    snapshot = quiet()
+    host = next(h for h in snapshot.hosts or () if h.pool.startswith("hw-small"))
+
+    def with_use(own: float, others: float) -> Snapshot:
+        chips = tuple(
+            replace(c, tensorcore_utilisation_ratio=own if c.host == host.name else others)
+            for c in snapshot.chips or ()
+        )
+        return replace(snapshot, chips=chips)
+
+    (found,) = findings(with_use(0.97, 0.4), 0.0)
+    assert found[:2] == ("WARNING", "small")
+    assert f"the chips of {host.name} run at 97%, those of most other slices at 40%" in found[2]
+    assert findings(with_use(0.97, 0.9), 0.0) == []
+    assert findings(with_use(0.6, 0.1), 0.0) == []
+
+
+def test_chips_of_no_tier_warn_once_they_cost_much() -> None:
+    """With their dollars an hour; where no price is known, a note says how many they are."""
+    snapshot = quiet()
+    pool = next(p for p in snapshot.node_pools or () if p.name.startswith("hw-medium"))
+    stray = replace(pool, name="retry-00", labels={}, node_count=16, topology="4x4x4")
+    like = next(h for h in snapshot.hosts or () if h.pool == pool.name)
+    hosts = tuple(replace(like, name=f"retry-{n}", pool=stray.name, labels={}) for n in range(16))
+    made = replace(
+        snapshot,
+        node_pools=(*(snapshot.node_pools or ()), stray),
+        hosts=(*(snapshot.hosts or ()), *hosts),
+    )
+    found = findings(made, 0.0)
+    assert [(severity, tier) for severity, tier, _ in found] == [("WARNING", "")]
+    assert found[0][2].startswith("1 resource with 64 chips belongs to no tier, at about $768 an")
+    unpriced = findings(replace(made, prices=None), 0.0)
+    assert [(s, t) for s, t, _ in unpriced if not t] == [("NOTE", "")]

@@ -16,7 +16,10 @@ from typing import Any, Final
 from emulator.apis.kubernetes.status import StatusError, bad_request
 from emulator.apis.kubernetes.store import Item
 from emulator.clock import rfc3339
+from emulator.scenario import TIER_LABEL
 
+# What a server that crashes says last.
+_LAST_WORDS: Final = "ERROR RESOURCE_EXHAUSTED: out of HBM while allocating KV pages; exiting"
 _KEPT: Final = 5_000  # lines: a kubelet rotates a container's log at 10 MiB
 
 
@@ -98,23 +101,45 @@ def log_lines(pod: Item, options: LogOptions, until: float) -> list[tuple[float,
     Raises:
         StatusError: 400, the container has not begun, or has no earlier run.
     """
-    if options.previous:
+    if options.previous and not _last_run(pod, options.container):
         told = f'previous terminated container "{options.container}" in pod "{pod.name}" not found'
         raise bad_request(told)
-    began, ended = _run_of(pod, options.container)
+    began, ended = _run_of(pod, options.container, previous=options.previous)
     if began is None:
         raise bad_request(
             f'container "{options.container}" in pod "{pod.name}" is waiting to start: '
             "ContainerCreating"
         )
     found = list(_written(pod, options.container, began, min(until, ended)))
+    last = _last_run(pod, options.container)
+    serves = TIER_LABEL in (pod.body["metadata"].get("labels") or {})
+    if serves and last and moment(last.get("finishedAt")) == ended <= until:
+        found.append((ended, _LAST_WORDS))
     if options.since is not None:
         found = [line for line in found if line[0] >= options.since]
     return found if options.tail is None else found[max(0, len(found) - options.tail) :]
 
 
-def _run_of(pod: Item, container: str) -> tuple[float | None, float]:
-    """When the container began and ended; infinity while it runs."""
+def _last_run(pod: Item, container: str) -> Mapping[str, Any]:
+    """How a container's run before this one ended; empty when there was none."""
+    for one in pod.body.get("status", {}).get("containerStatuses") or ():
+        if one.get("name") == container:
+            return (one.get("lastState") or {}).get("terminated") or {}
+    return {}
+
+
+def _run_of(pod: Item, container: str, *, previous: bool = False) -> tuple[float | None, float]:
+    """When the container began and ended; infinity while it runs.
+
+    While it waits to be started again, and where the `previous` one is asked for: the last run.
+    """
+    last = _last_run(pod, container)
+    waits = any(
+        one.get("name") == container and "waiting" in (one.get("state") or {})
+        for one in pod.body.get("status", {}).get("containerStatuses") or ()
+    )
+    if last and (previous or waits):
+        return moment(last.get("startedAt")), moment(last.get("finishedAt")) or math.inf
     status = pod.body.get("status", {})
     both = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
     for one in both:

@@ -104,7 +104,7 @@ def hit(pod: ServerPod, state: str, since: float, revision: str, now: float) -> 
     if state != nodes.CRASHING:
         return replace(pod, state=LOADING, since=since)
     restarts, began, ends = 0, since, since + _RUNS_S
-    while ends + (wait := _BACK_OFF_S[min(restarts, len(_BACK_OFF_S) - 1)]) <= now:
+    while ends + (wait := _back_off_s(restarts)) <= now:
         restarts, began = restarts + 1, ends + wait
         ends = began + _RUNS_S
     runs = now < ends
@@ -266,17 +266,27 @@ def _status(pod: ServerPod, image: str) -> dict[str, Any]:
 
 def _container_state(pod: ServerPod, began: str, since: str) -> dict[str, Any]:
     """The container's state, and how it ended before, if it did."""
-    ended = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": since}
     if pod.state == CREATING:
         return {"state": {"waiting": {"reason": "ContainerCreating"}}}
     if pod.state == CRASHING:
-        wait = _BACK_OFF_S[min(pod.restarts, len(_BACK_OFF_S) - 1)]
-        text = f"back-off {wait:.0f}s restarting failed container=server"
+        text = f"back-off {_back_off_s(pod.restarts):.0f}s restarting failed container=server"
         waiting = {"reason": "CrashLoopBackOff", "message": text}
-        return {"state": {"waiting": waiting}, "lastState": {"terminated": ended}}
+        return {"state": {"waiting": waiting}, "lastState": {"terminated": _ended(pod.since)}}
     if pod.restarts:
-        return {"state": {"running": {"startedAt": since}}, "lastState": {"terminated": ended}}
+        last = _ended(pod.since - _back_off_s(pod.restarts - 1))
+        return {"state": {"running": {"startedAt": since}}, "lastState": {"terminated": last}}
     return {"state": {"running": {"startedAt": began}}}
+
+
+def _back_off_s(restarts: int) -> float:
+    """How long the kubelet waits before the next start."""
+    return _BACK_OFF_S[min(restarts, len(_BACK_OFF_S) - 1)]
+
+
+def _ended(at: float) -> dict[str, Any]:
+    """A run of a container that crashed."""
+    times = {"startedAt": rfc3339(at - _RUNS_S), "finishedAt": rfc3339(at)}
+    return {"exitCode": 1, "reason": "Error", **times}
 
 
 def _condition(kind: str, holds: bool, since: str) -> dict[str, Any]:

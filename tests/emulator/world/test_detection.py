@@ -10,6 +10,7 @@ import pytest
 
 from core.problems import Finding, Severity
 from emulator.scenario import SCENARIOS
+from tests.emulator.clients import PROJECT
 from tests.emulator.world.detection import Watcher
 from tests.processes import start_emulator
 
@@ -94,3 +95,38 @@ def test_a_switch_is_told_and_refused_clearly(watcher: Watcher) -> None:
         wrong = httpx.post(f"{scenarios}/chip-fault", content=body, trust_env=False)
         assert wrong.status_code == 400, body
     assert httpx.post(f"{scenarios}/nope", trust_env=False).status_code == 404
+
+
+def _get(watcher: Watcher, path: str) -> httpx.Response:
+    base = f"{watcher.url}/k8s/{PROJECT}/us-central1/hw-serving/api/v1"
+    return httpx.get(f"{base}/{path}", timeout=60, trust_env=False)
+
+
+def test_a_crashing_server_tells_why(watcher: Watcher) -> None:
+    """Its pod is of the new revision and restarts on a node that is well; its log says the end."""
+    watcher.tell("bad-rollout", -600)
+    pods = _get(watcher, "namespaces/small/pods").json()["items"]
+    crashed = [p for p in pods if p["status"]["containerStatuses"][0]["restartCount"]]
+    assert len(crashed) == 12
+    pod = crashed[0]
+    status = pod["status"]["containerStatuses"][0]
+    assert pod["spec"]["containers"][0]["image"].endswith(":0.33.0")
+    assert (status["ready"], status["lastState"]["terminated"]["exitCode"]) == (False, 1)
+    name = pod["metadata"]["name"]
+    last = _get(watcher, f"namespaces/small/pods/{name}/log?previous=true").text.splitlines()[-1]
+    assert "RESOURCE_EXHAUSTED" in last
+    events = _get(watcher, "namespaces/small/events").json()["items"]
+    assert {e["reason"] for e in events if e["involvedObject"]["name"] == name} == {"BackOff"}
+
+
+def test_a_preempted_slice_leaves_pods_that_pend(watcher: Watcher) -> None:
+    """Its nodes are no more, its pods have none; what is left of the pool stays."""
+    watcher.tell("preemption-storm", -600)
+    nodes = {n["metadata"]["name"] for n in _get(watcher, "nodes").json()["items"]}
+    pods = _get(watcher, "namespaces/medium/pods").json()["items"]
+    pending = [p for p in pods if p["status"]["phase"] == "Pending"]
+    assert 20 <= len(pending) < 88
+    assert not any("nodeName" in p["spec"] for p in pending)
+    placed = {p["spec"]["nodeName"] for p in pods if p not in pending}
+    assert placed <= nodes
+    assert len(placed) + len(pending) == 256
