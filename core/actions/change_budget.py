@@ -45,7 +45,7 @@ def plan_change_budget(
     )
     if before == after:
         raise PlanError(f"{budget.display_name} is so already.", resource=budget.id)
-    step = _step(context, budget, before, after)
+    step = budget_step(context, budget, before, after)
     return Plan(
         request=request,
         title=f"Change the budget of {spec.title}: {_money(budget.amount_usd)} → {_money(amount)}"
@@ -150,7 +150,8 @@ def _ratios(request: Request, budget: Budget) -> tuple[float, ...]:
         ) from error
 
 
-def _step(context: PlanContext, budget: Budget, before: Facts, after: Facts) -> Step:
+def budget_step(context: PlanContext, budget: Budget, before: Facts, after: Facts) -> Step:
+    """The step that writes a budget; before and after as `values` has them."""
     expected_s, source = usual(context, VERB)
     command = (
         f"gcloud billing budgets update {context.billing_account}/budgets/{budget.id}"

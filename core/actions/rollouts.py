@@ -71,6 +71,17 @@ def workload_name(snapshot: Snapshot, spec: TierSpec, context: PlanContext) -> s
     return site_of(part, context).object(path)
 
 
+def workload_of(snapshot: Snapshot, spec: TierSpec, name: str) -> Workload:
+    """What serves the tier, by the full name that `workload_name` gave."""
+    return next(
+        w
+        for w in snapshot.workloads or ()
+        if w.namespace == spec.namespace
+        and f"/clusters/{w.cluster}/" in name
+        and name.endswith(f"/{w.name}")
+    )
+
+
 def present_workload(context: PlanContext) -> Json:
     """The workload as it is.
 

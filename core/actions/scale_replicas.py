@@ -52,7 +52,7 @@ def plan_scale_replicas(
     return Plan(
         request=request,
         title=f"Scale {model.display_name} on {endpoint.display_name} {size}",
-        steps=(_step(endpoint, model, least, most, context),),
+        steps=(replicas_step(endpoint, model, least, most, context),),
         observed=observe((endpoint,)),
         cost=_cost(snapshot, spec, model, delta),
         affected=_affected(endpoint, model, least, most),
@@ -97,9 +97,10 @@ def _cost(snapshot: Snapshot, spec: TierSpec, model: DeployedModel, delta: int) 
     return CostChange(now.usd_per_hour, after, now.basis.value, source)
 
 
-def _step(
+def replicas_step(
     endpoint: Endpoint, model: DeployedModel, least: int, most: int, context: PlanContext
 ) -> Step:
+    """The step that gives a deployed model at least and at most so many replicas."""
     expected_s, source = usual(context, VERB)
     return Step(
         verb=VERB,

@@ -18,7 +18,7 @@ from core import ownership
 from core.actions.chain_steps import DELETE, create_step, is_whole, present_of
 from core.actions.chain_steps import observe as observe_pieces
 from core.actions.context import PlanContext
-from core.actions.rollouts import workload_name
+from core.actions.rollouts import workload_name, workload_of
 from core.actions.scaling import cost_of, delta_of, irreversible, pools_of, who_feels_it
 from core.actions.scaling import observe as observe_pools
 from core.actions.tear_down import remove_command
@@ -182,12 +182,7 @@ def _there(snapshot: Snapshot, spec: TierSpec, request: Request, context: PlanCo
     place = next(
         p for p in places_of(snapshot, spec, context) if p.part.kind is PartKind.GKE_MULTI_HOST
     )
-    workload = next(
-        w
-        for w in snapshot.workloads or ()
-        if (w.namespace, w.cluster) == (spec.namespace, place.part.cluster)
-        and name.endswith(f"/{w.name}")
-    )
+    workload = workload_of(snapshot, spec, name)
     sound = tuple(pool for pool in pools if pool.status != _BROKEN)
     broken = tuple(pool for pool in pools if pool.status == _BROKEN)
     return _Now(on_terms(spec, place, request), sound, broken, workload, name)
@@ -286,30 +281,34 @@ def _told(group: int | None) -> str:
 
 def _replicas(there: _Now, wanted: int, needs: Sequence[str], context: PlanContext) -> list[Step]:
     """The step that gives the workload so many groups; none when it has them."""
-    workload = there.workload
-    if workload.replicas_wanted == wanted:
+    if there.workload.replicas_wanted == wanted:
         return []
+    return [groups_step(there.name, there.workload, wanted, needs, context)]
+
+
+def groups_step(
+    name: str, workload: Workload, wanted: int, needs: Sequence[str], context: PlanContext
+) -> Step:
+    """The step that gives the workload of that full name so many groups of pods."""
     expected_s, source = usual(context, VERB)
-    part = there.place.part
-    cluster = kube_context(context.project, part.cluster_location, part.cluster)
-    return [
-        Step(
-            verb=VERB,
-            resource=there.name,
-            title=f"Change the groups of {workload.name} to {wanted}",
-            before={"replicas": workload.replicas_wanted},
-            after={"replicas": wanted},
-            expected_s=expected_s,
-            expected_source=source,
-            command=(
-                f"kubectl --context={cluster} scale {workload.kind.lower()} {workload.name}"
-                f" --namespace={workload.namespace} --replicas={wanted}"
-            ),
-            key="groups",
-            needs=tuple(needs),
-            undo="write the number that was there before",
-        )
-    ]
+    _, _, _, location, _, cluster, *_ = path_of(name).split("/")
+    return Step(
+        verb=VERB,
+        resource=name,
+        title=f"Change the groups of {workload.name} to {wanted}",
+        before={"replicas": workload.replicas_wanted},
+        after={"replicas": wanted},
+        expected_s=expected_s,
+        expected_source=source,
+        command=(
+            f"kubectl --context={kube_context(context.project, location, cluster)}"
+            f" scale {workload.kind.lower()} {workload.name}"
+            f" --namespace={workload.namespace} --replicas={wanted}"
+        ),
+        key="groups",
+        needs=tuple(needs),
+        undo="write the number that was there before",
+    )
 
 
 def _delete(pool: NodePool, needs: Sequence[str], context: PlanContext) -> Step:

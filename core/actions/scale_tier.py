@@ -70,7 +70,7 @@ def plan_scale_tier(
     return Plan(
         request=request,
         title=f"{word} {abs(delta)} host-{noun} of {spec.title}: {before} → {before + delta}",
-        steps=tuple(_step(r, context) for r in resizes),
+        steps=tuple(resize_step(r.pool, r.after, context) for r in resizes),
         observed=observe(r.pool for r in resizes),
         cost=cost_of(snapshot, tier, (_change(spec, r) for r in resizes)),
         affected=(*who_feels_it(snapshot, tier, delta), *(cut if delta < 0 else ()), *arithmetic),
@@ -152,8 +152,8 @@ def _key(pool: NodePool) -> tuple[str, str, str]:
     return pool.name, pool.cluster, pool.location
 
 
-def _step(resize: _Resize, context: PlanContext) -> Step:
-    pool, after = resize.pool, resize.after
+def resize_step(pool: NodePool, after: int, context: PlanContext) -> Step:
+    """The step that gives a node pool so many nodes."""
     past = context.past_durations_s.get(VERB, ())
     source = "unknown: none was made from here yet"
     if past:

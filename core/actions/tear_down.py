@@ -58,7 +58,7 @@ def removal_plan(
         observed=observe(chain.names, present),
         cost=_cost(snapshot, fleet, specs, chips),
         affected=(*_affected(snapshot, specs), *removal.stays),
-        irreversible=_irreversible(steps, chips),
+        irreversible=irreversible_of(steps, chips),
         permissions=tuple(sorted({name for p in pieces for name in p.permissions})),
         made_at=now,
         expires_at=now + timedelta(seconds=context.expires_after_s),
@@ -179,7 +179,8 @@ def _affected(snapshot: Snapshot, specs: Sequence[TierSpec]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _irreversible(steps: Sequence[Step], chips: int) -> tuple[str, ...]:
+def irreversible_of(steps: Sequence[Step], chips: int) -> tuple[str, ...]:
+    """What deleting these resources, with so many chips, takes for good."""
     found: list[str] = []
     if chips:
         found.append(f"The {chips:,} chips may not be free again: capacity is not reserved")

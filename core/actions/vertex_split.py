@@ -157,11 +157,11 @@ def _steps(
     """One, or those of a canary; `split`: before all, and in the end."""
     before, after = split
     if not is_canary(request):
-        return (_step(endpoint, before, after, context),)
+        return (split_step(endpoint, before, after, context),)
     taker, to = spec_of(snapshot, request), word(request, "to")
     small = first_share(tuple(before.items()), before[to], request, to, after[to])
-    first = _step(endpoint, before, small, context, f" ({small[to]}%)")
-    last = _step(endpoint, small, after, context, f" ({after[to]}%)")
+    first = split_step(endpoint, before, small, context, f" ({small[to]}%)")
+    last = split_step(endpoint, small, after, context, f" ({after[to]}%)")
     return (
         first,
         watch_step(snapshot, request, taker, first, before),
@@ -170,13 +170,14 @@ def _steps(
     )
 
 
-def _step(
+def split_step(
     endpoint: Endpoint,
     before: dict[str, int],
     after: dict[str, int],
     context: PlanContext,
     stage: str = "",
 ) -> Step:
+    """The step that writes an endpoint's split, in percent by the deployed model's id."""
     expected_s, source = usual(context, VERB)
     split = ",".join(f"{model}={share}" for model, share in after.items())
     return Step(
