@@ -41,8 +41,9 @@ def busy_in_words(limits: RouterLimits) -> str:
     """What makes a tier busy."""
     share = "" if limits.slo_ratio == 1 else f"{limits.slo_ratio:.0%} of "
     return (
-        f"A tier is busy when more than {limits.waiting_per_slice:g} requests wait per ready slice,"
-        f" its TensorCores are above {limits.utilisation_ratio:.0%}, its KV cache above"
+        "A tier is busy when the router's own requests take all slots that its server has, more"
+        f" than {limits.waiting_per_slice:g} requests wait per ready slice, its TensorCores are"
+        f" above {limits.utilisation_ratio:.0%}, its KV cache above"
         f" {limits.kv_cache_ratio:.0%}, more than {limits.error_ratio:.0%} of its requests fail, or"
         f" a 95th percentile is above {share}its objective. What is unknown"
         " makes no tier busy, and is told beside the decision. A tier that is not for production"
