@@ -198,8 +198,8 @@ def _uneven(tier: FleetTier) -> Iterable[Finding]:
         yield Finding(
             Severity.WARNING,
             tier.name,
-            f"{tier.spec.title}: the chips of {name} run at {hottest:.0%}, those of most other"
-            f" slices at {middle:.0%} or less: requests are spread unevenly",
+            f"{tier.spec.title}: requests are spread unevenly: chips at {hottest:.0%} on {name},"
+            f" at {middle:.0%} or less on most other slices",
             None,
             "fleet",
         )

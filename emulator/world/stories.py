@@ -55,6 +55,12 @@ def begun(changes: Iterable[Change]) -> list[Running]:
     return [r for r in found if r.end > r.start]
 
 
+def rewrites(changes: Iterable[Change]) -> int:
+    """How often a story that began in the past has changed what was already to be seen."""
+    kinds = (STORY_BEGAN, STORY_ENDED)
+    return sum(c.kind in kinds and float(c.data["start"] or 0.0) < c.at for c in changes)
+
+
 def events(running: Running, parts: Sequence[Part], seed: int) -> list[Event]:
     """All that the story's disruptions do, as incidents of the parts that they hit."""
     found: list[Event] = []

@@ -190,7 +190,7 @@ def test_a_slice_at_its_limit_beside_others_with_room_is_told() -> None:
 
     (found,) = findings(with_use(0.97, 0.4), 0.0)
     assert found[:2] == ("WARNING", "small")
-    assert f"the chips of {host.name} run at 97%, those of most other slices at 40%" in found[2]
+    assert f"unevenly: chips at 97% on {host.name}, at 40% or less on most" in found[2]
     assert findings(with_use(0.97, 0.9), 0.0) == []
     assert findings(with_use(0.6, 0.1), 0.0) == []
 

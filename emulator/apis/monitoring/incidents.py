@@ -16,6 +16,7 @@ from emulator.apis.monitoring.series import SeriesReader, seconds
 from emulator.apis.monitoring.verdicts import Key
 from emulator.apis.monitoring.watches import Looks, Span, Watch, together
 from emulator.context import Cloud
+from emulator.world import stories
 
 # How far back a policy that is older than the emulator is followed.
 HISTORY_S: Final = 30 * 86_400.0
@@ -47,6 +48,7 @@ class Incidents:
         self._lock = threading.Lock()
         self._watches: dict[tuple[str, float], list[Watch]] = {}
         self._found: dict[tuple[str, float], tuple[object, list[Incident]]] = {}
+        self._rewrites = 0
 
     def all(self) -> list[Incident]:
         """Every incident until now, of deleted policies too, in no order."""
@@ -56,6 +58,11 @@ class Incidents:
                 (name, reign) for name, found in self._state.reigns.items() for reign in found
             ]
         with self._lock:
+            if (rewrites := stories.rewrites(self._cloud.log.changes())) != self._rewrites:
+                # What was settled is so no more.
+                self._rewrites = rewrites
+                self._watches.clear()
+                self._found.clear()
             looks = Looks(MOST_LOOKS)
             return [one for name, reign in reigns for one in self._of(name, reign, now, looks)]
 

@@ -15,7 +15,7 @@ from control.refresh import Partial
 from control.settings import Settings, load_settings
 from control.wiring import cloud_target
 from core.problems import Finding
-from core.records import Snapshot, Source, SourceState
+from core.records import Alert, Snapshot, Source, SourceState
 from core.series import Series, Signal
 from services.clients import Clients
 from services.monitoring import Monitoring
@@ -61,6 +61,10 @@ class Watcher:
     def snapshot(self) -> Snapshot:
         """All of it as it is now."""
         return self._read(self._first, _LIVELY)
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Those that Cloud Monitoring's policies have open."""
+        return self._read(self._first, (Source.ALERTS,)).alerts or ()
 
     def findings(self) -> tuple[Finding, ...]:
         """What the console's Overview would say."""

@@ -130,3 +130,11 @@ def test_a_preempted_slice_leaves_pods_that_pend(watcher: Watcher) -> None:
     placed = {p["spec"]["nodeName"] for p in pods if p not in pending}
     assert placed <= nodes
     assert len(placed) + len(pending) == 256
+
+
+def test_alerts_follow_a_past_that_is_written_anew(watcher: Watcher) -> None:
+    """An outage opens alerts of its tiers; once it never was, so were they not."""
+    watcher.tell("regional-outage", -1500)
+    assert {"small", "medium"} & {a.tier for a in watcher.alerts()}
+    watcher.tell("normal", -6 * 3600.0)
+    assert not [a for a in watcher.alerts() if a.tier in ("small", "medium")]
