@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal as signal_numbers
 import socket
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from control.route_checks import RouteCheck, run_checks
 from control.settings import Settings, load_settings
 from control.wiring import Console
 from core.errors import Denied, PlanError
@@ -247,6 +249,32 @@ def test_a_stopped_emulator_delays_no_page(
     assert all(reading.problem is not None for reading in found)
     assert [bool(reading.series) for reading in found] == [True, True, False, False]
     wait_until(lambda: console.history(Signal.HBM, "1h").problem is None)
+
+
+def test_answers_of_the_emulated_balancer_tell_where_requests_landed(
+    emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    """By path and by request; that no server stands behind it here is a tier's answer as well."""
+    port = {"HEARTWOOD_LB_PORT": emulator.lb_url.rpartition(":")[2]}
+    console = Console(settings_for(tmp_path, emulator.rest_url, emulator.grpc_target, **port))
+    found: list[RouteCheck] = []
+    console.refresher.start()
+    try:
+        assert console.refresher.wait_for_first([*INVENTORY, Source.LOAD, Source.PRICES], 60)
+        asyncio.run(
+            run_checks(
+                console.router,
+                console.snapshot(),
+                lambda _, check: found.append(check) if check else None,
+            )
+        )
+    finally:
+        console.refresher.stop()
+        console.clients.close()
+    sent = [check for check in found if check.took_ms is not None]
+    assert {"/simple/*", "/complex/*", "any other path", "named"} <= {c.rule for c in sent}
+    for check in sent:
+        assert check.found.partition(",")[0] in check.expected.split(" or "), check
 
 
 def test_read_only_means_nobody_may_act(emulator: EmulatorProcess, tmp_path: Path) -> None:
