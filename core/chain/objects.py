@@ -179,9 +179,10 @@ def object_piece(
     """An object of the Kubernetes API at that path below the cluster."""
     kind, meta = str(body["kind"]), cast(Json, body["metadata"])
     space = f" --namespace={meta['namespace']}" if "namespace" in meta else ""
+    within = f"{meta['namespace']}/" if "namespace" in meta else ""
     what = _PERMISSIONS.get(kind, "thirdPartyObjects")
     return Piece(
-        key, site.object(path), f"{kind} {meta['name']}", owner, body,
+        key, site.object(path), f"{kind} {within}{meta['name']}", owner, body,
         f"kubectl --context={site.context} apply --server-side -f - <<'JSON'\n"
         f"{json.dumps(body)}\nJSON",
         f"kubectl --context={site.context} delete {kind.lower()} {meta['name']}{space}",

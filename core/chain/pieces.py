@@ -31,7 +31,7 @@ class Piece:
     Attributes:
         key: unique in the chain.
         name: full name.
-        noun: what people call it.
+        noun: what people call it; unlike any other's, since the record names steps by it.
         owner: a tier, or `core.cloud_resources.PLATFORM`.
         body: what is sent to make it, in the API's JSON form.
         needs: keys of the pieces that must be there before it, and that outlive it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,16 @@ def test_everything_is_made_after_what_it_needs(tier: str) -> None:
     ):  # fmt: skip
         assert keys.index(first) < keys.index(then)
     assert found.expected_s is None  # nobody has measured most of the steps
+
+
+def test_steps_of_all_tiers_at_once_are_told_apart_by_their_titles() -> None:
+    """The record names steps by them: two that read alike could be taken for each other."""
+    there: dict[str, CloudResource] = {}
+    for tier in ("small", "medium", "large", "dev"):
+        there |= whole(tier)
+    titles = Counter(step.title for step in plan("tear_down_all", "platform", there).steps)
+    assert len(titles) > 60
+    assert [title for title, count in titles.items() if count > 1] == []
 
 
 def test_the_large_tier_costs_what_its_chips_cost() -> None:
