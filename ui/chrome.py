@@ -24,9 +24,10 @@ _UNUSED: Final[Mapping[str, frozenset[str]]] = {
 }
 _FLEET_DETAILS_IN_RANGE: Final = "Events"
 # Streamlit writes a chosen segment in the primary colour, which has to be dark enough for the white
-# words of a button: on the dark mode's surface that is too dark to read.
-_SELECTED: Final = """<style>
-button[kind="segmented_controlActive"], button[kind="pillsActive"] {{ color: {colour}; }}
+# words of a button: on the dark mode's surface that is too dark to read. Here it is as other words.
+# `important`, since Streamlit's own rule for it is as specific as can be.
+_CHOSEN: Final = """<style>
+button[data-variant][data-selected="true"] { color: inherit !important; }
 </style>"""
 ASSETS: Final = Path(__file__).parent / "assets"
 
@@ -46,7 +47,7 @@ def through_app() -> None:
 def draw(title: str, *, shared: bool) -> None:
     """Title, shared choices (unless the page has no use for them) and the sidebar's notes."""
     view.arrive(title)
-    st.html(_SELECTED.format(colour=palette.current().selected))
+    st.html(_CHOSEN)
     st.logo(logo(), icon_image=ASSETS / "mark.svg")
     snapshot = access.snapshot()
     tiers = [s.name for s in snapshot.specs]

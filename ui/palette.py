@@ -21,7 +21,6 @@ class Palette:
     Attributes:
         series: by position of the tier in the settings file.
         scale: the heatmap's colours from 0 to 1.
-        selected: words of a chosen segment, on the primary colour's tint.
         unknown: what has no figure; outside the scale in hue.
     """
 
@@ -32,7 +31,6 @@ class Palette:
     muted: str
     text: str
     surface: str
-    selected: str
     line: str
     unknown: str
     scale: tuple[str, ...]
@@ -43,7 +41,7 @@ LIGHT: Final = Palette(
         "#8C5A2B", "#2862C9", "#0E8A72", "#8450D6", "#C77708", "#B8396B", "#557A1F", "#6A726D",
     ),
     good="#2C7A53", warning="#A65B08", bad="#C23A32", muted="#6A726D", text="#1D2320",
-    surface="#FCFCFA", selected="#2C6B4F", line="#DCDCD4", unknown="#E3DFEA",
+    surface="#FCFCFA", line="#DCDCD4", unknown="#E3DFEA",
     scale=("#F3EFE2", "#D9E4C3", "#A9CDA5", "#6FB08B", "#3C8F74", "#1F6B5E", "#0F4746"),
 )  # fmt: skip
 DARK: Final = Palette(
@@ -51,7 +49,7 @@ DARK: Final = Palette(
         "#CF9A66", "#7CABFF", "#4CCBAE", "#B595FA", "#F0AE48", "#F08BB2", "#A9CC6A", "#98A29C",
     ),
     good="#62C495", warning="#EBA04A", bad="#F0766C", muted="#98A29C", text="#E4E7E2",
-    surface="#131614", selected="#62C495", line="#333A36", unknown="#3A3344",
+    surface="#131614", line="#333A36", unknown="#3A3344",
     scale=("#1F2A24", "#1F4034", "#235C47", "#2F7D5D", "#4FA17A", "#8AC79C", "#D5EBB8"),
 )  # fmt: skip
 

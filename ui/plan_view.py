@@ -127,7 +127,15 @@ def _fact(name: str, value: object) -> str:
 
 
 def cost_lines(cost: CostChange) -> str:
-    """Dollars per hour, day and month of 730 hours, before → after, as Markdown."""
+    """Dollars per hour, day and month of 730 hours, before → after, as Markdown.
+
+    One line where they stay as they are.
+    """
+    basis = f" :small[:gray[{cost.basis} price]]"
+    usd_per_hour = cost.before_usd_per_hour
+    if usd_per_hour is not None and usd_per_hour == cost.after_usd_per_hour:
+        stays = f"The cost stays as it is: **{formats.money_exact(usd_per_hour)} per hour**"
+        return f"{stays}{basis}".replace("$", "\\$")
     lines: list[str] = []
     for hours, span in ((1, "hour"), (24, "day"), (HOURS_PER_MONTH, "month")):
         before, after, delta = (
@@ -139,7 +147,7 @@ def cost_lines(cost: CostChange) -> str:
         line = f"{formats.money_exact(before)} → {formats.money_exact(after)} per {span}"
         change = formats.money_change(delta)
         lines.append(f"**{line}** ({change})" if span == "hour" else f"{line} ({change})")
-    lines[0] += f" :small[:gray[{cost.basis} price]]"
+    lines[0] += basis
     return "  \n".join(lines).replace("$", "\\$")
 
 

@@ -19,6 +19,7 @@ from core.actions.drain_tier import (
 )
 from core.actions.steady_plan import steady_plan
 from core.actions.tier_lookup import balancer_of, spec_of, tier_service
+from core.cloud_resources import short_name
 from core.errors import PlanError
 from core.load_balancer import Backend, BackendService, LoadBalancer
 from core.plans import Plan, Request
@@ -78,10 +79,12 @@ def _affected(
     context: PlanContext,
 ) -> tuple[str, ...]:
     unknown = [
-        b.group for b in chosen if f"{service.name} {b.group}" not in context.capacity_before_drain
+        short_name(b.group)
+        for b in chosen
+        if f"{service.name} {b.group}" not in context.capacity_before_drain
     ]
     healthy = [b.healthy for b in chosen if b.healthy is not None]
-    sentences = [redundancy(service)]
+    sentences = [f"Now: {redundancy(service)}"]
     if len(healthy) == len(chosen):
         sentences.append(f"{plural(sum(healthy), 'more healthy endpoint')} can take requests")
         if not sum(healthy):

@@ -53,6 +53,9 @@ def test_in_the_dark_a_narrow_window_does_not_scroll_sideways(
     for path in ("", "fleet", "traffic", "cost", "playground", "audit", "connections"):
         page.goto(f"{stack.console.url}/{path}")
         settle(page)
+        if not path:  # the range, of which one is chosen: in the words' colour, not in dark green
+            chosen = page.locator('[data-variant="segmented_control"][data-selected="true"]')
+            expect(chosen.first).to_have_css("color", "rgb(228, 231, 226)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 420, path
         wide = page.get_by_test_id("stMainBlockContainer").evaluate(
             "e => e.scrollWidth - e.clientWidth"
