@@ -78,7 +78,7 @@ def disruptions() -> st.SearchStrategy[Disruption]:
     return either.map(lambda both: Disruption(tiers=["small"], **both[0], **both[1]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(several=st.lists(disruptions(), min_size=1, max_size=4), seed=st.integers(0, 9))
 def test_physics_hold_whatever_a_story_is_made_of(several: list[Disruption], seed: int) -> None:
     """Any disruptions together, of whatever strength: no share above 1, no request lost."""
