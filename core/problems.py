@@ -16,6 +16,7 @@ from core.forecast import Forecast
 from core.pricing import unassigned_rate
 from core.records import Snapshot, SourceState
 from core.slo import Standing, TierSlo
+from core.wording import plural
 
 _STALE_INTERVALS: Final = 5
 _SCRAPED_WITHIN_S: Final = 900.0  # after its start
@@ -165,7 +166,7 @@ def _servers(snapshot: Snapshot) -> Iterable[Finding]:
             yield Finding(
                 Severity.WARNING,
                 spec.name,
-                f"{spec.title}: {len(crashing)} of {_count(len(own), 'server pod')} crash again"
+                f"{spec.title}: {len(crashing)} of {plural(len(own), 'server pod')} crash again"
                 f" and again ({most} restarts of one at most)",
                 None,
                 "fleet",
@@ -175,7 +176,7 @@ def _servers(snapshot: Snapshot) -> Iterable[Finding]:
             yield Finding(
                 Severity.NOTE,
                 spec.name,
-                f"{spec.title}: {len(slow)} of {_count(len(own), 'server pod')} run on ready hosts"
+                f"{spec.title}: {len(slow)} of {plural(len(own), 'server pod')} run on ready hosts"
                 " and do not serve: they load weights, or wait for others of their slice",
                 None,
                 "fleet",
@@ -301,11 +302,7 @@ def _unassigned(snapshot: Snapshot, fleet: Fleet) -> Iterable[Finding]:
     yield Finding(
         Severity.WARNING if usd >= _MUCH_USD_PER_HOUR else Severity.NOTE,
         "",
-        f"{_count(len(paid), 'resource')} with {chips:,} chips {whose} to no tier{told}",
+        f"{plural(len(paid), 'resource')} with {chips:,} chips {whose} to no tier{told}",
         None,
         "fleet",
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -13,6 +13,7 @@ from control.acknowledgements import Acknowledgement
 from core.alerts import Alert, various_first
 from core.cloud_resources import PLATFORM
 from core.records import Source
+from core.wording import plural
 from ui import access, formats, plan_dialog, states, view
 
 _SHOWN: Final = 5
@@ -33,7 +34,7 @@ def panel() -> None:
         for alert in found[:_SHOWN]:
             _draw(alert, known.get(alert.name))
         if rest := found[_SHOWN:]:
-            with st.expander(f"{len(rest):,} more", type="compact"):
+            with st.expander(plural(len(rest), "more alert"), type="compact"):
                 for alert in rest:
                     _draw(alert, known.get(alert.name))
 
