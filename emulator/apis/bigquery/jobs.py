@@ -157,7 +157,7 @@ class Jobs:
         if self._cloud.turns.inside:
             return self._again(configuration, name, location)
         id_ = name or "job_" + self._cloud.new_id("bigquery.job")
-        job = Job(id_, location or "US", dict(configuration), self._cloud.clock.now(),
+        job = Job(id_, location or "US", _kept(configuration), self._cloud.clock.now(),
                   chance_of(self._cloud), Guard(_limit_s(configuration)))  # fmt: skip
         self._enter(job)
         threads = self._changes if change else self._reads
@@ -279,7 +279,7 @@ class Jobs:
             "id": name or "job_" + cloud.new_id("bigquery.job"), "at": cloud.clock.now(),
             "chance": chance_of(cloud),
         })  # fmt: skip
-        job = Job(said["id"], location or "US", dict(configuration), said["at"], said["chance"],
+        job = Job(said["id"], location or "US", _kept(configuration), said["at"], said["chance"],
                   Guard(statement_s=math.inf))  # fmt: skip
         self._enter(job)
         failed = said.get("error")
@@ -332,6 +332,12 @@ class Jobs:
         answer = self._queries.run({"query": f"SELECT * FROM `{project}.{dataset}.{name}`"})
         assert answer.rows is not None
         return answer.rows
+
+
+def _kept(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as answers show it: callers may write 64-bit integers as numbers too."""
+    limit = configuration.get("jobTimeoutMs")
+    return {**configuration, **({"jobTimeoutMs": str(limit)} if limit else {})}
 
 
 def _limit_s(configuration: Mapping[str, Any]) -> float:
