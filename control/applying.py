@@ -17,10 +17,13 @@ from dbos import DBOS
 
 from control.appliers import Appliers, Interrupted, TakenBack
 from control.audit import Audit, utc_now
+from control.audit_rows import begins
 from control.board import Board, Ended, Ending
 from control.interventions import Held, Interventions
 from control.planning import Planning
 from core import guards
+from core.actions.chain_steps import deletes_shared
+from core.cloud_resources import PLATFORM
 from core.errors import Expired, HeartwoodError, Stale
 from core.plans import Plan, Step, order_of
 from core.records import Snapshot, Source
@@ -121,7 +124,9 @@ class Applying:
             return ()
         wanted = plan.request.tier
         tiers = [spec.name for spec in self._snapshot().specs]
-        return (wanted,) if wanted in tiers else (wanted, *sorted(tiers))
+        if wanted in tiers and not deletes_shared(plan):
+            return (wanted,)
+        return tuple(dict.fromkeys((PLATFORM, *sorted(tiers), wanted)))
 
     def _open_gate(self, intent: str) -> str:
         """The last moment before the first change: "started", or why not.
@@ -239,9 +244,7 @@ class Applying:
         """Note that a step begins, on the board and in the record; else who holds it back."""
         board = self._board(intent)
         with self._beginning:
-            held = self._interventions.begin(
-                intent, board.begun + 1, f"{step.title}: begins", step.command
-            )
+            held = self._interventions.begin(intent, board.begun + 1, begins(step), step.command)
             if held is None:
                 board.begin(number)
         return held
@@ -279,8 +282,7 @@ class Applying:
             found = self._boards.get(intent)
             if found is None:
                 steps = self._audit.plan_of(intent).steps
-                said = {p.detail for p in self._audit.log(intent)}
-                begun = [n for n, s in enumerate(steps, 1) if f"{s.title}: begins" in said]
+                begun = self._audit.begun(intent)
                 ended: Mapping[int, Ended] = {}
                 if begun:  # in a thread: a workflow's own questions to the engine are recorded
                     with ThreadPoolExecutor(1) as pool:

@@ -22,6 +22,7 @@ from control.audit_rows import (
     PLAN,
     REASONS,
     VERDICTS,
+    begins,
     entry_of,
     event_row,
     last_event,
@@ -247,6 +248,12 @@ class Audit:
         return tuple(
             Progress(intent, r["state"], r["step"], steps, r["detail"], r["at"]) for r in rows
         )
+
+    def begun(self, intent: str) -> tuple[int, ...]:
+        """Numbers (from 1) of the steps of an intent that began; () when there is none."""
+        said = {p.detail for p in self.log(intent)}
+        steps = self.plan_of(intent).steps if said else ()
+        return tuple(n for n, step in enumerate(steps, 1) if begins(step) in said)
 
     def unfinished(self, *, locking: bool = False) -> tuple[Running, ...]:
         """Intents that have not ended, oldest first; `locking`: those that hold a tier's lock."""

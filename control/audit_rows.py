@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 
 from control.store import events
-from core.plans import AuditEntry, Plan, Verdict
+from core.plans import AuditEntry, Plan, Step, Verdict
 
 FINAL_STATES: Final = ("succeeded", "failed", "refused", "cancelled")
 TAG_STATES: Final = {"succeeded": "applied"}
@@ -63,6 +63,11 @@ def entry_of(row: Any, happened: Sequence[Any]) -> AuditEntry:
         approvals=NAMES.validate_json(row["approvals"] or "[]"),
         overrides=REASONS.validate_json(row["overrides"] or "{}"),
     )
+
+
+def begins(step: Step) -> str:
+    """The sentence with which a step begins."""
+    return f"{step.title}: begins"
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from control.planning import Judged
 from control.settings import load_settings
 from control.wiring import Console
 from core.actions import PLANNERS
+from core.actions.take_back import INTENT
 from core.errors import HeartwoodError
 from core.fleet import assemble_fleet
 from core.plans import Outcome, Plan, Request
@@ -50,7 +51,10 @@ def add_parser(commands: Any) -> None:
         parser.add_argument("action", choices=sorted(PLANNERS))
         parser.add_argument("tier", help='the tier\'s name; "platform" for all of them')
         parser.add_argument(
-            "parameters", nargs="*", metavar="NAME=VALUE", help="e.g. slices=2 or delta=-1"
+            "parameters",
+            nargs="*",
+            metavar="NAME=VALUE",
+            help="e.g. slices=2 or delta=-1; intent=ID of what take_back undoes",
         )
         parser.add_argument("--reason", default="", help="kept in the audit")
         parser.add_argument("--config", type=Path, metavar="FILE")
@@ -156,7 +160,7 @@ def parameters_of(words: Iterable[str]) -> Values:
         name, sign, text = word.partition("=")
         if not sign or not name:
             raise ValueError(f"{word!r} is not NAME=VALUE")
-        found[name] = _value(text)
+        found[name] = text if name == INTENT else _value(text)  # an id may look like a number
     return found
 
 

@@ -15,6 +15,7 @@ from control.audit import Audit, utc_now
 from control.history import History
 from control.rollout_record import template_before
 from control.settings import Settings
+from control.undertakings import undertaking
 from core import guards
 from core.actions import (
     CHAINS,
@@ -24,8 +25,12 @@ from core.actions import (
     make_plan,
     workload_name,
 )
+from core.actions.context import Undertaking
 from core.actions.drain_tier import ACTION as DRAIN
 from core.actions.restore_tier import ACTION as RESTORE
+from core.actions.rollouts import VERB as ROLL_OUT
+from core.actions.take_back import ACTION as TAKE_BACK
+from core.actions.take_back import INTENT
 from core.actions.tier_lookup import spec_of
 from core.cloud_resources import CloudResource
 from core.fleet import assemble_fleet
@@ -114,14 +119,14 @@ class Planning:
             OpsError: what exists could not be read.
         """
         snapshot = self._snapshot()
-        context = self._context(request.action, request.tier)
+        context = self._context(request)
         if request.action in CHAINS and self._resources is not None:
             chain = CHAINS[request.action](snapshot, request, context)
             there = dict(self._resources.list_present(chain.names))
-            if request.action in SEARCHING:
+            if chain.pieces and request.action in SEARCHING:
                 there |= {found.name: found for found in self._resources.list_ours()}
             context = replace(context, resources=there)
-        if request.action in ROLLING_OUT:
+        if request.action in ROLLING_OUT or _rolled_out(context.undertaking):
             context = self._with_workload(context, snapshot, request)
         plan = make_plan(snapshot, request, utc_now(), context)
         return Judged(plan, self.judge(plan, snapshot))
@@ -171,7 +176,9 @@ class Planning:
         reading = self._history.read(Signal.GENERATION_TOKENS, "1h")
         return None if reading.problem is not None else reading.series.get(tier)
 
-    def _context(self, action: str, tier: str) -> PlanContext:
+    def _context(self, request: Request) -> PlanContext:
+        action, tier = request.action, request.tier
+        taken_back = str(request.parameters.get(INTENT, "")) if action == TAKE_BACK else ""
         return PlanContext(
             project=self._settings.project.id,
             expires_after_s=self._settings.guards.plan_expires_after_s,
@@ -179,6 +186,7 @@ class Planning:
             capacity_before_drain=self._capacity_before_drain(action, tier),
             billing_account=self._settings.project.billing_account,
             acknowledged=self._acknowledged(utc_now()),
+            undertaking=undertaking(self._audit, taken_back) if taken_back else None,
         )
 
     def _acknowledged(self, now: datetime) -> frozenset[str]:
@@ -196,3 +204,10 @@ class Planning:
                     if isinstance(ratio, int | float) and ratio > 0:
                         found.setdefault(f"{service} {group}", float(ratio))
         return found
+
+
+def _rolled_out(found: Undertaking | None) -> bool:
+    """Whether a step of it that began was a roll-out."""
+    if found is None:
+        return False
+    return any(found.plan.steps[number - 1].verb == ROLL_OUT for number in found.begun)

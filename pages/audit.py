@@ -14,7 +14,7 @@ if intent:
         "pages/audit.py", label="All intents", icon=":material/arrow_back:",
         query_params=view.shared_parameters(),
     )  # fmt: skip
-    audit_view.detail(intent)
+    audit_view.detail(intent, plan_dialog.open_plan)
 else:
     approvals_view.panel(plan_dialog.open_plan)
     audit_view.filters()

@@ -27,7 +27,7 @@ from core.scale_target import slices_for_p95, slices_for_rate
 from core.specs import TierSpec
 from core.traffic_effect import health
 from core.traffic_rules import Division, leading_to
-from ui import formats, lifecycle_forms
+from ui import formats, lifecycle_forms, take_back_view
 
 DrawAll = Callable[[Snapshot], Request | str]
 Draw = Callable[[Snapshot, TierSpec], Request | str]  # else why there is nothing to plan yet
@@ -297,6 +297,10 @@ FORMS: Final = MappingProxyType[str, Form](
         "change_budget": Form(
             "Change budget", ":material/savings:", "Amount and thresholds of its monthly budget",
             "Change the budget of {tier}", _budget,
+        ),
+        "take_back": Form(
+            "Take back", ":material/undo:", "Undo what an action did, where it is as it left it",
+            "Take back an action on {tier}", take_back_view.draw_form,
         ),
         "tear_down_tier": Form(
             "Tear down", ":material/delete_forever:", "Delete all that was made for this tier",

@@ -15,7 +15,17 @@ from control.audit import FINAL_STATES
 from control.audit_chain import verify
 from control.audit_export import to_csv
 from core.plans import AuditEntry
-from ui import access, formats, plan_view, progress_view, states, tables, view, words
+from ui import (
+    access,
+    formats,
+    plan_view,
+    progress_view,
+    states,
+    tables,
+    take_back_view,
+    view,
+    words,
+)  # fmt: skip
 
 _LIMIT: Final = 500
 _STATE_COLOURS: Final = {state: look[0] for state, look in words.INTENTS.items()}
@@ -128,8 +138,11 @@ def to_json_lines(entries: Sequence[AuditEntry]) -> str:
     )
 
 
-def detail(intent: str) -> None:
-    """One intent: who, why, verdicts, steps, what happened when."""
+def detail(intent: str, open_plan: take_back_view.OpenPlan) -> None:
+    """One intent: who, why, verdicts, steps, what happened when.
+
+    `open_plan` shows the plan that takes it back, where that is asked for.
+    """
     entry = access.console().audit.entry(intent)
     if entry is None:
         states.show_empty(
@@ -139,7 +152,9 @@ def detail(intent: str) -> None:
     look = words.INTENTS.get(entry.state, ("gray", "help"))
     st.markdown(f"### {formats.plain(entry.title)} {words.badge(entry.state, look)}")
     if entry.state not in FINAL_STATES:
-        _follow(intent)
+        _follow(intent, open_plan)
+    else:
+        take_back_view.draw_control(intent, open_plan)
     facts = {
         "Who": f"{entry.actor} from {entry.origin}",
         "When": f"{formats.stamp(entry.at)} UTC",
@@ -178,12 +193,12 @@ def detail(intent: str) -> None:
     )  # fmt: skip
 
 
-def _follow(intent: str) -> None:
+def _follow(intent: str, open_plan: take_back_view.OpenPlan) -> None:
     """Progress, whatever the chosen refresh interval; at its end the whole page is drawn anew."""
 
     @st.fragment(run_every=_POLL_S)
     def poll() -> None:
-        progress_view.draw_progress(intent)
+        progress_view.draw_progress(intent, open_plan)
         entry = access.console().audit.entry(intent)
         if entry is not None and entry.state in FINAL_STATES:
             st.rerun()

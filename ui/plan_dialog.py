@@ -50,6 +50,13 @@ def open_plan(judged: Judged) -> None:
     view.open_dialog(plan_share.name_of(request))
 
 
+def _open_instead(judged: Judged) -> None:
+    """The same in the place of the dialog that is open, which the address names."""
+    st.query_params.pop(plan_share.LINK, None)
+    st.query_params[_LINK] = plan_share.name_of(judged.plan.request)
+    open_plan(judged)
+
+
 def follow_link() -> None:
     """Have the dialog that the address names open, and no other; before the page is drawn.
 
@@ -191,7 +198,7 @@ def _progress(intent: str) -> None:
 
     @st.fragment(run_every=_POLL_S)
     def poll() -> None:
-        progress_view.draw_progress(intent)
+        progress_view.draw_progress(intent, _open_instead)
 
     poll()
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):

@@ -12,14 +12,17 @@ import streamlit as st
 from control.audit import FINAL_STATES
 from control.interventions import PAUSED
 from core.errors import HeartwoodError
-from ui import access, formats, states, words
+from ui import access, formats, states, take_back_view, words
 
 _LOG_LINES: Final = 14
 _LOG_PX: Final = 320
 
 
-def draw_progress(intent: str) -> None:
-    """One intent's state with a bar and the log of what happened."""
+def draw_progress(intent: str, open_plan: take_back_view.OpenPlan) -> None:
+    """One intent's state with a bar and the log of what happened.
+
+    `open_plan` shows the plan that takes it back, where that is asked for.
+    """
     console = access.console()
     found = console.progress(intent)
     if found is None:
@@ -41,6 +44,8 @@ def draw_progress(intent: str) -> None:
         with st.container(horizontal=True, gap="small"):
             _pause_control(intent, paused=found.state == PAUSED)
             _stop_control(intent)
+    else:
+        take_back_view.draw_control(intent, open_plan)
 
 
 def _pause_control(intent: str, *, paused: bool) -> None:
@@ -95,15 +100,22 @@ def _stop_control(intent: str) -> None:
     ):
         st.markdown(
             "Steps that have not begun are left out. A step that has begun is finished, since "
-            "Google Cloud takes no half of it back. Your name goes to the audit."
+            "Google Cloud takes no half of it back. Your name goes to the audit. What was done "
+            "stays; taking it back is a plan of its own, which is shown once it has stopped if you "
+            "ask for it here."
         )
-        if not st.button("Yes, stop it", key=f"stop_yes_{intent}", type="primary"):
+        with st.container(horizontal=True, gap="small"):
+            only = st.button("Yes, stop it", key=f"stop_yes_{intent}", type="primary")
+            back = st.button("Stop, then plan to take it back", key=f"stop_back_{intent}")
+        if not (only or back):
             return
         try:
             stopped = console.cancel(intent)
         except HeartwoodError as error:
             states.show_problem("It was not stopped", states.problem_of(error))
             return
+        if back:  # also where it came too late: it ends by itself
+            take_back_view.wish(intent)
         if stopped:
             st.success("It stops before its next step.", icon=":material/check:")
         else:

@@ -27,6 +27,7 @@ from core.actions.scale_replicas import plan_scale_replicas
 from core.actions.scale_slices import scale_chain
 from core.actions.scale_tier import plan_scale_tier
 from core.actions.shift_traffic import plan_shift_traffic
+from core.actions.take_back import plan_take_back, take_back_chain
 from core.actions.tear_down_all import plan_tear_down_all, whole_chain
 from core.actions.tear_down_tier import plan_tear_down_tier, tear_down_chain
 from core.chain import Chain
@@ -53,6 +54,7 @@ PLANNERS: Final = MappingProxyType[str, Planner](
         "tear_down_tier": plan_tear_down_tier,
         "tear_down_all": plan_tear_down_all,
         "clean_up_orphans": plan_clean_up_orphans,
+        "take_back": plan_take_back,
     }
 )
 
@@ -67,11 +69,12 @@ CHAINS: Final = MappingProxyType[str, Chaining](
         "tear_down_tier": tear_down_chain,
         "tear_down_all": lambda snapshot, _, context: whole_chain(snapshot, context),
         "clean_up_orphans": lambda snapshot, _, context: whole_chain(snapshot, context),
+        "take_back": take_back_chain,
     }
 )
 
 # Those that need to know all that is ours.
-SEARCHING: Final = ("tear_down_tier", "tear_down_all", "clean_up_orphans")
+SEARCHING: Final = ("tear_down_tier", "tear_down_all", "clean_up_orphans", "take_back")
 
 # Those that change what runs a tier's servers, and need to know it whole.
 ROLLING_OUT: Final = ("deploy_model", "roll_back")

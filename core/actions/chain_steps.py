@@ -12,9 +12,9 @@ from typing import Final
 from core.actions.context import PlanContext
 from core.actions.tier_lookup import known
 from core.chain import Chain, Piece, Site
-from core.cloud_resources import CloudResource
+from core.cloud_resources import PLATFORM, CloudResource
 from core.errors import PlanError
-from core.plans import Step
+from core.plans import Plan, Step
 from core.specs import PartKind, PartSpec, TierSpec
 from core.wording import plural
 
@@ -81,6 +81,14 @@ def observe(names: Iterable[str], present: Present) -> dict[str, str | None]:
     return {
         f"{FACT}:{name}": (present[name].owner or "") if name in present else None for name in names
     }
+
+
+def deletes_shared(plan: Plan) -> bool:
+    """Whether it deletes what all tiers share, by the facts that it rests on."""
+    return any(
+        step.verb == DELETE and plan.observed.get(f"{FACT}:{step.resource}") == PLATFORM
+        for step in plan.steps
+    )
 
 
 def is_foreign(piece: Piece, present: Present) -> bool:

@@ -7,6 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.cloud_resources import CloudResource
+from core.plans import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Undertaking:
+    """An action that was applied from here, as the record tells it.
+
+    Attributes:
+        state: as `core.plans.Progress` has it.
+        begun: numbers (from 1) of its plan's steps that began.
+        later: full name of a resource → title of the newest later action that changed it. Those
+            that take this one back do not count.
+    """
+
+    intent: str
+    title: str
+    state: str
+    plan: Plan
+    begun: tuple[int, ...]
+    later: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +47,8 @@ class PlanContext:
         template_before: the pod template that was there before the tier's last roll-out made from
             here, from the audit; None: there was none.
         acknowledged: names of alerts that were acknowledged here, from the audit.
+        undertaking: what is to be taken back; None: there is no such thing, or the action does not
+            need it.
     """
 
     project: str
@@ -38,3 +60,4 @@ class PlanContext:
     acknowledged: frozenset[str] = frozenset()
     workload: Mapping[str, Any] | None = None
     template_before: Mapping[str, Any] | None = None
+    undertaking: Undertaking | None = None

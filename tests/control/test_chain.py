@@ -155,3 +155,35 @@ def test_tiers_of_every_kind_are_made_and_taken_down(
     assert resources.list_ours() == ()
     with pytest.raises(PlanError, match="nothing"):
         console.plan(Request("tear_down_all", "platform", {}))
+
+
+def test_a_tier_stopped_in_the_making_is_taken_back(console: Console) -> None:
+    """What its steps had made goes again, also what all tiers share; a second time nothing is left
+    to take back, and what is made anew meanwhile is not touched."""
+    resources = ProjectResources(console.clients)
+    before = resources.list_ours()
+    judged = console.plan(Request("provision_tier", "small", {"slices": 1}))
+    intent = console.submit(judged, judged.consents_needed)
+    pool = next(s.title for s in judged.plan.steps if "/nodePools/hw-small" in s.resource)
+
+    def reached() -> bool:
+        said = {line.detail for line in console.audit.log(intent)}
+        return any(detail.startswith(f"{pool}: ") for detail in said)
+
+    wait_until(reached, 300)
+    wish = Request("take_back", "small", {"intent": intent})
+    console.cancel(intent)
+    wait_until(lambda: console.audit.entry(intent).finished_at is not None, 300)  # type: ignore[union-attr]
+    assert len(resources.list_ours()) > 5
+    until(console, lambda s: any(p.name.startswith("hw-small") for p in s.node_pools or ()))
+    back = console.plan(wish)
+    made = {judged.plan.steps[number - 1].resource for number in console.audit.begun(intent)}
+    assert {step.resource for step in back.plan.steps} <= made | {
+        step.resource for step in back.plan.steps if step.after.get("goes_with")
+    }
+    assert apply(console, back).startswith("succeeded")
+    assert resources.list_ours() == before == ()
+    stay = resources.list_present(tuple(sorted(made)))
+    assert {name for name in stay if not name.startswith("//serviceusage.")} == set()
+    with pytest.raises(PlanError, match="nothing to take back"):
+        console.plan(wish)
