@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -17,7 +18,9 @@ from core.cloud_resources import PLATFORM, CloudResource
 from core.errors import PlanError
 from core.plans import Plan, Request, order_of
 from core.records import Snapshot
+from core.workload_template import marked, without_mark
 from tests.core.test_provision import CONTEXT, EMPTY, plan, snapshot, whole
+from tests.core.test_rollouts import SERVED, WEIGHTS, merged
 from tests.make import NOW, make_snapshot
 
 SHARED = 22  # of all steps the first ones make what all tiers share
@@ -242,3 +245,39 @@ def test_what_nothing_undoes_is_told_beside_what_goes() -> None:
     found = undone(both, prefix(len(both.steps)), EMPTY, world=resized(world, None, done))
     assert [step.verb for step in found.steps] == [done.steps[0].verb]
     assert any("stays done: what was deleted does not come back" in s for s in found.affected)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_deployed_model_is_taken_back_before_its_weights_go(again: bool) -> None:
+    """The servers get their earlier template first, then volume, source and rights go; what was
+    there before the action stays, and with another template since, its weights stay as well."""
+    tier = whole("small", slices=2, replicas=0)
+    world = make_snapshot("normal", NOW)
+    mine = [w for w in world.workloads or () if w.namespace == "small"]
+    world = replace(world, workloads=tuple(mine[:1]))
+    context = replace(CONTEXT, resources=tier, workload=SERVED)
+    done = make_plan(world, Request("deploy_model", "small", WEIGHTS), NOW, context)
+    made = {
+        name: CloudResource(name, PLATFORM if "/storageclasses/" in name else "small")
+        for name in (step.resource for step in done.steps[:-1])
+    }
+    patch = json.loads(done.steps[-1].body)["patch"]
+    past = Undertaking("abc", done.title, "succeeded", done, prefix(len(done.steps)))
+    now = merged(SERVED, patch)
+    if again:
+        pod = now["spec"]["template"]
+        now["spec"]["template"] = marked(without_mark(pod), "somebody")
+    context = replace(CONTEXT, resources=tier | made, workload=now, undertaking=past)
+    wish = Request("take_back", "small", {"intent": "abc"})
+    if again:
+        with pytest.raises(PlanError) as caught:
+            make_plan(world, wish, NOW, context)
+        assert "changed since" in caught.value.hint
+        assert "rests on it and stays" in caught.value.hint
+        return
+    found = make_plan(world, wish, NOW, context)
+    first, *rest = found.steps
+    assert (first.verb, first.after["model"]) == (done.steps[-1].verb, "Llama")
+    assert {step.resource for step in rest} == set(made)
+    volume = next(s for s in rest if "/persistentvolumeclaims/" in s.resource)
+    assert first.key in volume.needs
