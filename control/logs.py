@@ -24,8 +24,13 @@ def configure(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.level]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_stderr,
     )
+
+
+def _to_stderr(*_names: object) -> structlog.PrintLogger:
+    """Looked up with each line, since somebody may have put another stream there."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def _keep(

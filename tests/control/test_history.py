@@ -156,7 +156,7 @@ def test_a_source_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch)
     later_s[0], port.hung = 200.0, threading.Event()
     started = real()
     found = {signal: cache.read(signal, "1h") for signal in Signal}
-    assert real() - started < 0.4
+    assert real() - started < 0.2 * len(Signal) / 2  # one after another would take all of that
     assert all(r.problem is not None and "0.2 s" in r.problem.message for r in found.values())
     assert (found[Signal.HBM].series, found[Signal.HBM].read_at) == (good.series, good.read_at)
     assert (found[Signal.REQUESTS].series, found[Signal.REQUESTS].read_at) == ({}, None)

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from starlette.applications import Starlette
 
 from control import command_route
@@ -228,6 +229,14 @@ class _Read:
         return True
 
 
+@pytest.fixture
+def own_logs() -> Iterator[None]:
+    """The command line sets logging up for the whole process: as it was, afterwards."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("own_logs")
 def test_the_command_line_explains_and_checks(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
