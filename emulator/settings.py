@@ -71,6 +71,28 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         ScenarioError: the file of a scenario cannot be taken.
         SystemExit: as argparse, on --help and on bad arguments.
     """
+    chosen = _parser().parse_args(arguments)
+    faults = chosen.faults or environment.get(FAULTS_VARIABLE, "").strip()
+    state_dir = chosen.state_dir or environment.get(STATE_DIR_VARIABLE, "").strip()
+    return Settings(
+        scenario=chosen.scenario or _scenario(environment),
+        speed=chosen.speed,
+        seed=chosen.seed,
+        host=environment.get(HOST_VARIABLE) or "127.0.0.1",
+        rest_port=_port(environment, PORT_VARIABLE, 9080),
+        grpc_port=_port(environment, GRPC_PORT_VARIABLE, 9081),
+        serving_port=_port(environment, SERVING_PORT_VARIABLE, 8080),
+        serving_key=environment.get(SERVING_KEY_VARIABLE, "").strip(),
+        lb_port=_port(environment, LB_PORT_VARIABLE, 8088),
+        state_dir=Path(state_dir).expanduser().resolve() if state_dir else None,
+        fresh=chosen.fresh,
+        record=chosen.record,
+        tls_port=_port(environment, TLS_PORT_VARIABLE, 9443) if chosen.tls else None,
+        faults=Path(faults).expanduser() if faults else None,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m emulator",
         description="Google Cloud on loopback: a project with TPU tiers, over Google's own wire.",
@@ -106,25 +128,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     parser.add_argument(
         "--tls", action="store_true", help="a TLS port too, for get-credentials (docs/rehearsal.md)"
     )
-    chosen = parser.parse_args(arguments)
-    faults = chosen.faults or environment.get(FAULTS_VARIABLE, "").strip()
-    state_dir = chosen.state_dir or environment.get(STATE_DIR_VARIABLE, "").strip()
-    return Settings(
-        scenario=chosen.scenario or _scenario(environment),
-        speed=chosen.speed,
-        seed=chosen.seed,
-        host=environment.get(HOST_VARIABLE) or "127.0.0.1",
-        rest_port=_port(environment, PORT_VARIABLE, 9080),
-        grpc_port=_port(environment, GRPC_PORT_VARIABLE, 9081),
-        serving_port=_port(environment, SERVING_PORT_VARIABLE, 8080),
-        serving_key=environment.get(SERVING_KEY_VARIABLE, "").strip(),
-        lb_port=_port(environment, LB_PORT_VARIABLE, 8088),
-        state_dir=Path(state_dir).expanduser().resolve() if state_dir else None,
-        fresh=chosen.fresh,
-        record=chosen.record,
-        tls_port=_port(environment, TLS_PORT_VARIABLE, 9443) if chosen.tls else None,
-        faults=Path(faults).expanduser() if faults else None,
-    )
+    return parser
 
 
 def _scenario(environment: Mapping[str, str]) -> str:
