@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serving.server_process import ServerProcess
+from tests.serving.server_process import ServerProcess, running_server
+from tests.serving.small_checkpoints import write_checkpoint
 
 PARIS = {"prompt": "The capital of France is", "temperature": 0, "max_tokens": 8}
 NAMES = [
@@ -173,7 +175,7 @@ def test_tokenize_and_back(http: httpx.Client) -> None:
 def test_seed_decides_whatever_else_runs(http: httpx.Client) -> None:
     """What a seed gives does not hang on other requests; another seed gives something else.
 
-    To the token this holds in f32 (`test_steps`). With int8 a batch rounds otherwise than a single
+    To the token this holds in f32 (next test). With int8 a batch rounds otherwise than a single
     row, which can move a close choice: not in all four answers, as keys made of the batch would.
     """
     ask = {"prompt": "Once upon a time", "max_tokens": 24, "temperature": 1.0, "top_p": 0.9}
@@ -187,6 +189,26 @@ def test_seed_decides_whatever_else_runs(http: httpx.Client) -> None:
         among = list(pool.map(answer, seeds))
     assert any(a == b for a, b in zip(alone, among, strict=True))
     assert len(set(among)) == 4
+
+
+def test_in_f32_a_seed_decides_to_the_token(tmp_path: Path) -> None:
+    """Alone and among other requests each seed gives the very same answer."""
+    write_checkpoint(tmp_path, "llama")
+    flags = ("--precision", "f32", "--slots", "4", "--max-tokens-context", "256")
+    ask = {"prompt": "abc", "max_tokens": 24, "temperature": 1.0, "ignore_eos": True}
+    with running_server(tmp_path, "--model", str(tmp_path), *flags) as server:
+        server.wait_ready()
+
+        def answer(seed: int) -> str:
+            url = f"{server.url}/v1/completions"
+            told = httpx.post(url, json={**ask, "seed": seed}, timeout=60).json()
+            return told["choices"][0]["text"]
+
+        seeds = (1, 7, 2, 3)
+        alone = [answer(seed) for seed in seeds]
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(answer, seeds)) == alone
+    assert len(set(alone)) == 4
 
 
 def test_choices_of_one_seed_differ(http: httpx.Client) -> None:
