@@ -54,7 +54,7 @@ def link(db: sa.Connection, table: sa.Table, key: str) -> None:
     newest = sa.select(chain.c.seq, chain.c.hash).order_by(chain.c.seq.desc()).limit(1)
     last = db.execute(newest).first()
     seq, previous = (0, FIRST) if last is None else (int(last[0]), str(last[1]))
-    row = db.execute(sa.select(table).where(table.c.id == _typed(table, key))).mappings().one()
+    row = db.execute(sa.select(table).where(table.c.id == typed_key(table, key))).mappings().one()
     db.execute(
         chain.insert().values(
             seq=seq + 1,
@@ -130,7 +130,7 @@ def _break_of(
     table = tables.get(str(found["kind"]))
     if table is None:
         return f"record {number} is of {found['kind']}, which is no part of the record"
-    query = sa.select(table).where(table.c.id == _typed(table, str(found["row"])))
+    query = sa.select(table).where(table.c.id == typed_key(table, str(found["row"])))
     row = db.execute(query).mappings().first()
     if row is None:
         return f"record {number}: {found['kind']} {found['row']} was taken out"
@@ -141,21 +141,23 @@ def _break_of(
 
 def _hash(previous: str, kind: str, key: str, row: Mapping[str, Any]) -> str:
     """SHA-256 over all of it; empty columns are left out, so that later ones may be added."""
-    values = {name: _plain(value) for name, value in row.items() if value is not None}
+    values = {name: plain_value(value) for name, value in row.items() if value is not None}
     body = json.dumps(
         [previous, kind, key, values], sort_keys=True, separators=(",", ":"), ensure_ascii=False
     )
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A column's value as JSON can hold it; times in ISO 8601, UTC."""
     if isinstance(value, datetime):
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return aware.isoformat(timespec="microseconds")
     return value
 
 
-def _typed(table: sa.Table, key: str) -> Any:
+def typed_key(table: sa.Table, key: str) -> Any:
+    """A row's key, kept as text in the chain, as its table has it."""
     return int(key) if isinstance(table.c.id.type, sa.Integer) else key
 
 
@@ -163,5 +165,5 @@ def _name(kind: str, row: Mapping[str, Any]) -> str:
     """The row in words."""
     of = f" of intent {row['intent']}" if row.get("intent") else ""
     at = row.get("at")
-    when = f", {_plain(at)}" if at is not None else ""
+    when = f", {plain_value(at)}" if at is not None else ""
     return f"{kind} {row['id']}{of}{when}"

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from control.settings_access import AccessSettings
+from control.settings_audit import AuditSettings
 from control.settings_errors import in_words
 from control.settings_guards import GuardSettings
 from control.settings_router import RouterSettings
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     refresh: RefreshSettings = RefreshSettings()
     guards: GuardSettings = GuardSettings()
     access: AccessSettings = AccessSettings()
+    audit: AuditSettings = AuditSettings()
     playground: PlaygroundSettings = PlaygroundSettings()
     router: RouterSettings = RouterSettings()
     log: LogSettings = LogSettings()

@@ -13,7 +13,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from control.settings_sources import Tree
@@ -61,7 +62,9 @@ def in_words(
         path = _path(details, tree)
         origin = _origin(path, origins, file)
         first = first or f"{origin}: {path}"
-        blocks.append(f"  {path}{_value(details)}   ({origin})\n    {_reason(details, model)}")
+        blocks.append(
+            f"  {path}{_value(details, model)}   ({origin})\n    {_reason(details, model)}"
+        )
     count = "One setting is" if len(found) == 1 else f"{len(found)} settings are"
     return ConfigError(
         f"{count} wrong:\n" + "\n".join(blocks),
@@ -103,9 +106,10 @@ def _origin(path: str, origins: Mapping[str, str], file: str) -> str:
     return below[0] if below and len(set(below)) == 1 else file
 
 
-def _value(details: ErrorDetails) -> str:
+def _value(details: ErrorDetails, model: type[BaseModel]) -> str:
     context = details.get("ctx", {})
-    if details["type"] == "missing":
+    field = _field(details["loc"], model)
+    if details["type"] == "missing" or (field is not None and field.annotation is SecretStr):
         return ""
     value = context["value"] if context.get("at") else details["input"]
     if isinstance(value, BaseModel | dict) or (
@@ -140,9 +144,12 @@ def _reason(details: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _description(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
-    here = _model_at(location[:-1], model)
-    field = here.model_fields.get(str(location[-1]))
+    field = _field(location, model)
     return (field.description or "") if field else ""
+
+
+def _field(location: tuple[str | int, ...], model: type[BaseModel]) -> FieldInfo | None:
+    return _model_at(location[:-1], model).model_fields.get(str(location[-1]))
 
 
 def _known_keys(location: tuple[str | int, ...], model: type[BaseModel]) -> list[str]:

@@ -158,6 +158,26 @@ intent_consoles: Final = sa.Table(
     sa.Column("console", sa.String(64), nullable=False),
 )
 
+# How far each copy of the record has come, and which console is at it (`control/audit_copies.py`).
+audit_copies: Final = sa.Table(
+    "audit_copies",
+    metadata,
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),  # of the chain: the last that arrived
+    sa.Column("holder", sa.String(64), nullable=True),
+    sa.Column("held_until", UtcTime, nullable=True),
+    sa.Column("problem", sa.Text, nullable=False),  # why the last try failed; "" when it did not
+    sa.Column("tried_at", UtcTime, nullable=True),
+)
+
+# Sign-ins that were ended by their owners, by a hash of what tells them apart.
+ended_sign_ins: Final = sa.Table(
+    "ended_sign_ins",
+    metadata,
+    sa.Column("sign_in", sa.String(64), primary_key=True),
+    sa.Column("at", UtcTime, nullable=False, index=True),
+)
+
 plans: Final = sa.Table(
     "plans",
     metadata,

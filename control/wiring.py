@@ -18,6 +18,7 @@ from control.acknowledgements import Acknowledgement, acknowledgements
 from control.appliers import make_appliers
 from control.approvals import Approval, Approvals
 from control.audit import Audit
+from control.audit_copies import AuditCopies, destinations_of
 from control.consoles import Consoles, console_id
 from control.executor import Executor
 from control.facts import Facts
@@ -65,6 +66,7 @@ class Console:
         refresher: current state.
         past: the cache of series.
         audit: the record.
+        copies: of the record, elsewhere.
         approvals: what a second person was asked, and said.
         people: tells who is in front of a page.
         planning: plans and verdicts.
@@ -102,6 +104,8 @@ class Console:
         access = settings.access
         iap = Iap(access.iap_audience, access.iap_keys_url) if access.login == "iap" else None
         self.people = People(settings, iap)
+        me = console_id(settings.data.dir)
+        self.copies = AuditCopies(self.audit.engine, me, destinations_of(settings, self.clients))
         self.executor = Executor(
             self.audit,
             self.planning,
@@ -111,7 +115,7 @@ class Console:
             settings.data.workflow_database_url,
             DirectoryLock(settings.data.dir),
             approvals=self.approvals,
-            consoles=Consoles(self.audit.engine, console_id(settings.data.dir)),
+            consoles=Consoles(self.audit.engine, me),
         )
         self.router = Router(settings, self.refresher.snapshot)
         self.route_checks = RouteChecks(self.router, self.refresher.snapshot)
@@ -125,6 +129,7 @@ class Console:
                 return
             self._started = True
             self.refresher.start()
+            self.copies.start()
             self.executor.start()
 
     def stop(self) -> None:
@@ -135,6 +140,7 @@ class Console:
             self._started = False
             self.route_checks.stop()
             self.executor.stop()
+            self.copies.stop()
             self.refresher.stop()
             self.past.stop()
             if self.local_inference is not None:

@@ -20,4 +20,5 @@ else:
     audit_view.filters()
     view.live(audit_view.listing)
     audit_view.integrity()
+    audit_view.copies()
 plan_dialog.draw()

@@ -96,6 +96,22 @@ def integrity() -> None:
     )
 
 
+def copies() -> None:
+    """Where else the record goes, and whether all of it is there."""
+    for found in access.console().copies.states():
+        name = formats.plain(found.destination)
+        if found.problem:
+            st.warning(
+                f"{formats.plural(found.behind, 'record')} could not be copied to {name} yet:"
+                f" {formats.plain(found.problem)} It is tried again by itself.",
+                icon=":material/sync_problem:",
+            )
+            continue
+        rest = f", {found.behind:,} still to come" if found.behind else ""
+        last = f", the last at {formats.clock(found.tried_at)} UTC" if found.tried_at else ""
+        st.caption(f"Each new record is copied to {name}{last}{rest}.")
+
+
 def filters() -> None:
     """By state and by person."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

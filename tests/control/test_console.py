@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from control.audit_chain import verify
 from control.route_checks import RouteCheck, run_checks
 from control.settings import Settings, load_settings
 from control.wiring import Console
@@ -22,6 +23,7 @@ from core.plans import Outcome, Request
 from core.records import Alert, Source
 from core.series import Signal
 from tests.alert_policies import firing_policy
+from tests.control.test_audit import record
 from tests.processes import EmulatorProcess, start_emulator
 
 INVENTORY = (Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX, Source.LOAD_BALANCER)
@@ -95,6 +97,25 @@ def test_one_slice_is_scaled_from_plan_to_chart(console: Console) -> None:
     assert console.audit.annotations(window.start, window.end.replace(year=2099), "small")
     again = console.plan(Request("scale_tier", "small", {"delta": 1}))
     assert again.plan.steps[0].expected_s is not None
+
+
+def test_the_record_is_copied_to_cloud_logging(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """Each row is an entry of that log under its hash; written twice it is the same one."""
+    log = {"HEARTWOOD_AUDIT__CLOUD_LOG": "heartwood-audit"}
+    built = Console(settings_for(tmp_path, emulator.rest_url, emulator.grpc_target, **log))
+    built.start()
+    record(built.audit, "copied")
+    built.stop()  # not before what is there has been copied
+    assert [(s.behind, s.problem) for s in built.copies.states()] == [(0, "")]
+    name = "projects/heartwood-demo/logs/heartwood-audit"
+    answer = httpx.post(
+        f"{emulator.rest_url}/logging/v2/entries:list",
+        json={"resourceNames": ["projects/heartwood-demo"], "filter": f'logName="{name}"'},
+    ).json()["entries"]
+    told = [(e["insertId"], e["jsonPayload"]["hash"], e["labels"]["kind"]) for e in answer]
+    head = verify(built.audit.engine).head
+    assert [kind for _, _, kind in told] == ["intents", "intent_events"]
+    assert told[-1][:2] == (head, head)
 
 
 def test_traffic_is_shifted_once_and_the_second_plan_is_told(console: Console) -> None:

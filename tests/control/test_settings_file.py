@@ -80,7 +80,17 @@ def test_the_file_shows_every_other_key_with_its_default(tmp_path: Path) -> None
     said = load_settings(make_file(tmp_path, plain), {})
     unsaid = load_settings(make_file(tmp_path, ""), {})
     assert said.model_dump() == unsaid.model_dump()
-    sections = {"ports", "hosts", "data", "refresh", "access", "playground", "router", "log"}
+    sections = {
+        "ports",
+        "hosts",
+        "data",
+        "refresh",
+        "access",
+        "audit",
+        "playground",
+        "router",
+        "log",
+    }
     known = {key for key, _ in leaves(said.model_dump(include=sections))}
     assert known == {key for key, _ in leaves(tomllib.loads(plain))}
 

@@ -12,6 +12,7 @@ from control.access import Actor, require
 from control.acknowledgements import Acknowledgement, acknowledgements
 from control.approvals import Approval, Approvals
 from control.audit import Audit
+from control.audit_copies import AuditCopies
 from control.history import PRESETS, Reading, preset_window
 from control.interventions import Interventions
 from control.people import People
@@ -105,6 +106,7 @@ class FakeConsole:
         self.route_checks = RouteChecks(self.router, self.snapshot)
         self.people = People(self.settings)
         self.audit = Audit(open_store(f"sqlite:///{self.directory / 'audit.db'}"))
+        self.copies = AuditCopies(self.audit.engine, "here", {})
         self.approvals = Approvals(self.audit.engine)
         self.planning = Planning(
             self.settings, self.snapshot, self.past, self.audit,  # type: ignore[arg-type]
