@@ -16,13 +16,13 @@ PEER      := $(VENV)/llama.cpp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types lock rehearsal coverage bench bench-console bench-data-plane bench-emulator clean distclean
+.PHONY: help run test lint types lock rehearsal coverage bench bench-console bench-data-plane bench-emulator bench-soak clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew)
-	@exec $(BIN)/python -u -m control.run --scenario $(SCENARIO) --speed $(SPEED) $(if $(FRESH),--fresh)
+run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew; ARGS=--local-pods=2)
+	@exec $(BIN)/python -u -m control.run --scenario $(SCENARIO) --speed $(SPEED) $(if $(FRESH),--fresh) $(ARGS)
 
 test: $(TESTABLE) lint types ## lint, types, then every test
 	$(BIN)/python -m pytest -q -n 3
@@ -51,6 +51,9 @@ bench-data-plane: $(TESTABLE) ## measure what the emulated load balancer adds to
 
 bench-emulator: $(TESTABLE) ## measure the emulator with 9,216 chips (ARGS=--write)
 	$(BIN)/python -m tests.bench.emulator $(ARGS)
+
+bench-soak: $(TESTABLE) ## an hour of black-friday with real requests: do all counts agree, is memory flat (ARGS="--write --minutes 60")
+	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: $(MADE) ## compile requirements/*.in anew, with hashes (newest versions: make lock UPGRADE=--upgrade)
 	$(PIP) install --quiet uv

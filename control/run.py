@@ -49,6 +49,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="begin the emulated project anew: drop what was changed in earlier runs",
     )
     parser.add_argument(
+        "--local-pods",
+        type=int,
+        default=0,
+        metavar="N",
+        help="up to N pods of the project's own server are processes (emulator/README.md)",
+    )
+    parser.add_argument(
         "--read-only", action="store_true", help="nobody may change anything from the console"
     )
     parser.add_argument("--config", type=Path, help="another file than heartwood.toml")
@@ -74,13 +81,14 @@ def chosen_scenario(environment: Mapping[str, str]) -> str:
 
 
 def children(
-    settings: Settings, scenario: str, speed: float, *, fresh: bool = False
+    settings: Settings, scenario: str, speed: float, *, fresh: bool = False, local_pods: int = 0
 ) -> tuple[ChildSpec, ...]:
     """The process table; without the emulator when the target is the real Google Cloud."""
     serving, console = _serving(settings), _console(settings)
     if settings.cloud.target == "google":
         return serving, console
-    return _emulator(settings, scenario, speed, fresh), serving, console
+    emulator = _emulator(settings, scenario, speed, fresh, local_pods)
+    return emulator, serving, console
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -102,7 +110,9 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _emulator(settings: Settings, scenario: str, speed: float, fresh: bool) -> ChildSpec:
+def _emulator(
+    settings: Settings, scenario: str, speed: float, fresh: bool, local_pods: int
+) -> ChildSpec:
     bind, ports = settings.hosts.bind, settings.ports
     return ChildSpec(
         name="emulator",
@@ -112,6 +122,7 @@ def _emulator(settings: Settings, scenario: str, speed: float, fresh: bool) -> C
             # One per scenario: a journal is of one starting state.
             *("--state-dir", str(settings.data.dir / f"emulator-{scenario}")),
             *(("--fresh",) if fresh else ()),
+            *(("--local-pods", str(local_pods)) if local_pods else ()),
         ),
         health_url=f"{settings.url(ports.emulator)}/healthz",
         url=f"{settings.url(ports.emulator)}  gRPC {settings.reach}:{ports.emulator_grpc}"
@@ -187,7 +198,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(arguments.config)
         scenario = arguments.scenario or chosen_scenario(os.environ)
-        table = children(settings, scenario, arguments.speed, fresh=arguments.fresh)
+        table = children(
+            settings, scenario, arguments.speed, fresh=arguments.fresh,
+            local_pods=arguments.local_pods,
+        )  # fmt: skip
         if arguments.config is not None:
             config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}
             table = tuple(_with_environment(child, config) for child in table)

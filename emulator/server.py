@@ -71,6 +71,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     # These import some of those packages.
     from emulator.data_plane.port import DataPlanePort
     from emulator.faults.start import set_gate
+    from emulator.local_pods.kubelet import LocalKubelet
     from emulator.scenario_control import PATH, ScenarioControl
     from emulator.storyteller import Storyteller
 
@@ -103,6 +104,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     plane = DataPlanePort(cloud, balancer)
     cloud.on_start(plane.start)
     cloud.on_stop(plane.stop)
+    kubelet = LocalKubelet(cloud, settings.local_pods)
+    cloud.on_start(kubelet.start)
+    cloud.on_stop(kubelet.stop)
     if settings.tls_port is not None:
         _open_tls(cloud, settings, settings.tls_port)
     cloud.started()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emulator.local_pods.addresses import MOST_PODS
 from emulator.scenario import SCENARIOS
 
 PORT_VARIABLE = "HEARTWOOD_EMULATOR_PORT"
@@ -45,7 +46,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One emulator's settings; without a `state_dir` nothing outlives the process."""
+    """One emulator's settings; without a `state_dir` nothing outlives the process.
+
+    `local_pods`: how many pods of the serving image may be processes of this machine.
+    """
 
     scenario: str = "normal"
     speed: float = 1.0
@@ -61,6 +65,7 @@ class Settings:
     record: Path | None = None
     tls_port: int | None = None
     faults: Path | None = None
+    local_pods: int = 0
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -89,6 +94,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         record=chosen.record,
         tls_port=_port(environment, TLS_PORT_VARIABLE, 9443) if chosen.tls else None,
         faults=Path(faults).expanduser() if faults else None,
+        local_pods=chosen.local_pods,
     )
 
 
@@ -127,6 +133,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--tls", action="store_true", help="a TLS port too, for get-credentials (docs/rehearsal.md)"
+    )
+    parser.add_argument(
+        "--local-pods",
+        type=int,
+        choices=range(MOST_PODS + 1),
+        default=0,
+        metavar="N",
+        help="run up to N pods of the project's own server as processes, about 1 GiB each (0)",
     )
     return parser
 

@@ -1,7 +1,8 @@
 """Who may answer: endpoints behind the backend services, as the health checks have seen them.
 
-A probe asks `groups.health`, which knows the machines; what it finds counts after as many probes in
-a row as the health check's thresholds say. An endpoint that has left its group gets nothing new.
+A probe asks `groups.health`, which knows the machines, or, where an endpoint is an address of this
+machine, really asks it; what it finds counts after as many probes in a row as the health check's
+thresholds say. An endpoint that has left its group gets nothing new.
 """
 
 from __future__ import annotations
@@ -9,21 +10,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
+
+import httpx
 
 from emulator.apis.compute import groups
 from emulator.apis.compute.fields import path_of
 from emulator.apis.compute.model import Body, state_of
 from emulator.apis.compute.traffic import live_services
 from emulator.context import Cloud
+from emulator.local_pods.addresses import is_pod_address
 
 _INTERVAL_S: Final = 5.0  # Compute's defaults where a health check does not say
 _THRESHOLD: Final = 2
+_HERE: Final = "local"  # the tier of what runs on this machine
 
 
 @dataclass(slots=True)
 class Member:
-    """One endpoint: what the last probe found, what holds, and probes in a row against it."""
+    """One endpoint: what the last probe found, what holds, and probes in a row against it.
+
+    `server`: URL of the process that it is; "" for those that this machine's one server stands for.
+    """
 
     tier: str
     group: str
@@ -33,6 +42,7 @@ class Member:
     healthy: bool
     against: int = 0
     gone_at: float | None = None  # monotonic; when it left its group
+    server: str = ""
 
 
 @dataclass(slots=True)
@@ -89,11 +99,15 @@ class Members:
         first = not known.members
         fresh: dict[str, Member] = {}
         for name, status in found.items():
-            answers = status["healthState"] == "HEALTHY"
             address = f"{status.get('ipAddress', '')}:{status['port']}"
+            server = f"http://{address}" if self._runs_here(status) else ""
+            if server:
+                self._ask(status, server, check)
+            answers = status["healthState"] == "HEALTHY"
             member = known.members.get(name) or Member(
-                tier or tiers.get(name, ""), group, name, address, answers, answers and first
-            )
+                tier or tiers.get(name, _HERE if server else ""), group, name, address, answers,
+                answers and first, server=server,
+            )  # fmt: skip
             _count(member, answers, check)
             member.gone_at = None
             fresh[name] = member
@@ -102,6 +116,28 @@ class Members:
                 member.gone_at = now if member.gone_at is None else member.gone_at
                 member.healthy = member.answers = False
         known.members = fresh
+
+    def _runs_here(self, status: Body) -> bool:
+        """Whether an endpoint is a pod's process. No other address of this machine is called."""
+        address = str(status.get("ipAddress", ""))
+        return bool(self._cloud.settings.local_pods) and is_pod_address(address)
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        return httpx.Client(trust_env=False)
+
+    def _ask(self, status: Body, server: str, check: Body) -> None:
+        """Probe a process of this machine; its health state is what it answers."""
+        probe = check.get("httpHealthCheck", {})
+        timeout = float(check.get("timeoutSec", _INTERVAL_S))
+        try:
+            answer = self._client.get(server + probe.get("requestPath", "/"), timeout=timeout)
+            answers = answer.status_code == 200
+        except httpx.TransportError:
+            answers = False
+        place, known = (status["ipAddress"], status["port"]), groups.probed_of(self._cloud)
+        (known.answering.add if answers else known.answering.discard)(place)
+        status["healthState"] = "HEALTHY" if answers else "UNHEALTHY"
 
 
 def _count(member: Member, answers: bool, check: Body) -> None:

@@ -151,7 +151,8 @@ class DataPlane:
         member = state.member = self._choice.pick(state.route.service, tried)
         if member is None:
             raise _Failed(503, "failed_to_pick_backend", "no healthy upstream")
-        pace = self._paces.draw(member.tier) if asked.verb == "POST" else Pace(0.0, 0.0, 0.0)
+        paced = asked.verb == "POST" and not member.server
+        pace = self._paces.draw(member.tier) if paced else Pace(0.0, 0.0, 0.0)
         if pace is None:
             raise _Failed(503, "failed_to_connect_to_backend",
                           "upstream connect error: nothing answers at this endpoint")  # fmt: skip
@@ -166,8 +167,9 @@ class DataPlane:
             return pace.status
         came = time.monotonic()
         request = self._client.build_request(
-            asked.verb, state.route.path, headers=asked.sent_on(), content=asked.body
-        )
+            asked.verb, member.server + state.route.path, headers=asked.sent_on(),
+            content=asked.body,
+        )  # fmt: skip
         try:
             response = await self._client.send(request, stream=True)
         except httpx.TransportError as error:
@@ -274,7 +276,12 @@ def _tokens(body: bytes) -> int:
 
 
 def _is_there(member: Member, route: Route) -> bool:
-    """Whether an endpoint's machine still computes: one that left its group drains for a while."""
+    """Whether an endpoint's machine still computes: one that left its group drains for a while.
+
+    Of a process of this machine its own connection tells.
+    """
+    if member.server:
+        return True
     if member.gone_at is None:
         return member.answers
     draining = route.service.get("connectionDraining", {})

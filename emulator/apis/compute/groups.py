@@ -1,10 +1,12 @@
 """Groups that follow the fleet: NEGs with their endpoints' health, and instance groups.
 
 Nothing is stored here: they are views of the nodes there are, of the world's incidents and of what
-callers attached.
+callers attached; beside what the data plane found where it really probes.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 from emulator.apis.compute.catalogue import region_of
 from emulator.apis.compute.load_balancer import SERVING_PORT
@@ -21,6 +23,21 @@ from emulator.apis.gke.nodes import GkeNode
 from emulator.context import Cloud
 from emulator.world.incidents import Event
 from emulator.world.world import world_of
+
+
+@dataclass
+class Probed:
+    """What real probes found: (address, port) of endpoints outside the project that answer well.
+
+    Measured, so that no state may follow from it.
+    """
+
+    answering: set[tuple[str, int]] = field(default_factory=set)
+
+
+def probed_of(cloud: Cloud) -> Probed:
+    """The emulator's one."""
+    return cloud.store(Probed, Probed)
 
 
 def tier_of_group(cloud: Cloud, group: str) -> str:
@@ -80,7 +97,7 @@ def health(cloud: Cloud, group: str, at: float | None = None) -> Body:
     """compute#backendServiceGroupHealth of a NEG or instance group, at a Unix time (now).
 
     An endpoint is as healthy as its slice: all its hosts ready and no incident on it. What is no
-    VM of the project answers no probe.
+    VM of the project is as healthy as a real probe found it (data_plane/members.py).
     """
     if "/instanceGroups/" in group:
         names = [m.rsplit("/", 1)[-1] for m in members_of(cloud, group)]
@@ -102,8 +119,9 @@ def _status(
 ) -> Body:
     node = nodes.get(endpoint.get("instance", ""))
     if node is None:
-        return {"ipAddress": endpoint["ipAddress"], "port": endpoint["port"],
-                "healthState": "UNHEALTHY"}  # fmt: skip
+        place = (endpoint["ipAddress"], endpoint["port"])
+        state = "HEALTHY" if place in probed_of(cloud).answering else "UNHEALTHY"
+        return {"ipAddress": place[0], "port": place[1], "healthState": state}
     return {
         "instance": instance_link(cloud, node),
         "ipAddress": endpoint.get("ipAddress", node.internal_ip),

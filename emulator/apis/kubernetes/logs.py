@@ -2,7 +2,7 @@
 
 A server's log holds its start and the kubelet's health probes, which answer as the pod is; what
 requests it serves is the telemetry's business. A container without a probe writes nothing that the
-emulator could know.
+emulator could know. Of a container that is a process of this machine it is what that wrote.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 from emulator.apis.kubernetes.status import StatusError, bad_request
 from emulator.apis.kubernetes.store import Item
 from emulator.clock import rfc3339
+from emulator.local_pods.processes import written
 from emulator.scenario import TIER_LABEL
 
 # What a server that crashes says last.
@@ -104,6 +105,24 @@ def log_lines(pod: Item, options: LogOptions, until: float) -> list[tuple[float,
     if options.previous and not _last_run(pod, options.container):
         told = f'previous terminated container "{options.container}" in pod "{pod.name}" not found'
         raise bad_request(told)
+    found = written(str(pod.body["metadata"].get("uid")), _run_number(pod, options))
+    if found is None:
+        found = _made_up(pod, options, until)
+    if options.since is not None:
+        found = [line for line in found if line[0] >= options.since]
+    return found if options.tail is None else found[max(0, len(found) - options.tail) :]
+
+
+def _run_number(pod: Item, options: LogOptions) -> int:
+    """How often the container had been started before the run that is asked for."""
+    for one in pod.body.get("status", {}).get("containerStatuses") or ():
+        if one.get("name") == options.container:
+            return int(one.get("restartCount", 0)) - options.previous
+    return 0
+
+
+def _made_up(pod: Item, options: LogOptions, until: float) -> list[tuple[float, str]]:
+    """What a container that nothing stands behind would have written."""
     began, ended = _run_of(pod, options.container, previous=options.previous)
     if began is None:
         raise bad_request(
@@ -115,9 +134,7 @@ def log_lines(pod: Item, options: LogOptions, until: float) -> list[tuple[float,
     serves = TIER_LABEL in (pod.body["metadata"].get("labels") or {})
     if serves and last and moment(last.get("finishedAt")) == ended <= until:
         found.append((ended, _LAST_WORDS))
-    if options.since is not None:
-        found = [line for line in found if line[0] >= options.since]
-    return found if options.tail is None else found[max(0, len(found) - options.tail) :]
+    return found
 
 
 def _last_run(pod: Item, container: str) -> Mapping[str, Any]:

@@ -14,8 +14,6 @@ JsonObject = Mapping[str, Any]
 
 READ: Final = ("get", "list", "watch")
 ALL: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-# Kubelets make them: the emulator's hosts are the only ones.
-_REGISTERED: Final = tuple(verb for verb in ALL if verb != "create")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ NODES: Final = Kind(
         "Name|Status|Roles|Age|Version|*Internal-IP|*External-IP|*OS-Image|*Kernel-Version"
         "|*Container-Runtime"
     ),
-    ("no",), ("spec.unschedulable",), (), _REGISTERED, _STATUS, "V1Node",
+    ("no",), ("spec.unschedulable",), (), ALL, _STATUS, "V1Node",
 )  # fmt: skip
 PODS: Final = Kind(
     "", "v1", "pods", "Pod", True,

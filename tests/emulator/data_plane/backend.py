@@ -12,9 +12,13 @@ import uvicorn
 
 
 class Backend:
-    """On a port of its own; `seen` holds each request's path and headers."""
+    """On a port of its own; `seen` holds each request's path and headers.
 
-    def __init__(self) -> None:
+    `metrics`: what it exposes, in Prometheus' text.
+    """
+
+    def __init__(self, metrics: bytes = b"") -> None:
+        self._metrics = metrics
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.left = threading.Event()  # a client of /slow went away
         self.go = threading.Event()  # lets a stream of /held go on
@@ -49,6 +53,9 @@ class Backend:
         if path == "/v1/echo":
             await _start(send, 200, b"application/octet-stream")
             await send({"type": "http.response.body", "body": body})
+        elif path == "/metrics" and self._metrics:
+            await _start(send, 200, b"text/plain; version=0.0.4")
+            await send({"type": "http.response.body", "body": self._metrics})
         elif path == "/v1/stream":
             await _events(send, json.loads(body))
         elif path == "/v1/held":

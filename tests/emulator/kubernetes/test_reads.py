@@ -214,11 +214,11 @@ def test_a_version_that_is_yet_to_come_is_refused(http: httpx.Client) -> None:
     assert answer.json()["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
 
 
-def test_nodes_are_googles_to_make(api: client.ApiClient) -> None:
-    """Such a write is refused with 405, and the client raises its own exception."""
+def test_a_node_without_a_name_is_refused(api: client.ApiClient) -> None:
+    """Such a write is refused with 422, and the client raises its own exception."""
     with pytest.raises(ApiException) as caught:
         client.CoreV1Api(api).create_node(client.V1Node())
-    assert caught.value.status == 405
+    assert caught.value.status == 422
 
 
 @pytest.mark.parametrize("path", ["other/us-central1/hw-serving", "heartwood-demo/x/hw-serving"])

@@ -1,6 +1,7 @@
 """The nodes' kubelets: pods' volumes, images and containers, their end, and loss of a node.
 
-Where a pod stands follows from courses.py and pod_status.py.
+Where a pod stands follows from courses.py and pod_status.py. Nodes that somebody else made have a
+kubelet of their own, or none: their pods are left alone as long as the node is ready.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _NAME: Final = "kubelet"
 def run(view: View) -> None:
     """Bring every pod on a node to where it stands now."""
     nodes = {name_of(node): node for node in view.all("Node")}
+    others = {name_of(node): holds(node, "Ready") for node in view.mine("Node")}
     leaving = {n.name for p in view.cluster.pools.values() for n in p.nodes.values() if n.deleting}
     pods = view.mine("Pod")
     for mark in [m for m in view.notes.times if m.startswith("gone/") and m[5:] in nodes]:
@@ -49,6 +51,8 @@ def run(view: View) -> None:
                 view.remove(pod)
         elif name not in nodes:
             _lose(view, pod, name)
+        elif others.get(name):
+            continue
         else:
             _tend(view, pod, nodes[name], name in leaving)
     lives = view.notes.lives

@@ -68,7 +68,7 @@ def stage_of(pod: Obj, life: Life, now: float, wall_s: WallS, blocked: tuple[str
     began = _initialise(stage, pod, inits, life, now, wall_s)
     if began is None:
         for container in spec["containers"]:
-            stage.containers.append(_waiting(container, "PodInitializing", ""))
+            stage.containers.append(waiting(container, "PodInitializing", ""))
         return stage
     stage.initialised = True
     _run(stage, pod, life, began, now, wall_s)
@@ -82,9 +82,9 @@ def bad_image(container: Mapping[str, Any]) -> bool:
 
 def _wait(stage: Stage, spec: Mapping[str, Any], reason: str, message: str) -> None:
     stage.initialised = not spec.get("initContainers")
-    stage.inits = [_waiting(c, reason, message) for c in spec.get("initContainers") or ()]
+    stage.inits = [waiting(c, reason, message) for c in spec.get("initContainers") or ()]
     reason, message = ("PodInitializing", "") if stage.inits else (reason, message)
-    stage.containers = [_waiting(c, reason, message) for c in spec["containers"]]
+    stage.containers = [waiting(c, reason, message) for c in spec["containers"]]
 
 
 def _initialise(
@@ -97,7 +97,7 @@ def _initialise(
         cursor = max(cursor, life.pulled_at.get(container["image"], cursor))
         if now < cursor:
             stage.wake(cursor)
-            stage.inits += [_waiting(c, "PodInitializing", "") for c in inits[index:]]
+            stage.inits += [waiting(c, "PodInitializing", "") for c in inits[index:]]
             return None
         sidecar = container.get("restartPolicy") == "Always"
         course = course_of(container, ends=not sidecar)
@@ -106,11 +106,11 @@ def _initialise(
         at = moment(cursor, course, "Never" if policy == "Never" else "OnFailure", now, wall_s)
         stage.wake(at.next_at)
         done = at.state == "running" if sidecar else at.for_good and not course.code
-        stage.inits.append(_shown(pod, container, at, course, done))
+        stage.inits.append(shown(pod, container, at, course, done))
         if sidecar:
             continue
         if not at.for_good or course.code:
-            stage.inits += [_waiting(c, "PodInitializing", "") for c in inits[index + 1 :]]
+            stage.inits += [waiting(c, "PodInitializing", "") for c in inits[index + 1 :]]
             if at.for_good:
                 stage.phase = "Failed"
             return None
@@ -127,7 +127,7 @@ def _run(stage: Stage, pod: Obj, life: Life, began: float, now: float, wall_s: W
         start = max(began, life.pulled_at.get(container["image"], began))
         if now < start:
             stage.wake(start)
-            stage.containers.append(_waiting(container, "ContainerCreating", ""))
+            stage.containers.append(waiting(container, "ContainerCreating", ""))
             ready = False
             continue
         course = course_of(container, ends=policy != "Always")
@@ -142,7 +142,7 @@ def _run(stage: Stage, pod: Obj, life: Life, began: float, now: float, wall_s: W
             if container.get("readinessProbe"):
                 stage.events.append((f"unready/{container['name']}", "Unhealthy", text, True))
         ready = ready and up
-        stage.containers.append(_shown(pod, container, at, course, up))
+        stage.containers.append(shown(pod, container, at, course, up))
         _report(stage, container, at)
     stage.started = bool(moments)
     stage.ready = ready
@@ -164,7 +164,8 @@ def _report(stage: Stage, container: Obj, at: Moment) -> None:
         stage.events.append((f"backoff/{name}/{at.restarts}", "BackOff", text, True))
 
 
-def _waiting(container: Obj, reason: str, message: str) -> Obj:
+def waiting(container: Obj, reason: str, message: str) -> Obj:
+    """The status of a container that has not begun."""
     told = {"reason": reason} | ({"message": message} if message else {})
     return {
         "name": container["name"],
@@ -178,7 +179,8 @@ def _waiting(container: Obj, reason: str, message: str) -> Obj:
     }
 
 
-def _shown(pod: Obj, container: Obj, at: Moment, course: Course, ready: bool) -> Obj:
+def shown(pod: Obj, container: Obj, at: Moment, course: Course, ready: bool) -> Obj:
+    """The status of a container that has begun."""
     identity = hashlib.sha256(f"{uid_of(pod)}/{container['name']}/{at.restarts}".encode())
     identifier = f"containerd://{identity.hexdigest()}"
     ended: Obj | None = None
