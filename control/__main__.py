@@ -7,10 +7,19 @@ import os
 import sys
 from collections.abc import Sequence
 
-from control import audit_command, command_jobs, command_plan, command_route, show_settings
+from control import (
+    audit_command,
+    command_approvals,
+    command_jobs,
+    command_plan,
+    command_route,
+    show_settings,
+)
 from core.errors import ConfigError
 
-COMMANDS = (show_settings, audit_command, command_plan, command_jobs, command_route)
+COMMANDS = (
+    show_settings, audit_command, command_plan, command_approvals, command_jobs, command_route,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -50,9 +50,13 @@ class Actor:
         """Why they may not do what needs that role; "" when they may."""
         if self.expires_at is not None and (now or datetime.now(UTC)) >= self.expires_at:
             return f"The sign-in of {self.name} has expired: reload the page and sign in again."
-        if self.role is None or not self.role.covers(role):
-            mine = "has no role" if self.role is None else f"is {self.role}"
-            return self.why_not or f"Needs the role {role}; {self.name} {mine}."
+        covered = self.role is not None and self.role.covers(role)
+        mine = "has no role" if self.role is None else f"is {self.role}"
+        missing = f"Needs the role {role}; {self.name} {mine}."
+        if not covered and self.role is not None and role is not Role.OPERATOR:
+            return missing
+        if not covered:
+            return self.why_not or missing
         return "" if self.may_act else self.why_not or "This console is in read-only mode."
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from control.access import Actor
 from control.audit import Audit
+from control.command_person import add_person, come
 from control.command_plan import tell
 from control.interventions import Interventions
 from control.people import People
@@ -40,6 +41,7 @@ def add_parser(commands: Any) -> None:
     for name, (help_text, _) in _ASKS.items():
         one = what.add_parser(name, help=help_text)
         one.add_argument("intent", help="its id, or the beginning of it")
+        add_person(one)
     parser.set_defaults(run=run)
 
 
@@ -51,8 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
         audit = Audit(engine)
         if arguments.what == "list":
             return _list(audit)
-        intent = _found(audit, arguments.intent)
-        done = _ASKS[arguments.what][1](Interventions(audit), intent, People(settings).present())
+        intent, people = _found(audit, arguments.intent), People(settings)
+        come(people, arguments)
+        done = _ASKS[arguments.what][1](Interventions(audit), intent, people.present())
         found = audit.progress(intent)
         said = "too late: its last step has begun, or it has ended" if not done else ""
         sys.stdout.write(f"{said or (found.detail if found else '')}\n")

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from control.audit import FINAL_STATES
+from control.command_person import add_person, come
 from control.plan_export import to_json, to_markdown
 from control.planning import Judged
 from control.settings import load_settings
 from control.wiring import Console
 from core.actions import PLANNERS
 from core.actions.take_back import INTENT
-from core.errors import HeartwoodError
+from core.errors import HeartwoodError, Invalid
 from core.fleet import assemble_fleet
 from core.plans import Outcome, Plan, Request
 from core.pricing import tier_rate, token_change
@@ -58,6 +59,10 @@ def add_parser(commands: Any) -> None:
         )
         parser.add_argument("--reason", default="", help="kept in the audit")
         parser.add_argument("--config", type=Path, metavar="FILE")
+        add_person(parser)
+    plan.add_argument(
+        "--ask", action="store_true", help="ask a second person to approve it (see `approvals`)"
+    )
     plan.add_argument(
         "--format", choices=tuple(FORMATS), default="text", help="(default: %(default)s)"
     )
@@ -68,6 +73,10 @@ def add_parser(commands: Any) -> None:
     apply.add_argument(
         "--agree", action="append", default=[], metavar="GUARD", help="a danger that is agreed to"
     )
+    apply.add_argument(
+        "--override", action="append", default=[], metavar="GUARD=REASON",
+        help="a block that an admin decides against, and why",
+    )  # fmt: skip
     apply.set_defaults(run=run_apply)
 
 
@@ -77,11 +86,14 @@ def run_plan(arguments: argparse.Namespace) -> int:
     try:
         judged = _plan(console, arguments)
         snapshot = console.snapshot()
+        sys.stdout.write(FORMATS[arguments.format](judged, snapshot))
+        if arguments.ask:
+            asked = console.ask_approval(judged, arguments.reason)
+            sys.stderr.write(f"Asked for as {asked.id}, until {asked.expires_at:%H:%M} UTC\n")
     except HeartwoodError as error:
         return tell(error)
     finally:
         console.stop()
-    sys.stdout.write(FORMATS[arguments.format](judged, snapshot))
     return 3 if any(v.outcome is Outcome.BLOCK for v in judged.verdicts) else 0
 
 
@@ -94,7 +106,12 @@ def run_apply(arguments: argparse.Namespace) -> int:
         if len(arguments.digest) < 12 or not digest.startswith(arguments.digest):
             sys.stderr.write(f"The plan is another one by now: {digest}. Look at it again.\n")
             return 1
-        intent = console.submit(judged, arguments.agree, reason=arguments.reason)
+        intent = console.submit(
+            judged,
+            arguments.agree,
+            reason=arguments.reason,
+            overrides=overrides_of(arguments.override),
+        )
         return _follow(console, intent)
     except HeartwoodError as error:
         return tell(error)
@@ -164,6 +181,21 @@ def parameters_of(words: Iterable[str]) -> Values:
     return found
 
 
+def overrides_of(words: Iterable[str]) -> Mapping[str, str]:
+    """GUARD=REASON words.
+
+    Raises:
+        Invalid: a word has no =, or no reason.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        guard, sign, reason = word.partition("=")
+        if not sign or not reason.strip():
+            raise Invalid(f"{word!r} is not GUARD=REASON.", hint="An override needs a reason")
+        found[guard] = reason.strip()
+    return found
+
+
 def _value(text: str) -> str | int | float | bool:
     if text in ("true", "false"):
         return text == "true"
@@ -177,6 +209,7 @@ def _value(text: str) -> str | int | float | bool:
 
 def _plan(console: Console, arguments: argparse.Namespace) -> Judged:
     """Read everything once, then plan and judge."""
+    come(console.people, arguments)
     console.start()
     console.refresher.wait_for_first(console.snapshot().sources, _FIRST_READ_S)
     try:

@@ -6,8 +6,7 @@ project without a sign-in nobody may change anything.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, cast
@@ -21,7 +20,6 @@ IAP_HEADER: Final = "x-goog-iap-jwt-assertion"
 USER_COOKIE: Final = "heartwood_user"
 READ_ONLY: Final = "This console is in read-only mode."
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_REMEMBERED: Final = timedelta(days=31)  # longer than Streamlit's cookie of a sign-in lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +32,7 @@ class Session:
         cookies: of the request.
         claims: of the sign-in, verified; None: nobody has signed in.
         chosen: name of the local user chosen in this session; "" when none was.
+        shell: it is the command line of this machine, no browser.
     """
 
     origin: str = "console"
@@ -41,6 +40,7 @@ class Session:
     cookies: Mapping[str, str] = field(default_factory=dict[str, str])
     claims: Mapping[str, Any] | None = None
     chosen: str = ""
+    shell: bool = False
 
 
 class TokenVerifier(Protocol):
@@ -51,14 +51,30 @@ class TokenVerifier(Protocol):
         ...
 
 
+class EndedSignIns(Protocol):
+    """What of `control.sign_outs.SignOuts` is needed."""
+
+    def end(self, sign_in: Sequence[str]) -> None:
+        """Note that it has ended."""
+        ...
+
+    def has_ended(self, sign_in: Sequence[str]) -> bool:
+        """Whether it was ended by its owner."""
+        ...
+
+
 class People:
     """Tells an `Actor` from a `Session`. Safe for threads."""
 
-    def __init__(self, settings: Settings, iap: TokenVerifier | None = None) -> None:
-        self._settings, self._iap = settings, iap
+    def __init__(
+        self,
+        settings: Settings,
+        iap: TokenVerifier | None = None,
+        sign_outs: EndedSignIns | None = None,
+    ) -> None:
+        """`sign_outs`: where ended sign-ins are kept; None: where nobody signs in by a page."""
+        self._settings, self._iap, self._sign_outs = settings, iap, sign_outs
         self._ask: Callable[[], Session] = Session
-        self._lock = threading.Lock()
-        self._signed_out: dict[tuple[str, ...], datetime] = {}
 
     def ask_by(self, ask: Callable[[], Session]) -> None:
         """Where the present session is found out; without it there is none."""
@@ -85,28 +101,27 @@ class People:
 
     def identify(self, session: Session) -> Actor:
         """Who that is, and what they may."""
-        found = {
-            "local": self._local,
-            "oidc": self._signed_in,
-            "iap": self._behind_proxy,
-        }.get(self.login, self._nobody)(session)
+        if session.shell and self.login != "local":
+            found = self._at_the_shell(session)
+        else:
+            found = {
+                "local": self._local,
+                "oidc": self._signed_in,
+                "iap": self._behind_proxy,
+            }.get(self.login, self._nobody)(session)
         if self._settings.read_only and found.role is not None:
             return Actor(found.name, found.origin, False, READ_ONLY, found.role, found.expires_at)
         return found
 
     def sign_out(self) -> None:
-        """End the present sign-in in all tabs of the browser that this process serves.
+        """End the present sign-in in all tabs of the browser, and at all consoles.
 
         Streamlit's own sign-out takes the cookie away; a tab that is open goes on with what the
         cookie told it when it was opened.
         """
         claims = self._ask().claims
-        if claims is None:
-            return
-        now = datetime.now(UTC)
-        with self._lock:
-            kept = {k: at for k, at in self._signed_out.items() if now - at < _REMEMBERED}
-            self._signed_out = {**kept, _sign_in(claims): now}
+        if claims is not None and self._sign_outs is not None:
+            self._sign_outs.end(_sign_in(claims))
 
     def _local(self, session: Session) -> Actor:
         names = self.names()
@@ -116,12 +131,20 @@ class People:
         first = next(iter(names))
         return _actor(first, session.origin, names[first])
 
+    def _at_the_shell(self, session: Session) -> Actor:
+        """This machine's user, who may do what [access] says; look they can in any case."""
+        user = machine_user()
+        role = self._settings.access.role_of_machine_user(user)
+        if role is not None:
+            return _actor(user, session.origin, role)
+        why = f'{user} has no role on the command line: list "os:{user}" under [access].'
+        return Actor(user, session.origin, False, why, Role.VIEWER)
+
     def _signed_in(self, session: Session) -> Actor:
         if session.claims is None:
             return Actor("nobody", session.origin, False, "Nobody has signed in.", None)
         actor = self._of_claims(session.claims, session.origin, self._end_of(session.claims))
-        with self._lock:
-            gone = _sign_in(session.claims) in self._signed_out
+        gone = self._sign_outs is not None and self._sign_outs.has_ended(_sign_in(session.claims))
         why = f"{actor.name} has signed out in another tab of this browser." if gone else ""
         if actor.expires_at is not None and datetime.now(UTC) >= actor.expires_at:
             why = actor.lacks()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import ipaddress
 import os
-from typing import Literal
+from collections.abc import Callable
+from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +15,7 @@ from control.settings_sections import Section
 from control.tier_settings import refuse
 
 Login = Literal["", "local", "oidc", "iap"]
+_MACHINE: Final = "os:"
 IAP_KEYS_URL = "https://www.gstatic.com/iap/verify/public_key"
 
 
@@ -36,7 +38,8 @@ class AccessSettings(Section):
     """[access]: the way in, and the roles of those who came in.
 
     `admins` to `viewers` are e-mail addresses, "*@example.com", "*", or values of `roles_claim`
-    written "group:NAME"; the highest role that fits counts.
+    written "group:NAME"; the highest role that fits counts. "os:NAME" is a user of the console's
+    machine, on the command line alone.
     """
 
     login: Login = Field(
@@ -94,6 +97,13 @@ class AccessSettings(Section):
         names = {email.lower(), "*", *(f"group:{group}" for group in groups)}
         if "@" in email:
             names.add(f"*@{email.lower().rpartition('@')[2]}")
+        return self._ranked(lambda p: not p.startswith(_MACHINE) and _folded(p) in names)
+
+    def role_of_machine_user(self, user: str) -> Role | None:
+        """The highest role of a user of this machine on the command line; None: they have none."""
+        return self._ranked(lambda p: p == f"{_MACHINE}{user}")
+
+    def _ranked(self, fits: Callable[[str], bool]) -> Role | None:
         ranked = (
             (Role.ADMIN, self.admins),
             (Role.APPROVER, self.approvers),
@@ -101,9 +111,14 @@ class AccessSettings(Section):
             (Role.VIEWER, self.viewers),
         )
         for role, listed in ranked:
-            if any((p if p.startswith("group:") else p.lower()) in names for p in listed):
+            if any(fits(p) for p in listed):
                 return role
         return None
+
+
+def _folded(pattern: str) -> str:
+    """An address in lower case; the name of a group as it is."""
+    return pattern if pattern.startswith("group:") else pattern.lower()
 
 
 def is_loopback(host: str) -> bool:

@@ -149,7 +149,9 @@ def _description(location: tuple[str | int, ...], model: type[BaseModel]) -> str
 
 
 def _field(location: tuple[str | int, ...], model: type[BaseModel]) -> FieldInfo | None:
-    return _model_at(location[:-1], model).model_fields.get(str(location[-1]))
+    """The setting at that place; None: it is none, or the place is the whole file."""
+    here = _model_at(location[:-1], model)
+    return here.model_fields.get(str(location[-1])) if location else None
 
 
 def _known_keys(location: tuple[str | int, ...], model: type[BaseModel]) -> list[str]:

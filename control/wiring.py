@@ -30,6 +30,7 @@ from control.refresh import Refresher
 from control.route_checks import RouteChecks
 from control.router import Router
 from control.settings import Settings, load_settings
+from control.sign_outs import SignOuts
 from control.single_executor import DirectoryLock
 from control.store import open_store
 from core.plans import Plan, Progress, Request
@@ -103,7 +104,7 @@ class Console:
         self.approvals = Approvals(self.audit.engine, settings.guards.approval_expires_after_s)
         access = settings.access
         iap = Iap(access.iap_audience, access.iap_keys_url) if access.login == "iap" else None
-        self.people = People(settings, iap)
+        self.people = People(settings, iap, SignOuts(self.audit.engine))
         me = console_id(settings.data.dir)
         self.copies = AuditCopies(self.audit.engine, me, destinations_of(settings, self.clients))
         self.executor = Executor(

@@ -36,6 +36,8 @@ _CHIP_MAP: Final = v2.component(
 
 _REMEMBER: Final = v2.component("heartwood_remember_user", js=_read("remember_user.js"))
 
+_WAY_BACK: Final = v2.component("heartwood_way_back", js=_read("way_back.js"))
+
 
 def time_chart(*, key: str, data: Mapping[str, Any], height: int) -> None:
     """Lines over time; `height` in pixels is kept from the first moment, so nothing jumps."""
@@ -50,3 +52,8 @@ def chip_map(*, key: str, data: Mapping[str, Any]) -> None:
 def remember_user(*, key: str, name: str, cookie: str) -> None:
     """Have this browser remember a name in a cookie, for its later sessions; draws nothing."""
     _REMEMBER(key=key, data={"name": name, "cookie": cookie})
+
+
+def way_back(*, key: str, keep: bool) -> None:
+    """Note where this tab was going (`keep`), or send it there once it is let in; draws nothing."""
+    _WAY_BACK(key=key, data={"keep": keep})

@@ -64,6 +64,7 @@ def _sign_out() -> None:
         access.console().people.sign_out()
         st.logout()
         st.stop()  # a rerun would take back that the browser goes to the provider's sign-out
+    components.way_back(key="way_back", keep=False)
     st.fragment(_shut_when_ended, run_every=_LOOK_S)()
 
 

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAuthError, StreamlitSecretNotFoundError
 
 from control.access import Actor
-from ui import access, chrome, formats
+from ui import access, chrome, components, formats
 
 _NOT_SET_UP: Final = (
     "This console asks people to sign in, but knows no identity provider: `[auth]` is missing in"
@@ -40,6 +40,7 @@ def draw() -> None:
         _tell(actor, signed_in=signed_in)
         for name in found:
             _button(name, again=signed_in)
+        components.way_back(key="way_back", keep=True)
         if signed_in and st.button("Sign out", key="sign_out", type="tertiary"):
             console.people.sign_out()
             st.logout()

@@ -59,13 +59,15 @@ def profile(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-def sign_in(page: Page, console: ConsoleProcess, person: str, button: str = "Sign in") -> None:
-    """Through the provider's page and back."""
+def sign_in(
+    page: Page, console: ConsoleProcess, person: str, button: str = "Sign in", to: str = ""
+) -> None:
+    """Through the provider's page and back, to where they were going."""
     if not page.url.startswith(console.url):
         page.goto(console.url)
     page.get_by_role("button", name=button, exact=True).click()
     page.get_by_role("link", name=person, exact=True).click()
-    page.wait_for_url(f"{console.url}/")
+    page.wait_for_url(f"{console.url}/{to}")
     settle(page)
 
 
@@ -81,9 +83,9 @@ def test_sign_in_act_and_sign_out(
 ) -> None:
     """An operator by a group acts under their own name; signing out ends every tab."""
     page = profile.new_page()
-    page.goto(f"{console.url}/fleet")
+    page.goto(f"{console.url}/traffic?tier=medium")
     door(page, "Sign in to see the tiers")
-    sign_in(page, console, "olga")
+    sign_in(page, console, "olga", to="traffic?tier=medium")
     expect(page.get_by_text("olga@example.com · operator")).to_be_visible()
     page.goto(f"{console.url}/{SHIFT}")
     click_apply(applicable(page))

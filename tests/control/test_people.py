@@ -21,6 +21,9 @@ from google.auth import crypt, jwt
 from control.access import Actor, Role, require
 from control.people import IAP_HEADER, USER_COOKIE, People, Session
 from control.settings import load_settings
+from control.settings_access import machine_user
+from control.sign_outs import SignOuts
+from control.store import open_store
 from core.errors import ConfigError, Denied, Unavailable
 from services.iap import ISSUER, Iap
 
@@ -43,7 +46,8 @@ def people(
     """The people of those settings."""
     file = folder / "people.toml"
     file.write_text(text, encoding="utf-8")
-    return People(load_settings(file, environ), iap)
+    store = open_store(f"sqlite:///{folder}/people.db")
+    return People(load_settings(file, environ), iap, SignOuts(store))
 
 
 def signed_in(login: People, email: str, **claims: Any) -> Actor:
@@ -153,7 +157,28 @@ def test_a_sign_out_ends_that_sign_in_and_no_other(tmp_path: Path) -> None:
     login.sign_out()
     with pytest.raises(Denied, match="signed out in another tab"):
         require(login.present())
+    login.sign_out()  # twice is once
+    elsewhere = people(tmp_path, f'[access]\nlogin = "oidc"\n{ROLES}')  # another console
+    assert elsewhere.identify(Session(claims=here)).role is None
     assert login.identify(Session(claims={**here, "nonce": "b"})).role is Role.ADMIN
+
+
+def test_the_machines_user_acts_on_the_command_line_where_listed(tmp_path: Path) -> None:
+    """Only there, and by no sign-in of that name; unlisted they look. So it is without a login."""
+    me = machine_user()
+    for login in ("oidc", ""):
+        text = f'[cloud]\ntarget = "google"\n[access]\nlogin = "{login}"\n'
+        listed = people(tmp_path, f'{text}approvers = ["os:{me}"]\noperators = ["*"]')
+        actor = listed.identify(Session(shell=True))
+        assert (actor.name, actor.role) == (me, Role.APPROVER)
+        require(actor, Role.APPROVER)
+        assert listed.identify(Session()).role is not Role.APPROVER
+        unlisted = people(tmp_path, f'{text}admins = ["*"]').identify(Session(shell=True))
+        assert unlisted.role is Role.VIEWER
+        with pytest.raises(Denied, match=f'list "os:{me}" under'):
+            require(unlisted)
+    login = people(tmp_path, '[access]\nlogin = "oidc"\nadmins = ["os:root@b.c"]')
+    assert signed_in(login, "os:root@b.c").role is None
 
 
 def test_a_claim_within_another_tells_roles(tmp_path: Path) -> None:
