@@ -25,6 +25,7 @@ from core import guards
 from core.actions.chain_steps import deletes_shared
 from core.cloud_resources import PLATFORM
 from core.errors import Expired, HeartwoodError, Stale
+from core.guards.change import concerned
 from core.plans import Plan, Step, order_of
 from core.records import Snapshot, Source
 from core.shortage import alternatives
@@ -119,13 +120,17 @@ class Applying:
         return ""
 
     def _locks(self, plan: Plan) -> tuple[str, ...]:
-        """The tier; of a plan for what all tiers share that, and every tier; of a note nothing."""
+        """What has to be locked, always in the same order, so that of two plans one gets all.
+
+        The tier, and those that get more requests; of a plan for what all tiers share that, and
+        every tier; of a note nothing.
+        """
         if plan.is_note:
             return ()
-        wanted = plan.request.tier
-        tiers = [spec.name for spec in self._snapshot().specs]
+        wanted, snapshot = plan.request.tier, self._snapshot()
+        tiers = [spec.name for spec in snapshot.specs]
         if wanted in tiers and not deletes_shared(plan):
-            return (wanted,)
+            return tuple(sorted(concerned(plan, snapshot)))
         return tuple(dict.fromkeys((PLATFORM, *sorted(tiers), wanted)))
 
     def _open_gate(self, intent: str) -> str:

@@ -266,8 +266,12 @@ class Audit:
         )
         if locking:
             query = query.where(intents.c.id.in_(sa.select(locks.c.intent)))
+        locked: dict[str, list[str]] = {}
         with self._engine.connect() as db:
-            return tuple(Running(*row) for row in db.execute(query))
+            for tier, intent in db.execute(sa.select(locks.c.tier, locks.c.intent)):
+                locked.setdefault(intent, []).append(tier)
+            rows = db.execute(query).all()
+        return tuple(Running(*row, locked=tuple(locked.get(row[0], ()))) for row in rows)
 
     def changes(self, since: datetime) -> tuple[Changed, ...]:
         """Intents that ended since then and had begun to change something, oldest first."""

@@ -75,6 +75,12 @@ def read_key(url_map: str, key: str) -> tuple[Place, str]:
     )
 
 
+def service_of(key: str) -> str:
+    """The service that `Place.key` named; "" when the key is of another form."""
+    inside, arrow, service = key.rpartition(_ARROW)
+    return service if arrow and inside else ""
+
+
 def divisions(balancer: LoadBalancer) -> tuple[Division, ...]:
     """Every place whose traffic goes to backend services; redirects are left out."""
     known = {s.name for s in balancer.backend_services}

@@ -12,6 +12,8 @@ from core.fleet import Fleet
 from core.plans import Plan, Step
 from core.records import Snapshot
 from core.specs import TierSpec
+from core.traffic_effect import owner_of
+from core.traffic_rules import service_of
 
 Values = Mapping[str, str | int | float | bool | None]
 
@@ -73,6 +75,18 @@ def seller_of(*steps: Step) -> Seller:
 def find_spec(plan: Plan, snapshot: Snapshot) -> TierSpec | None:
     """The tier that the plan changes; None: it is of several tiers, or of none."""
     return next((s for s in snapshot.specs if s.name == plan.request.tier), None)
+
+
+def concerned(plan: Plan, snapshot: Snapshot) -> tuple[str, ...]:
+    """The tier that the plan is of, and those whose backend service gets more requests by it."""
+    more = (
+        owner_of(snapshot, service_of(place))
+        for step in plan.steps
+        for place, weight in step.after.items()
+        if isinstance(weight, int) and weight > int(step.before.get(place) or 0)
+    )
+    takers = (spec.name for spec in more if spec is not None)
+    return tuple(dict.fromkeys((plan.request.tier, *takers)))
 
 
 def ready_slices(plan: Plan, fleet: Fleet) -> int | None:

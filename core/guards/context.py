@@ -17,12 +17,13 @@ from core.series import Series
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An intent that is not finished."""
+    """An intent that is not finished; `locked`: the tiers whose locks it has, its own or others."""
 
     intent: str
     tier: str
     title: str
     state: str
+    locked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

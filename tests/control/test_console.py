@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from control.audit import FINAL_STATES
 from control.audit_chain import verify
 from control.route_checks import RouteCheck, run_checks
 from control.settings import Settings, load_settings
@@ -116,6 +117,29 @@ def test_the_record_is_copied_to_cloud_logging(emulator: EmulatorProcess, tmp_pa
     head = verify(built.audit.engine).head
     assert [kind for _, _, kind in told] == ["intents", "intent_events"]
     assert told[-1][:2] == (head, head)
+
+
+def test_nobody_is_sent_to_a_tier_that_another_action_holds(console: Console) -> None:
+    """What would get more requests is locked as well as what gives them; the plan says so too."""
+    assert console.refresher.wait_for_first(Source, 60)
+    place = {"place": "hw-serving tiers /complex/*", "to": "hw-small", "percent": 5}
+    judged = console.plan(Request("shift_traffic", "medium", place))
+    record(console.audit, "other")
+    assert console.audit.lock_tier("small", "other") == "other"
+    console.submit(judged, judged.consents_needed, intent="late")
+
+    def ended() -> bool:
+        found = console.progress("late")
+        return found is not None and found.state in FINAL_STATES
+
+    wait_until(ended)
+    entry = console.audit.entry("late")
+    assert entry is not None
+    assert (entry.state, entry.calls) == ("refused", ())
+    assert "another action on small is in progress (other)" in entry.outcome
+    assert console.audit.lock_tier("medium", "other") == "other", "what it had locked is free"
+    again = console.plan(Request("shift_traffic", "medium", place))
+    assert "action_in_progress" in {v.guard for v in again.verdicts if v.outcome is Outcome.BLOCK}
 
 
 def test_traffic_is_shifted_once_and_the_second_plan_is_told(console: Console) -> None:

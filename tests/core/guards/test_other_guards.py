@@ -110,6 +110,20 @@ def test_one_action_per_tier(judged: Judged) -> None:
     assert judged(action_in_progress.judge, running=(mine,)).outcome is Outcome.BLOCK
     other = replace(mine, tier="medium")
     assert judged(action_in_progress.judge, running=(other,)).outcome is Outcome.PASS
+    reaching = replace(other, locked=("medium", "small"))
+    assert judged(action_in_progress.judge, running=(reaching,)).outcome is Outcome.BLOCK
+
+
+def test_nobody_is_sent_to_a_tier_that_is_being_changed() -> None:
+    """What gets more requests is concerned as well as what gives them; what gets none is not."""
+    snapshot = make_snapshot()
+    plan = make_plan(
+        snapshot, Request("fail_over", "small", {"to": "medium"}), NOW, PlanContext("demo")
+    )
+    for tier, outcome in (("medium", Outcome.BLOCK), ("large", Outcome.PASS)):
+        running = (Running("i1", tier, "Tear down", "running"),)
+        context = GuardContext(NOW, assemble_fleet(snapshot), 1.3, 120.0, running=running)
+        assert action_in_progress.judge(plan, snapshot, context).outcome is outcome
 
 
 def test_all_guards_are_evaluated(judged: Judged) -> None:
