@@ -42,3 +42,14 @@ def check_project(project: Project, given: str, *, service: str) -> None:
             reason="CONSUMER_INVALID",
             metadata={"consumer": f"projects/{given}", "service": service},
         )
+
+
+def location_denied(location: str, service: str) -> ApiError:
+    """PERMISSION_DENIED, as the newer services answer for a location in which they are not."""
+    return ApiError(
+        "PERMISSION_DENIED",
+        f"Location {location} is not found or access is unauthorized.",
+        reason="LOCATION_ACCESS_DENIED",
+        domain=service,
+        metadata={"location": location},
+    )

@@ -77,6 +77,8 @@ EGRESS: Final = _other(
     COMPUTE_SERVICE, "Network Internet Data Transfer Out from Americas", "Network",
     "PremiumInternetEgress", "GiBy", 0.12,
 )  # fmt: skip
+# Billed nowhere: no address of the project's own is ever unused (Recommender tells the price).
+IDLE_ADDRESS: Final = _other(COMPUTE_SERVICE, "Static Ip Charge", "Network", "IpAddress", "h", 0.01)
 STORAGE: Final = _other(
     STORAGE_SERVICE, "Standard Storage Iowa", "Storage", "RegionalStorage", "GiBy.mo", 0.02
 )
@@ -94,6 +96,7 @@ SKUS: Final = (
     E2_RAM,
     BALANCER,
     EGRESS,
+    IDLE_ADDRESS,
     STORAGE,
     VERTEX_TPU7X,
 )

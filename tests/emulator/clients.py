@@ -33,6 +33,11 @@ _SERVICES = {
     "TpuClient": ("google.cloud.tpu_v2", "tpu", "/tpu"),
     "ClusterManagerClient": ("google.cloud.container_v1", "cluster_manager", "/container"),
     "EndpointServiceClient": ("google.cloud.aiplatform_v1", "endpoint_service", "/aiplatform"),
+    "CloudRedisClient": ("google.cloud.redis_v1", "cloud_redis", "/redis"),
+    "LustreClient": ("google.cloud.lustre_v1", "lustre", "/lustre"),
+    "ParallelstoreClient": (
+        "google.cloud.parallelstore_v1", "parallelstore", "/parallelstore"),
+    "RecommenderClient": ("google.cloud.recommender_v1", "recommender", "/recommender"),
     "ModelServiceClient": ("google.cloud.aiplatform_v1", "model_service", "/aiplatform"),
 }  # fmt: skip
 

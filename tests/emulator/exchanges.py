@@ -29,7 +29,7 @@ from tests.emulator.discovery import find_method, problems, request_problems
 from tests.forked import without_main
 
 # Prefix on the REST port → (start of the path below it, document), first that fits. Where the
-# package ships no document (Cloud Quotas, IAM of old betas) nothing can be checked.
+# package ships no document (Cloud Quotas, Managed Lustre, IAM of old betas) nothing can be checked.
 DOCUMENTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "aiplatform": (("v1beta1/", "aiplatform.v1beta1"), ("v1/", "aiplatform.v1")),
     "billing": (("v1/", "cloudbilling.v1"),),
@@ -44,6 +44,9 @@ DOCUMENTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "iamcredentials": (("v1/", "iamcredentials.v1"),),
     "logging": (("v2/", "logging.v2"),),
     "monitoring": (("v3/", "monitoring.v3"), ("v1/", "monitoring.v1")),
+    "parallelstore": (("v1/", "parallelstore.v1"),),
+    "recommender": (("v1/", "recommender.v1"),),
+    "redis": (("v1/", "redis.v1"),),
     "serviceusage": (("v1beta1/", "serviceusage.v1beta1"), ("v1/", "serviceusage.v1")),
     "storage": (("storage/v1/", "storage.v1"),),
     "tpu": (("v2/", "tpu.v2"),),

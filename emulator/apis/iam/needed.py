@@ -79,6 +79,11 @@ _EXCEPTIONS: Final = {
         "networkEndpointGroups.attachNetworkEndpoints",
     ("compute", "networkEndpointGroups.detachNetworkEndpoints"):
         "networkEndpointGroups.detachNetworkEndpoints",
+    ("redis", "failover_instance"): "instances.failover",
+    ("redis", "get_instance_auth_string"): "instances.getAuthString",
+    ("redis", "upgrade_instance"): "instances.upgrade",
+    ("lustre", "import_data"): "instances.importData",
+    ("lustre", "export_data"): "instances.exportData",
     ("storage", "objects.compose"): "objects.create",
     ("storage", "objects.copy"): "objects.create",
     ("storage", "objects.rewrite"): "objects.create",
@@ -127,6 +132,8 @@ def permission_for(asked: Asked) -> str:
         return "container.clusters.update"
     if service == "aiplatform" and _ENDPOINT_PREDICT.fullmatch(verb):
         return "aiplatform.endpoints.predict"
+    if service == "recommender":
+        return _of_recommender(asked)
     if service == "iam" and verb == "get_role" and asked.resource.startswith("roles/"):
         return ""
     if service == "iam" and verb == "list_roles" and not asked.resources:
@@ -134,6 +141,17 @@ def permission_for(asked: Asked) -> str:
     if "." in asked.methods[0] and "." not in verb:
         return f"{own}.{_of_collection(asked)}"
     return f"{own}.{_by_rule(service, asked)}"
+
+
+def _of_recommender(asked: Asked) -> str:
+    """By the recommender in the name: google.compute.disk.IdleResourceRecommender → computeDisk…"""
+    parts = asked.resource.split("/")
+    words = parts[5].removeprefix("google.").split(".") if len(parts) > 5 else [""]
+    what = words[0] + "".join(word[:1].upper() + word[1:] for word in words[1:])
+    what = what.removesuffix("Recommender").removesuffix("Insight")
+    told = "Insights" if parts[4:5] == ["insightTypes"] else "Recommendations"
+    word = asked.verb.partition("_")[0]
+    return f"recommender.{what}{told}.{'update' if word == 'mark' else word}"
 
 
 def _of_collection(asked: Asked) -> str:

@@ -92,7 +92,14 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
         "subscriptions": f"{_CRUD} consume {_POLICY}",
         "topics": f"{_CRUD} attachSubscription publish {_POLICY}",
     },
-    "redis": {"instances": f"{_CRUD} getAuthString", "operations": "get list"},
+    "parallelstore": {"instances": _CRUD, "operations": "get list"},
+    "recommender": {
+        f"{what}{told}": "get list update"
+        for what in ("computeAddressIdleResource", "computeDiskIdleResource", "containerDiagnosis",
+                     "computeImageIdleResource", "computeInstanceIdleResource")
+        for told in ("Insights", "Recommendations")
+    },
+    "redis": {"instances": f"{_CRUD} failover getAuthString upgrade", "operations": "get list"},
     "resourcemanager": {"projects": f"get list update {_POLICY}"},
     "serviceusage": {"services": "disable enable get list use", "quotas": "get update"},
     "storage": {
@@ -240,6 +247,8 @@ _ROLES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "pubsub.subscriber": ("Pub/Sub Subscriber", (
         "pubsub.subscriptions.consume", "pubsub.topics.attachSubscription")),
     "pubsub.viewer": ("Pub/Sub Viewer", (*_read("pubsub"), *_PROJECT)),
+    "parallelstore.admin": ("Parallelstore Admin", (*_all("parallelstore"), *_PROJECT)),
+    "recommender.viewer": ("Recommender Viewer", (*_read("recommender"), *_PROJECT)),
     "redis.admin": ("Cloud Memorystore Redis Admin", (*_all("redis"), *_PROJECT)),
     "redis.viewer": ("Cloud Memorystore Redis Viewer", (*_read("redis"), *_PROJECT)),
     "resourcemanager.projectIamAdmin": ("Project IAM Admin", (

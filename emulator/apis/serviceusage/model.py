@@ -44,6 +44,7 @@ _OFFERS: Final = {
     "networkservices": Offer("Network Services API"),
     "parallelstore": Offer("Parallelstore API", ("compute", "servicenetworking")),
     "pubsub": Offer("Cloud Pub/Sub API"),
+    "recommender": Offer("Recommender API"),
     "redis": Offer("Google Cloud Memorystore for Redis API", ("compute",)),
     "secretmanager": Offer("Secret Manager API"),
     "servicenetworking": Offer("Service Networking API"),

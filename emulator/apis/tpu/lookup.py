@@ -6,9 +6,9 @@ from typing import Final
 
 from emulator.apis.tpu import model
 from emulator.context import Cloud
-from emulator.wire.errors import ApiError, not_found
+from emulator.wire.errors import not_found
 from emulator.wire.longrunning import LongRunning
-from emulator.wire.names import check_project, parse_name
+from emulator.wire.names import check_project, location_denied, parse_name
 
 PARENT: Final = "projects/{project}/locations/{location}"
 SERVICE: Final = "tpu.googleapis.com"
@@ -39,11 +39,5 @@ class Lookup(LongRunning):
         check_project(self._cloud.project, parts["project"], service=SERVICE)
         zone = parts["location"]
         if zone != "-" and zone not in model.zones():
-            raise ApiError(
-                "PERMISSION_DENIED",
-                f"Location {zone} is not found or access is unauthorized.",
-                reason="LOCATION_ACCESS_DENIED",
-                domain=SERVICE,
-                metadata={"location": zone},
-            )
+            raise location_denied(zone, SERVICE)
         return zone

@@ -71,6 +71,17 @@ def test_gcloud_lists_dashboards(shell: Run) -> None:
     assert all(d["displayName"] and any("Layout" in key for key in d) for d in found)
 
 
+def test_gcloud_lists_what_stands_beside_a_tier(shell: Run) -> None:
+    """Caches and recommendations are asked for here, not at Google: the project has none."""
+    recommender = "google.compute.address.IdleResourceRecommender"
+    line = (
+        "gcloud redis instances list --region us-central1 --format=json; "
+        "gcloud recommender recommendations list --project heartwood-demo "
+        f"--location global --recommender {recommender} --format=json"
+    )
+    assert shell(line).split() == ["[]", "[]"]
+
+
 def test_kubectl_prints_the_usual_columns(shell: Run) -> None:
     """Through the kubeconfig that the emulator keeps, whose context bears get-credentials' name."""
     line = (

@@ -1,0 +1,1 @@
+"""Redis, Lustre, Parallelstore and Recommender: what stands beside a tier."""
