@@ -61,6 +61,7 @@ class Disruption(Strict):
         hot_share: share of arrivals that one slice gets, whatever the others do.
         cache_hits: share of prompt tokens found in the prefix cache on top of the usual.
         loads_slower: factor on how long a server that starts takes to load its weights.
+        quality_drop: share of all tasks that answers no longer solve, on top of the usual.
         revision: of the server, on the hosts that it hits.
         pools: use that nobody ordered for a tier.
     """
@@ -85,6 +86,7 @@ class Disruption(Strict):
     hot_share: Share = 0.0
     cache_hits: Share = 0.0
     loads_slower: Slower = 1.0
+    quality_drop: Share = 0.0
     revision: str = ""
     pools: ExtraPools | None = None
 

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
 from emulator.log import Change
-from emulator.world.noise import stream, uniform, unit
+from emulator.world.noise import Floats, stream, uniform, unit
 from emulator.world.parts import Part, PartKind
 
 DAY_S: Final = 86_400
@@ -45,6 +47,7 @@ class Event:
         hot_share: share of the part's arrivals that its `hot_slice` gets, whatever the others do.
         cache_hits: share of prompt tokens in the prefix cache on top of the usual.
         loads_slower: factor on how long a server that starts takes to load its weights.
+        quality_drop: share of all tasks that answers no longer solve.
         revision: of the server on the target's hosts; "": the usual.
     """
 
@@ -70,12 +73,20 @@ class Event:
     hot_share: float = 0.0
     cache_hits: float = 0.0
     loads_slower: float = 1.0
+    quality_drop: float = 0.0
     revision: str = ""
 
     @property
     def tier(self) -> str:
         """Name of the tier that it hit."""
         return self.part.split("/")[0]
+
+    def weight(self, clock: Floats) -> Floats:
+        """How far it has developed at each Unix time, 0–1: ramps at both ends."""
+        ramp = max(min(self.ramp_s, (self.end - self.start) / 4), 1.0)
+        rise = np.clip((clock - self.start) / ramp, 0.0, 1.0)
+        fall = np.clip((self.end - clock) / ramp, 0.0, 1.0)
+        return np.minimum(rise, fall)
 
 
 @dataclass(frozen=True, slots=True)

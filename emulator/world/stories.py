@@ -106,7 +106,8 @@ def _whole(
         slow=disruption.slow, demand=disruption.demand, error_ratio=disruption.errors,
         ramp_s=60.0 * disruption.ramp_min, moves_to=moves_to, moves_share=disruption.moves_share,
         hot_slice=hot, hot_share=disruption.hot_share, cache_hits=disruption.cache_hits,
-        loads_slower=disruption.loads_slower, revision=disruption.revision,
+        loads_slower=disruption.loads_slower, quality_drop=disruption.quality_drop,
+        revision=disruption.revision,
     )  # fmt: skip
 
 

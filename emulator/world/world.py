@@ -13,7 +13,7 @@ import numpy as np
 
 from emulator.log import ActionLog, Change
 from emulator.scenario import Scenario
-from emulator.world import autoscaling, capacity, demand, incidents, routing, stories
+from emulator.world import autoscaling, capacity, demand, incidents, quality, routing, stories
 from emulator.world.incidents import Event
 from emulator.world.load import Load, solve
 from emulator.world.noise import Floats, Ints
@@ -157,7 +157,7 @@ class World:
         for event in events:
             if event.slow == 1.0 and not event.error_ratio and not event.hot_share:
                 continue
-            weight = _envelope(event, clock)
+            weight = event.weight(clock)
             slow = slow * (1.0 + (event.slow - 1.0) * weight)
             errors = errors + event.error_ratio * weight
             hot = np.maximum(hot, event.hot_share * weight)
@@ -174,6 +174,18 @@ class World:
             Which.REST: solve(engine, minutes, slices - one, (1.0 - share) * offered, slow, errors),
         }
         return found.get(which) or together(found[Which.HOT], found[Which.REST])
+
+    def solved(self, part: Part, minutes: Ints) -> Floats:
+        """Share of an evaluation's tasks that the part solved by then (quality.py)."""
+        asked = quality.batches(minutes)
+        if not asked.size:
+            return np.zeros(0)
+        span = np.arange(asked[0], asked[-1] + 1)
+        clock = span * 60.0 + 30.0
+        events = [e for e in self.incidents(clock[0], clock[-1] + 60) if e.part == part.key]
+        dropped = quality.worse(events, clock)
+        model, load = part.seed.model, self.load(part, span)
+        return quality.solved(model, load, dropped, self.seed, part.key)[asked - asked[0]]
 
     def hot_slice(self, part: Part) -> int | None:
         """The slice that a story sends more requests than its share, or sent or will send."""
@@ -202,10 +214,10 @@ class World:
         offered = own
         for event in events:
             if event.moves_to and event.part == part.key:
-                offered = offered - event.moves_share * _envelope(event, clock) * own
+                offered = offered - event.moves_share * event.weight(clock) * own
             elif event.moves_to == part.key:
                 source = self._own(self.part(event.part), minutes, events)
-                offered = offered + event.moves_share * _envelope(event, clock) * source
+                offered = offered + event.moves_share * event.weight(clock) * source
         return np.maximum(offered, 0.0)
 
     def _own(self, part: Part, minutes: Ints, events: list[Event]) -> Floats:
@@ -214,7 +226,7 @@ class World:
         offered = demand.offered_rps(part, self.seed, minutes)
         for event in events:
             if event.part == part.key and event.demand != 1.0:
-                offered = offered * (1.0 + (event.demand - 1.0) * _envelope(event, clock))
+                offered = offered * (1.0 + (event.demand - 1.0) * event.weight(clock))
         return offered
 
     def receives(self, part: Part) -> bool:
@@ -233,11 +245,3 @@ class World:
 def _balanced(part: Part) -> bool:
     """Whether the load balancer leads requests to the part."""
     return part.kind is PartKind.GKE and part.seed.behind_load_balancer
-
-
-def _envelope(event: Event, clock: Floats) -> Floats:
-    """How far the event has developed at each time, 0–1: ramps at both ends."""
-    ramp = max(min(event.ramp_s, (event.end - event.start) / 4), 1.0)
-    rise = np.clip((clock - event.start) / ramp, 0.0, 1.0)
-    fall = np.clip((event.end - clock) / ramp, 0.0, 1.0)
-    return np.minimum(rise, fall)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from emulator.apis.monitoring.block import AnyBlock
-from emulator.apis.monitoring.sources import accelerators, load_balancer, pools, servers, vertex
+from emulator.apis.monitoring.sources import (
+    accelerators,
+    evaluation,
+    load_balancer,
+    pools,
+    servers,
+    vertex,
+)
 from emulator.apis.monitoring.telemetry import Telemetry
 
 GAUGE: Final = "GAUGE"
@@ -172,6 +179,15 @@ def _server_metrics() -> list[Metric]:
     ]  # fmt: skip
 
 
+def _evaluation_metrics() -> list[Metric]:
+    return [
+        Metric("custom.googleapis.com/heartwood/evaluation/solved_ratio", GAUGE, DOUBLE, "1",
+               "Tasks solved", "Share of an evaluation's tasks that a tier's answers solve.",
+               (evaluation.RESOURCE,), _labels("model_name"), evaluation.solved_blocks,
+               "solved_ratio"),
+    ]  # fmt: skip
+
+
 METRICS: Final[dict[str, Metric]] = {
     m.type: m
     for m in (
@@ -180,6 +196,7 @@ METRICS: Final[dict[str, Metric]] = {
         *_vertex_metrics(),
         *_balancer_metrics(),
         *_server_metrics(),
+        *_evaluation_metrics(),
     )
 }
 

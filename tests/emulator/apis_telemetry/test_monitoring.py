@@ -19,6 +19,7 @@ NODE = "kubernetes.io/node/accelerator/"
 VLLM = "prometheus.googleapis.com/vllm:"
 TIER = 'metadata.user_labels."heartwood-tier"'
 NAMESPACE = "resource.labels.namespace"
+SOLVED = "custom.googleapis.com/heartwood/evaluation/solved_ratio"
 HOUR = 3600
 DAY = 24 * HOUR
 END = int(time.time()) // HOUR * HOUR
@@ -238,3 +239,18 @@ def test_descriptors(client: monitoring_v3.MetricServiceClient) -> None:
         retry=None, timeout=30,
     )  # fmt: skip
     assert {m.type.split(".")[0] for m in only} == {"loadbalancing"}
+
+
+def test_an_evaluation_tells_of_every_tier_with_requests(
+    client: monitoring_v3.MetricServiceClient,
+) -> None:
+    """A share of tasks solved per part, of which larger models solve more."""
+    found = {
+        (s.resource.labels["namespace"], s.resource.labels["task_id"]): s.points[0].value
+        for s in ask(client, SOLVED, period=3 * HOUR)
+    }
+    assert set(found) == {
+        ("small", "gke"), ("small", "vertex"), ("medium", "gke"), ("dev", "tpu_vm"),
+    }  # fmt: skip
+    solved = {key: value.double_value for key, value in found.items()}
+    assert 0.6 < solved["small", "gke"] < solved["medium", "gke"] < 0.9

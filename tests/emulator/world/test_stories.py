@@ -179,6 +179,22 @@ def test_one_hot_slice_turns_away_what_the_others_could_carry() -> None:
     assert hot.cache_hit_ratio.mean() > rest.cache_hit_ratio.mean() + 0.2
 
 
+def test_answers_get_worse_where_the_story_says_so() -> None:
+    """A bad revision solves fewer tasks on its own part; whenever asked, a batch has one score."""
+    world, calm = world_of("bad-rollout"), world_of("", fleet="bad-rollout")
+    minutes = minutes_between(NOW - 3600, NOW + 3600)
+    for part in filter(world.receives, world.parts):
+        told = world.solved(part, minutes)
+        assert told.min() >= 0
+        assert told.max() <= 1
+        np.testing.assert_array_equal(told[30:90], world.solved(part, minutes[30:90]))
+        drop = (calm.solved(part, INSIDE) - world.solved(part, INSIDE)).mean()
+        if part.key == "small/gke":
+            assert 0.13 < drop < 0.2  # some requests fail besides
+        else:
+            assert abs(drop) < 0.02
+
+
 def test_lost_slices_are_counted_once_and_only_those_there() -> None:
     """Two disruptions of one slice take one; what somebody took away cannot be lost."""
     shrunk = Change(NOW - 60, "gke.node_pool.resized", "p", "small", {"before": 16, "after": 4})
