@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,9 +12,16 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from services.sdk_imports import defer_packages
 from tests.processes import RECORDINGS_VARIABLE
 
 HERE = Path(__file__).parent
+
+# Where this is set, every worker and every process that a test starts compiles our modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# Of Google's largest packages every worker would import each service at collection.
+defer_packages()
 
 # Property tests judge results, not how busy the machine is.
 settings.register_profile("shared-machine", deadline=None)
