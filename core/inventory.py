@@ -117,7 +117,10 @@ class KubeEvent:
 
 @dataclass(frozen=True, slots=True)
 class TpuVm:
-    """A Cloud TPU API node (v5e, v5p, v6e only). `state` is the API's word (READY …)."""
+    """A Cloud TPU API node (v5e, v5p, v6e only). `state` is the API's word (READY …).
+
+    `spot`: it may be taken away at any time, and costs less.
+    """
 
     name: str
     zone: str
@@ -129,6 +132,7 @@ class TpuVm:
     hosts: int
     created_at: datetime | None
     labels: Labels
+    spot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,9 @@ def _vm_slice(spec: TierSpec, vm: TpuVm, readings: Readings) -> FleetSlice:
         found = tuple(sorted(readings.get(("", "", name), ()), key=lambda r: r.chip))
         hosts.append(FleetHost(name, state, reason, vm.zone, chips // vm.hosts, found))
     absent = chips if vm.state in _VM_ABSENT else 0
-    return FleetSlice(vm.name, vm.name, state, reason, chips, tuple(hosts), chips_absent=absent)
+    return FleetSlice(
+        vm.name, vm.name, state, reason, chips, tuple(hosts), vm.spot, chips_absent=absent
+    )
 
 
 def vertex_part(

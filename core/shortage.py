@@ -20,7 +20,7 @@ from core.plans import Plan, Step
 from core.pricing import ON_DEMAND, PREEMPTIBLE, find_price, region_of
 from core.quota_use import quota_of, used_chips
 from core.records import Snapshot
-from core.specs import TierSpec
+from core.specs import PartKind, TierSpec
 from core.wording import plural
 
 _STOCK: Final = re.compile(
@@ -97,9 +97,13 @@ def _chips(step: Step, spec: TierSpec | None) -> int:
 
 
 def _can(asked: _Asked, name: str) -> bool:
-    """Whether the action that failed knows that parameter, and was not asked with it."""
+    """Whether the action that failed knows that parameter, and was not asked with it.
+
+    Scaling knows it where it makes a pool for each slice.
+    """
+    pools = all(p.kind is not PartKind.GKE_SINGLE_HOST for p in asked.spec.parts)
     known = {"provision_tier": ("spot", "reservation", "queued"),
-             "scale_tier": ("spot", "reservation")}  # fmt: skip
+             "scale_tier": ("spot", "reservation") if pools else ()}  # fmt: skip
     wish = asked.plan.request
     return name in known.get(wish.action, ()) and not wish.parameters.get(name)
 

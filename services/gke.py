@@ -240,13 +240,19 @@ def _group(url: str) -> str:
     return f"{zone}/{name}"
 
 
+def _terms(config: Any) -> dict[str, str]:
+    """Labels that GKE puts on nodes that may be taken away; the pool itself does not list them."""
+    flags = {"spot": config.spot, "preemptible": config.preemptible}
+    return {f"cloud.google.com/gke-{name}": "true" for name, there in flags.items() if there}
+
+
 def _pool(cluster: str, location: str, found: Any, sizes: Mapping[str, int]) -> NodePool:
     """The record of a pool; `sizes` are its groups' target sizes, and may hold others' too.
 
     A group that they lack is gone, with its nodes: of a pool that is being deleted, or was made by
     hand. Compute refuses to list groups while it cannot reach one of their zones.
     """
-    labels = dict(found.config.labels)
+    labels = {**found.config.labels, **_terms(found.config)}
     zones = tuple(str(z) for z in found.locations)
     groups = [_group(str(url)) for url in found.instance_group_urls]
     gone = [name for name in groups if name not in sizes]

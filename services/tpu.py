@@ -57,6 +57,7 @@ def _tpu_vm(zone: str, node: Any) -> TpuVm:
         hosts=len(node.network_endpoints),
         created_at=_plain(node.create_time),
         labels=dict(node.labels),
+        spot=bool(node.scheduling_config.spot or node.scheduling_config.preemptible),
     )
 
 

@@ -67,9 +67,7 @@ def _terms(part: PartSpec | None) -> dict[str, str | int | bool] | str:
     """How its chips are to be had; {}: on demand."""
     if part is None:
         return {}
-    offers = [_ON_DEMAND, _SPOT, _RESERVED]
-    if part.kind is PartKind.TPU_VM:
-        offers.append(_QUEUED)
+    offers = [_ON_DEMAND, _SPOT, _QUEUED if part.kind is PartKind.TPU_VM else _RESERVED]
     chosen = st.selectbox(
         "Chips", offers, key="plan_terms", width=200,
         help="Spot chips may be taken away at any time; a queue waits until there are some",

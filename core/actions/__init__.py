@@ -1,7 +1,7 @@
 """Actions: (Snapshot, request) → Plan, pure; one module per verb_noun.
 
-A new action is a module with a function of the type `Planner` and a line in `PLANNERS`. Judging a
-plan is `core.guards`, applying it `control/executor.py`.
+A new action is a module with a function of the type `Planner`, a line in `PLANNERS` and one in
+`PARAMETERS`. Judging a plan is `core.guards`, applying it `control/executor.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from core.actions.scale_replicas import plan_scale_replicas
 from core.actions.scale_slices import scale_chain
 from core.actions.scale_tier import plan_scale_tier
 from core.actions.shift_traffic import plan_shift_traffic
-from core.actions.take_back import plan_take_back, take_back_chain
+from core.actions.take_back import INTENT, plan_take_back, take_back_chain
 from core.actions.tear_down_all import plan_tear_down_all, whole_chain
 from core.actions.tear_down_tier import plan_tear_down_tier, tear_down_chain
 from core.chain import Chain
@@ -80,17 +80,50 @@ SEARCHING: Final = ("tear_down_tier", "tear_down_all", "clean_up_orphans", "take
 ROLLING_OUT: Final = ("deploy_model", "roll_back")
 
 
+# What each action may be asked with; another name is a mistake that must not be passed over.
+PARAMETERS: Final = MappingProxyType[str, tuple[str, ...]](
+    {
+        "provision_tier": (
+            "slices", "replicas", "host", "queued", "spot", "reservation", "image",
+        ),
+        "scale_tier": ("delta", "usd_per_hour", "p95_ms", "spot", "reservation"),
+        "scale_replicas": ("endpoint", "model", "replicas"),
+        "shift_traffic": ("place", "endpoint", "to", "percent", "canary_percent", "watch_min"),
+        "fail_over": ("to",),
+        "drain_tier": ("group",),
+        "restore_tier": (),
+        "restart_slice": ("slice",),
+        "change_budget": ("amount_usd", "thresholds"),
+        "deploy_model": ("weights", "model", "image", "size_gib"),
+        "roll_back": (),
+        "acknowledge_incident": ("alert",),
+        "tear_down_tier": (),
+        "tear_down_all": (),
+        "clean_up_orphans": (),
+        "take_back": (INTENT,),
+    }
+)  # fmt: skip
+
+
 def make_plan(snapshot: Snapshot, request: Request, now: datetime, context: PlanContext) -> Plan:
     """The plan for a request.
 
     Raises:
-        PlanError: there is no such action or tier, or the request cannot be planned; the hint
-            says what is allowed.
+        PlanError: there is no such action, tier or parameter, or the request cannot be planned;
+            the hint says what is allowed.
     """
     planner = PLANNERS.get(request.action)
     if planner is None:
         raise PlanError(
             f"There is no action {request.action!r}.", hint=f"Actions: {', '.join(PLANNERS)}"
+        )
+    known = PARAMETERS[request.action]
+    strange = [name for name in request.parameters if name not in known]
+    if strange:
+        raise PlanError(
+            f"{request.action} has no parameter {', '.join(map(repr, strange))}.",
+            resource=request.tier,
+            hint=f"Its parameters: {', '.join(known) or 'none'}",
         )
     return planner(snapshot, request, now, context)
 

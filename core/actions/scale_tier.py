@@ -57,6 +57,7 @@ def plan_scale_tier(
     delta, arithmetic = delta_of(snapshot, spec, request)
     if not any(p.kind is PartKind.GKE_SINGLE_HOST for p in spec.parts):
         return plan_scale_slices(snapshot, request, now, context, spec)
+    _check_terms(spec, request)
     pools = _pools(snapshot, spec)
     resizes = _distribute(spec, pools, delta)
     tier = assemble_fleet(snapshot).tier(spec.name)
@@ -111,6 +112,17 @@ def _check_kind(snapshot: Snapshot, spec: TierSpec) -> None:
         f"{spec.title} cannot be scaled by slices: {why}.",
         resource=spec.name,
         hint=f"Tiers with slices in GKE: {', '.join(able) or 'none'}",
+    )
+
+
+def _check_terms(spec: TierSpec, request: Request) -> None:
+    """Pass a request that says nothing of how chips are to be had: pools keep their terms."""
+    if not {"spot", "reservation"} & set(request.parameters):
+        return
+    raise PlanError(
+        f"{spec.title} is scaled by resizing the node pools that it has.",
+        resource=spec.name,
+        hint="Spot chips and reservations are chosen when a pool is made: provision it so",
     )
 
 

@@ -111,6 +111,7 @@ def wanted_places(
         )
         found.append(on_terms(spec, asked, request))
     found = [place for place in found if place.slices]
+    _check_heard(spec, found, request)
     if not found:
         raise PlanError(
             "Neither slices nor replicas are asked for.",
@@ -118,6 +119,23 @@ def wanted_places(
             hint="slices and replicas are whole numbers, one of them at least 1",
         )
     return tuple(found)
+
+
+def _check_heard(spec: TierSpec, places: Sequence[Place], request: Request) -> None:
+    """Pass a request of which nothing is passed over: each wish is some place's."""
+    wishes = {
+        "queued": (any(p.queued for p in places), "nodes of the Cloud TPU API"),
+        "spot": (any(p.spot for p in places), "GKE and the Cloud TPU API"),
+        "reservation": (any(p.reservation for p in places), "GKE"),
+        "image": (any(p.part.kind is PartKind.VERTEX for p in places), "Vertex"),
+    }
+    for name, (heard, where) in wishes.items():
+        if request.parameters.get(name) and places and not heard:
+            raise PlanError(
+                f"{name} cannot be asked for here: it is for {where}.",
+                resource=spec.name,
+                hint=f"Leave out {name}",
+            )
 
 
 def _size(request: Request, name: str) -> int | None:
@@ -153,6 +171,12 @@ def on_terms(spec: TierSpec, place: Place, request: Request) -> Place:
             "GKE has no queued resources.",
             resource=spec.name,
             hint="Only parts of kind tpu_vm can be queued for",
+        )
+    if reservation and kind is PartKind.TPU_VM:
+        raise PlanError(
+            "The Cloud TPU API takes no reservation by its name.",
+            resource=spec.name,
+            hint="Leave out reservation; only parts on GKE can use one",
         )
     if spot and reservation:
         raise PlanError("Chips of a reservation are no spot chips.", hint="Leave out one of them")

@@ -112,12 +112,11 @@ def _make(what: str, place: Place, spec: TierSpec, body: Json, ends: str) -> str
     """The command that makes a node or queues for it."""
     network = body["networkConfig"]
     spot = " --spot" if place.spot else ""
-    reserved = " --reserved" if place.reservation else ""
     return (
         f"{what} --accelerator-type={_accelerator_type(spec)}"
         f" --network={network['network']} --subnetwork={network['subnetwork']}"
         f" --service-account={body['serviceAccount']['email']}"
-        f" --scopes={_SCOPE} --tags={_tag(spec)} --labels={TIER_LABEL}={spec.name}{spot}{reserved}"
+        f" --scopes={_SCOPE} --tags={_tag(spec)} --labels={TIER_LABEL}={spec.name}{spot}"
         f" --metadata-from-file=startup-script=/dev/stdin {ends}"
         f" <<'SH'\n{body['metadata']['startup-script']}\nSH"
     )
@@ -133,10 +132,6 @@ def _accelerator_type(spec: TierSpec) -> str:
 def _body(place: Place, spec: TierSpec) -> Json:
     """A node as the API's JSON has it; an address outside, for the image is in Docker Hub."""
     site, gen = place.site, tpu.generation(spec.generation or "")
-    scheduling = {
-        **({"spot": True} if place.spot else {}),
-        **({"reserved": True} if place.reservation else {}),
-    }
     return {
         "acceleratorConfig": {"type": gen.tpu_api_type, "topology": spec.topology},
         "runtimeVersion": gen.tpu_api_runtime,
@@ -149,7 +144,7 @@ def _body(place: Place, spec: TierSpec) -> Json:
         "labels": {TIER_LABEL: spec.name},
         "tags": [_tag(spec)],
         "metadata": {"startup-script": _script(spec, gen)},
-        **({"schedulingConfig": scheduling} if scheduling else {}),
+        **({"schedulingConfig": {"spot": True}} if place.spot else {}),
     }
 
 

@@ -6,7 +6,6 @@ already are used as they are; `Place.names` then holds what they are called.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from typing import Final
@@ -76,16 +75,18 @@ def _model(place: Place, spec: TierSpec, name: str) -> Piece:
 
 def _deployed(place: Place, spec: TierSpec, endpoint: str, name: str, model: str) -> Piece:
     site, body = place.site, _deployment(place, spec, name, model)
-    path = f"projects/{site.project}/locations/{site.region}/endpoints/{endpoint}"
+    machine = body["deployedModel"]["dedicatedResources"]["machineSpec"]
+    ends = f"--region={site.region} --project={site.project}"
     return Piece(
         "replicas", site.vertex(f"endpoints/{endpoint}/deployedModels/{name}"),
         f"replicas of model {model} on endpoint {endpoint}", spec.name, body,
-        # gcloud's deploy-model has no flag for the topology.
-        f"curl --fail --request POST https://{site.region}-aiplatform.googleapis.com/v1/{path}"
-        ':deployModel --header "Authorization: Bearer $(gcloud auth print-access-token)"'
-        f" --header 'Content-Type: application/json' --data '{json.dumps(body)}'",
-        f"gcloud ai endpoints undeploy-model {endpoint} --deployed-model-id={name}"
-        f" --region={site.region} --project={site.project} --quiet",
+        # The topology is a flag of the beta command alone.
+        f"gcloud beta ai endpoints deploy-model {endpoint} --model={model}"
+        f" --display-name={place.part.name_prefix} --deployed-model-id={name}"
+        f" --machine-type={machine['machineType']} --tpu-topology={machine['tpuTopology']}"
+        f" --min-replica-count={place.slices} --max-replica-count={place.slices}"
+        f" --traffic-split=0=100 {ends}",
+        f"gcloud ai endpoints undeploy-model {endpoint} --deployed-model-id={name} {ends} --quiet",
         ("endpoint", "model"), ("aiplatform.endpoints.deploy", "aiplatform.endpoints.undeploy"),
         chips=place.slices * tpu.chips(spec.topology), slices=place.slices,
     )  # fmt: skip

@@ -134,7 +134,7 @@ def _chips(
             name += f"/nodes/{pool}"
             credit = ("Development programme", "PROMOTION", 0.1)
         yield Line(
-            pool, name, prices.chip_sku(part.seed.generation, spot=part.seed.spot),
+            pool, name, prices.chip_sku(part.seed.generation, spot=members[0].spot),
             part.seed.zone, labels, amounts, credit,
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ class Host:
     """One VM with chips: `slice_index` counts within the part, `worker` within the slice.
 
     `pod` is the server's pod on it, where it runs one. `absences` are the [start, end) times in
-    Unix seconds at which it did not exist.
+    Unix seconds at which it did not exist. `spot`: its chips are billed as such.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Host:
     chips: int
     pod: str = ""
     absences: tuple[Span, ...] = ()
+    spot: bool = False
 
 
 def absences(sizes: Sequence[tuple[float, int]], ordinal: int) -> tuple[Span, ...]:

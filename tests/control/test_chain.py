@@ -20,6 +20,7 @@ from control.wiring import Console
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.plans import Outcome, Request
+from core.pricing import tier_rate
 from core.records import Snapshot, Source
 from core.workload_template import model_of, template_of
 from services.project import ProjectResources
@@ -139,12 +140,17 @@ def test_tiers_of_every_kind_are_made_and_taken_down(
     resources = ProjectResources(console.clients)
     assert resources.list_ours() == ()
     wishes: tuple[tuple[str, dict[str, int | bool]], ...] = (
-        ("medium", {"slices": 1}), ("dev", {}), ("small", {"replicas": 1}),
+        ("medium", {"slices": 1, "spot": True}), ("dev", {}), ("small", {"replicas": 1}),
     )  # fmt: skip
     for tier, wanted in wishes:
         judged = console.plan(Request("provision_tier", tier, wanted))
         assert apply(console, judged).startswith("succeeded")
         until(console, lambda s, t=tier: assemble_fleet(s).tier(t).slice_count.ready == 1)
+        snapshot = console.snapshot()
+        made = assemble_fleet(snapshot).tier(tier)
+        assert [p.spot for part in made.parts for p in part.slices] == [bool(wanted.get("spot"))]
+        rate = tier_rate(made, snapshot.prices).usd_per_hour
+        assert rate == pytest.approx(judged.plan.cost.after_usd_per_hour), "as the plan said"
     with pytest.raises(PlanError, match="missing"):
         console.plan(Request("provision_tier", *wishes[-1]))
     slices_come_and_go(console)

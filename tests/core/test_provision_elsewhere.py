@@ -117,8 +117,29 @@ def test_terms_are_written_into_what_is_asked_for() -> None:
     pool = next(s for s in kept.steps if s.key == "pool-00")
     assert json.loads(pool.body)["config"]["reservationAffinity"]["values"] == ["r1"]
     assert kept.reservation == "r1"
+    node = next(s for s in plan("provision_tier", "dev", EMPTY, spot=True).steps
+                if s.key == "node-00")  # fmt: skip
+    assert json.loads(node.body)["schedulingConfig"] == {"spot": True}
+    assert " --spot " in node.command
     with pytest.raises(PlanError, match="no queued"):
         plan("provision_tier", "medium", EMPTY, queued=True)
+
+
+@pytest.mark.parametrize(("action", "tier", "wish", "why"), [
+    ("provision_tier", "dev", {"reservation": "r1"}, "takes no reservation by its name"),
+    ("provision_tier", "small", {"replicas": 1, "spot": True}, "spot cannot be asked for here"),
+    ("provision_tier", "small", {"replicas": 1, "reservation": "r"}, "reservation cannot be asked"),
+    ("provision_tier", "medium", {"image": "x"}, "image cannot be asked for here"),
+    ("scale_tier", "small", {"delta": 1, "spot": True}, "resizing the node pools that it has"),
+    ("provision_tier", "small", {"slice": 1}, "provision_tier has no parameter 'slice'"),
+    ("tear_down_all", "platform", {"only": "small"}, "tear_down_all has no parameter 'only'"),
+])  # fmt: skip
+def test_no_wish_is_passed_over(
+    action: str, tier: str, wish: dict[str, str | int | bool], why: str
+) -> None:
+    """What cannot be had so, and what nobody would read, is refused; never planned without it."""
+    with pytest.raises(PlanError, match=why):
+        plan(action, tier, EMPTY, **wish)
 
 
 def test_each_seller_has_its_own_quota() -> None:

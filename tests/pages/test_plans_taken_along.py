@@ -119,7 +119,11 @@ def test_tiers_are_made_and_deleted_from_the_menus(open_page: Open) -> None:
     at = open_page("fleet", do="provision_tier:small")
     at.text_input(key="plan_host").set_value("not a host!").run()
     assert "is no host name" in all_text(at)
-    at = open_page("fleet", do="provision_tier:dev")
+    assert (
+        "of a reservation"
+        not in open_page("fleet", do="provision_tier:dev").selectbox(key="plan_terms").options
+    )
+    at = open_page("fleet", do="provision_tier:medium")
     at.selectbox(key="plan_terms").set_value("of a reservation").run()
     assert "Tell the reservation's name" in all_text(at)
     assert at.button(key="plan_apply").disabled

@@ -93,6 +93,8 @@ class NodePool:
     def labels(self) -> dict[str, str]:
         """Labels that the pool puts on its nodes (GKE's own TPU labels included)."""
         labels = {**self.extra, TIER_LABEL: self.tier} if self.tier else dict(self.extra)
+        if self.given is not None and self.given.spot:
+            labels[SPOT_LABEL] = "true"
         if self.generation:
             labels["cloud.google.com/gke-tpu-accelerator"] = self.generation.gke_accelerator
             labels["cloud.google.com/gke-tpu-topology"] = self.topology

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core import tpu
-from emulator.apis.gke.model import NodePool
+from emulator.apis.gke.model import SPOT_LABEL, NodePool
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes.naming import pod_name
 from emulator.apis.tpu.model import TpuState, TpuVm, initial_state
@@ -67,6 +67,7 @@ def _gke_hosts(cloud: Cloud, world: World, part: Part) -> list[Host]:
                     slice_index=index if pool.multi_host else index + node.ordinal,
                     worker=node.ordinal if pool.multi_host else 0, chips=node.chips,
                     pod=pod_name(node), absences=absences(sizes, node.ordinal),
+                    spot=SPOT_LABEL in pool.labels,
                 )
             )  # fmt: skip
         index += 1 if pool.multi_host else most
