@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from emulator.world.scrape import Histogram, Scraper, parse
+from emulator.world.scrape import Histogram, Scraper, parse, shared
 
 TEXT = """\
 # HELP vllm:num_requests_running running
@@ -51,6 +51,22 @@ def test_parse_reads_each_kind() -> None:
     assert found["vllm:generation_tokens_total"].kind == "counter"
     histogram = found["vllm:time_to_first_token_seconds"].values[labels]
     assert histogram == Histogram((0.1, float("inf")), (1.0, 2.0), 0.5)
+
+
+def test_samples_share_what_has_not_changed() -> None:
+    """A sample says the same with the objects of an earlier one, which it takes where it can."""
+    before, tokens = parse(TEXT), "vllm:generation_tokens_total"
+    changed = TEXT.replace("} 40", "} 41").replace('m"} 1', 'm"} 2')
+    fresh = shared(parse(changed), before)
+    assert fresh == parse(changed)
+    running, times = "vllm:num_requests_running", "vllm:time_to_first_token_seconds"
+    assert fresh[running] is before[running]
+    assert list(fresh[tokens].values) == list(before[tokens].values)
+    (now,), (then,) = fresh[times].values.values(), before[times].values.values()
+    assert isinstance(now, Histogram)
+    assert isinstance(then, Histogram)
+    assert now.bounds is then.bounds
+    assert shared(parse(TEXT), {}) == before
 
 
 def test_no_server_no_sample(server: HTTPServer) -> None:
