@@ -22,6 +22,7 @@ from emulator.settings import HOST_VARIABLE, SettingsError, parse
 # version except compute's and storage's, whose overrides must end in it.
 OVERRIDES: Final = {
     "aiplatform": "/aiplatform/",
+    "artifactregistry": "/artifactregistry/",
     "cloudbilling": "/billing/",
     "cloudquotas": "/cloudquotas/",
     "cloudresourcemanager": "/cloudresourcemanager/",
@@ -32,6 +33,7 @@ OVERRIDES: Final = {
     "logging": "/logging/",
     "lustre": "/lustre/",
     "monitoring": "/monitoring/",
+    "pubsub": "/pubsub/",
     "parallelstore": "/parallelstore/",
     "recommender": "/recommender/",
     "redis": "/redis/",

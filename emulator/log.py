@@ -7,7 +7,7 @@ append to it when a change takes effect; the world model reads it. Nothing per t
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -36,11 +36,18 @@ class ActionLog:
     def __init__(self) -> None:
         self._changes: list[Change] = []
         self._lock = threading.Lock()
+        self._heard: Callable[[int, Change], None] = lambda _number, _change: None
+
+    def tell(self, heard: Callable[[int, Change], None]) -> None:
+        """Have each change told with its place, in the thread that makes it."""
+        self._heard = heard
 
     def append(self, change: Change) -> None:
         """Add one change."""
         with self._lock:
             self._changes.append(change)
+            number = len(self._changes) - 1
+        self._heard(number, change)
 
     def changes(self, tier: str | None = None) -> tuple[Change, ...]:
         """All changes so far, oldest first; of one tier only, when named."""

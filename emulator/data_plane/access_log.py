@@ -7,6 +7,7 @@ beside those that callers write, and like them end with the process.
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,8 +15,8 @@ from typing import Any, Final
 from google.cloud.logging_v2.types import log_entry
 from google.protobuf import json_format
 
-from emulator.apis.logging.entries_api import tree_of
-from emulator.apis.logging.model import Entry, logging_state
+from emulator.apis.logging.model import Entry, logging_state, tree_of
+from emulator.apis.logging.sinks import topic_sinks
 from emulator.context import Cloud
 from emulator.data_plane.fronts import Route
 from emulator.wire.codec import plain
@@ -47,6 +48,8 @@ class AccessLog:
         self._cloud = cloud
         self._chance = random.Random(cloud.seed)
         self._written = 0
+        # Publishing is a change, which no request waits for.
+        self._router = ThreadPoolExecutor(1, thread_name_prefix="log-router")
 
     def write(self, route: Route, served: Served) -> None:
         """An entry, if the sample takes it."""
@@ -58,7 +61,10 @@ class AccessLog:
         entry = log_entry.LogEntry()
         json_format.ParseDict(self._body(route, served, at), plain(entry))
         with self._cloud.lock:
-            logging_state(self._cloud).entries.append(Entry(at, entry, tree_of(entry)))
+            kept = Entry(at, entry, tree_of(entry))
+            logging_state(self._cloud).entries.append(kept)
+        if topic_sinks(self._cloud):
+            self._router.submit(route, self._cloud, [kept])
 
     def _body(self, route: Route, served: Served, at: float) -> dict[str, Any]:
         stamp = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

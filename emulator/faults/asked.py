@@ -12,7 +12,18 @@ from emulator.wire.codec import plain
 from emulator.wire.library import Method
 
 # Fields that name what a call is about, the most telling first.
-_NAMES: Final = ("name", "resource", "parent", "endpoint", "project_name", "log_name", "bucket")
+_NAMES: Final = (
+    "name",
+    "resource",
+    "parent",
+    "endpoint",
+    "project_name",
+    "log_name",
+    "bucket",
+    "subscription",
+    "topic",
+    "snapshot",
+)
 _OLD_GKE: Final = (("project_id", "projects"), ("zone", "locations"), ("cluster_id", "clusters"),
                    ("node_pool_id", "nodePools"), ("operation_id", "operations"))  # fmt: skip
 # Texts in compute's requests that are no part of the resource's name.
@@ -86,6 +97,8 @@ def _resources(message: Message) -> list[str]:
     for name, value in texts.items():
         if name.endswith("_id") and value and texts.get("parent"):
             found.insert(0, f"{texts['parent']}/{_plural(name[:-3])}/{value}")
+    if texts.get("project", "").startswith("projects/"):
+        found.append(texts["project"])
     if "project" in texts and texts["project"] and not found:
         found.append(_compute_name(message, texts))
     if not found and texts.get("project_id"):

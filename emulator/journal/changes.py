@@ -71,6 +71,17 @@ class Changes:
         """
         if reads(call.method, request):
             return function(request, call)
+        return self.change(function, handler, request, call)
+
+    def change(self, function: Callable[[Any, Call], T], handler: object, request: Any,
+               call: Call) -> T:  # fmt: skip
+        """Run a function as a change, written down as that call: making it again calls the handler.
+
+        For a change that a call brings about without being one (an answer that is waited for).
+
+        Raises:
+            ApiError: as `call` does.
+        """
         record = self._call_record(handler, request, call) if self.journal else {}
 
         made = self.make(record, lambda: made_by(lambda: function(request, call)))

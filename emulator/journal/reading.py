@@ -20,7 +20,7 @@ READING_WORDS: Final = frozenset(
 # Further methods that change nothing but are no GET.
 READING_METHODS: Final = frozenset(
     {"compute_tokens", "count_tokens", "direct_predict", "explain", "generate_content",
-     "lint_policy", "predict", "raw_predict", "sign_blob", "sign_jwt"}
+     "lint_policy", "predict", "pull", "raw_predict", "sign_blob", "sign_jwt"}
 )  # fmt: skip
 # Methods that may ask only whether a call would be accepted, and whose handlers know it; the field.
 TRIALS: Final = {

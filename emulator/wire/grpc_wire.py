@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -15,6 +16,7 @@ from grpc_status import rpc_status
 from emulator.wire.call import Call, invoke
 from emulator.wire.codec import plain
 from emulator.wire.errors import ApiError, invalid, to_status
+from emulator.wire.grpc_streams import stream_handler
 from emulator.wire.library import Method
 from emulator.wire.mount import Mount
 from emulator.wire.waiting import GRPC_WAITS, GrpcWaits, Waiting
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from emulator.context import Cloud
 
 _LOG = logging.getLogger("emulator")
-_THREADS = 32 + GRPC_WAITS
+# Twelve of them for streams, at most (apis/pubsub/streaming.py).
+_THREADS = 32 + GRPC_WAITS + 12
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -38,7 +41,8 @@ def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
     to the first mount whose handler has the method.
     """
     by_path: dict[str, tuple[object, Method]] = {}
-    for mount in (m for m in mounts if not m.rest_only):
+    served = [m for m in mounts if not m.rest_only]
+    for mount in served:
         for method in mount.methods():
             if not method.grpc_path:
                 continue
@@ -50,6 +54,13 @@ def build_server(cloud: Cloud, mounts: Iterable[Mount]) -> grpc.Server:
     for path, (handler, method) in by_path.items():
         service, rpc = path.strip("/").split("/")
         by_service.setdefault(service, {})[rpc] = _rpc_handler(cloud, handler, method, waits)
+    for mount in served:
+        for method in mount.stream_methods():
+            service, rpc = method.grpc_path.strip("/").split("/")
+            by_service.setdefault(service, {})[rpc] = stream_handler(
+                cloud, mount.handler, method, mount.streams[method.name],
+                partial(_parse, _reader(method.request)), _serialise,
+            )  # fmt: skip
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"), options=list(_OPTIONS)
     )

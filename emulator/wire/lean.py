@@ -18,12 +18,14 @@ from typing import Final
 
 PACKAGES: Final = (
     "google.cloud.aiplatform_v1",
+    "google.cloud.artifactregistry_v1",
     "google.cloud.cloudquotas_v1",
     "google.cloud.compute_v1",
     "google.cloud.iam_admin_v1",
     "google.cloud.logging_v2",
     "google.cloud.resourcemanager_v3",
     "google.cloud.service_usage_v1",
+    "google.pubsub_v1",
 )
 # pyarrow and DuckDB look for the first, google-auth for the second.
 UNUSED: Final = frozenset({"pandas", "aiohttp"})

@@ -55,11 +55,15 @@ class Method:
     host: str = ""
 
 
+_Stub = tuple[str, Callable[..., bytes], Callable[[bytes], Any]]
+
+
 class _Recorder(grpc.Channel):
     """A channel that only notes what stubs a transport makes on it."""
 
     def __init__(self) -> None:
-        self.made: list[tuple[str, Callable[..., bytes], Callable[[bytes], Any]]] = []
+        self.made: list[_Stub] = []
+        self.streams: list[_Stub] = []
 
     def unary_unary(
         self,
@@ -74,7 +78,17 @@ class _Recorder(grpc.Channel):
     def unary_stream(self, *_args: Any, **_kwargs: Any) -> Any:
         return lambda *_args, **_kwargs: None
 
-    stream_unary = stream_stream = unary_stream
+    stream_unary = unary_stream
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> Any:
+        self.streams.append((method, request_serializer, response_deserializer))
+        return lambda *_args, **_kwargs: None
 
     def subscribe(self, callback: Any, try_to_connect: bool | None = None) -> None: ...
 
@@ -104,12 +118,27 @@ def read_methods(
     )
 
 
+def read_streams(transports: str) -> tuple[Method, ...]:
+    """The service's methods of gRPC whose both sides are streams; REST has none."""
+    module = importlib.import_module(transports)
+    host = _host(module)
+    return tuple(
+        Method(path.split("/")[1], name, path.rsplit("/", 1)[-1], path, request, response, (), host)
+        for name, path, request, response in _grpc_methods(module, streams=True)
+    )
+
+
+def _host(module: ModuleType) -> str:
+    """The API's name."""
+    return next(v.DEFAULT_HOST for n, v in vars(module).items() if n.endswith("Transport"))
+
+
 @cache
 def _library_methods(transports: str) -> tuple[Method, ...]:
     module = importlib.import_module(transports)
     rules = _http_rules(transports)
     found = _grpc_methods(module) or _rest_methods(transports)
-    host = next(v.DEFAULT_HOST for n, v in vars(module).items() if n.endswith("Transport"))
+    host = _host(module)
     return tuple(
         Method(
             service=path.split("/")[1] if path else _service(transports),
@@ -139,7 +168,7 @@ def _key(name: str) -> str:
 _Found = list[tuple[str, str, type[Any], type[Any]]]
 
 
-def _grpc_methods(module: ModuleType) -> _Found:
+def _grpc_methods(module: ModuleType, *, streams: bool = False) -> _Found:
     transport_class = next(
         (v for n, v in vars(module).items() if n.endswith("GrpcTransport")), None
     )
@@ -151,12 +180,13 @@ def _grpc_methods(module: ModuleType) -> _Found:
     transport._stubs.clear()
     transport._logged_channel = transport._grpc_channel = recorder
     found: _Found = []
+    made = recorder.streams if streams else recorder.made
     for name in names:
-        before = len(recorder.made)
+        before = len(made)
         getattr(transport, name)
-        if len(recorder.made) == before:
+        if len(made) == before:
             continue
-        path, serialise, deserialise = recorder.made[-1]
+        path, serialise, deserialise = made[-1]
         request = getattr(serialise, "__self__", None) or _types(transport_class, name)[0]
         response = getattr(deserialise, "__self__", empty_pb2.Empty)
         found.append((name, path, request, response))

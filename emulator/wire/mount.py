@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.wire.library import HttpRule, Method, read_methods
+import grpc
+
+from emulator.wire.library import HttpRule, Method, read_methods, read_streams
 
 Asgi = Callable[
     [
@@ -16,6 +18,8 @@ Asgi = Callable[
     ],
     Awaitable[None],
 ]
+# (first request, those that follow, gRPC's context) → answers; raises ApiError to end it.
+StreamHandler = Callable[[Any, Iterator[Any], grpc.ServicerContext], Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Mount:
         extra_rules: HTTP rules beside the library's, by method name.
         legacy_errors: whether errors carry compute's errors[] list.
         rest_only: the library has no gRPC transport; its types are loaded with the first request.
+        streams: what answers methods of gRPC whose both sides are streams, by their names.
     """
 
     prefix: str
@@ -38,6 +43,13 @@ class Mount:
     extra_rules: Mapping[str, tuple[HttpRule, ...]] = field(default_factory=dict)
     legacy_errors: bool = False
     rest_only: bool = False
+    streams: Mapping[str, StreamHandler] = field(default_factory=dict)
+
+    def stream_methods(self) -> tuple[Method, ...]:
+        """The served methods whose both sides are streams."""
+        if not self.streams:
+            return ()
+        return tuple(m for m in read_streams(self.transports) if m.name in self.streams)
 
     def methods(self) -> tuple[Method, ...]:
         """The service's methods, served and not."""

@@ -1,4 +1,4 @@
-"""Answers that come once an operation has ended: the wire waits for it, no handler does.
+"""Answers that come once an operation has ended, or a message is there: the wire waits, no handler.
 
 REST waits in its event loop, where a wait costs no thread. gRPC's threads are few, so only some of
 them may wait at a time; whoever comes then is told how the operation stands, as Google's methods
@@ -12,17 +12,24 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.requests import Request
 
 if TYPE_CHECKING:
     import grpc
 
-    from emulator.operations import Job
-
 GRPC_WAITS: Final = 16
 _STEP_S: Final = 0.05
+
+
+class Ending(Protocol):
+    """What can be waited for: an operation, say."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Waiting:
         answer: makes the message, once the job has ended or the time is up.
     """
 
-    job: Job
+    job: Ending
     seconds: float
     answer: Callable[[], Any]
 

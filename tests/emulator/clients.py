@@ -30,6 +30,10 @@ _SERVICES = {
     "LoggingServiceV2Client": ("google.cloud.logging_v2", "logging_service_v2", "/logging"),
     "MetricsServiceV2Client": ("google.cloud.logging_v2", "metrics_service_v2", "/logging"),
     "CloudQuotasClient": ("google.cloud.cloudquotas_v1", "cloud_quotas", "/cloudquotas"),
+    "PublisherClient": ("google.pubsub_v1", "publisher", "/pubsub"),
+    "SubscriberClient": ("google.pubsub_v1", "subscriber", "/pubsub"),
+    "ArtifactRegistryClient": (
+        "google.cloud.artifactregistry_v1", "artifact_registry", "/artifactregistry"),
     "TpuClient": ("google.cloud.tpu_v2", "tpu", "/tpu"),
     "ClusterManagerClient": ("google.cloud.container_v1", "cluster_manager", "/container"),
     "EndpointServiceClient": ("google.cloud.aiplatform_v1", "endpoint_service", "/aiplatform"),

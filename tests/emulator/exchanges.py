@@ -32,6 +32,7 @@ from tests.forked import without_main
 # package ships no document (Cloud Quotas, Managed Lustre, IAM of old betas) nothing can be checked.
 DOCUMENTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "aiplatform": (("v1beta1/", "aiplatform.v1beta1"), ("v1/", "aiplatform.v1")),
+    "artifactregistry": (("v1beta2/", "artifactregistry.v1beta2"), ("v1/", "artifactregistry.v1")),
     "billing": (("v1/", "cloudbilling.v1"),),
     "billingbudgets": (("v1/", "billingbudgets.v1"),),
     "bigquery": (("bigquery/v2/", "bigquery.v2"), ("upload/bigquery/v2/", "bigquery.v2")),
@@ -44,6 +45,7 @@ DOCUMENTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "iamcredentials": (("v1/", "iamcredentials.v1"),),
     "logging": (("v2/", "logging.v2"),),
     "monitoring": (("v3/", "monitoring.v3"), ("v1/", "monitoring.v1")),
+    "pubsub": (("v1/", "pubsub.v1"),),
     "parallelstore": (("v1/", "parallelstore.v1"),),
     "recommender": (("v1/", "recommender.v1"),),
     "redis": (("v1/", "redis.v1"),),
@@ -53,8 +55,13 @@ DOCUMENTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "upload": (("upload/storage/v1/", "storage.v1"),),
     "resumable": (("resumable/upload/storage/v1/", "storage.v1"),),
 }  # fmt: skip
-# Numbers where the documents say string: so Google's own libraries send them.
+# Numbers where the documents say string or enum: so Google's own libraries send them.
+_VERSIONS: Final = (
+    "artifactregistry.v1:artifactregistry.projects.locations.repositories.packages.versions"
+)
 _AS_GOOGLES_CLIENTS_SEND: Final = (
+    f"{_VERSIONS}.get request: view=",
+    f"{_VERSIONS}.list request: view=",
     "bigquery.v2:bigquery.jobs.query request: $.queryParameters[].parameterValue.value: ",
     "storage.v1:storage.objects.compose request: $.sourceObjects[].generation: ",
 )

@@ -18,8 +18,7 @@ from emulator.apis.bigquery import job_messages, loads
 from emulator.apis.bigquery.discovery import document
 from emulator.apis.bigquery.errors import BigQueryError
 from emulator.apis.bigquery.jobs import Change, Job, Jobs
-from emulator.apis.bigquery.model import Warehouse
-from emulator.apis.bigquery.store import Store
+from emulator.apis.bigquery.store import store_of
 from emulator.apis.bigquery.table_api import TableApi, base_url
 from emulator.apis.bigquery.uploads import Uploads
 from emulator.context import Cloud
@@ -48,7 +47,7 @@ class BigQuery:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._store = Store(cloud, Warehouse(cloud))
+        self._store = store_of(cloud)
         self._jobs = Jobs(cloud, self._store)
         self._tables = TableApi(cloud, self._store, self._jobs)
         self._uploads = Uploads(

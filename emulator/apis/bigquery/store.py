@@ -62,6 +62,11 @@ class Dataset:
     export: bool = False
 
 
+def store_of(cloud: Cloud) -> Store:
+    """The emulator's one."""
+    return cloud.store(Store, lambda: Store(cloud, Warehouse(cloud)))
+
+
 class Store:
     """All datasets of the project; changes are made under the cloud's lock."""
 

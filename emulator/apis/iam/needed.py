@@ -79,6 +79,18 @@ _EXCEPTIONS: Final = {
         "networkEndpointGroups.attachNetworkEndpoints",
     ("compute", "networkEndpointGroups.detachNetworkEndpoints"):
         "networkEndpointGroups.detachNetworkEndpoints",
+    ("pubsub", "publish"): "topics.publish",
+    ("pubsub", "list_topic_subscriptions"): "topics.get",
+    ("pubsub", "list_topic_snapshots"): "topics.get",
+    ("pubsub", "detach_subscription"): "topics.detachSubscription",
+    ("pubsub", "modify_push_config"): "subscriptions.update",
+    ("pubsub", "pull"): "subscriptions.consume",
+    ("pubsub", "streaming_pull"): "subscriptions.consume",
+    ("pubsub", "acknowledge"): "subscriptions.consume",
+    ("pubsub", "modify_ack_deadline"): "subscriptions.consume",
+    ("pubsub", "seek"): "subscriptions.consume",
+    ("artifactregistry", "get_iam_policy"): "repositories.getIamPolicy",
+    ("artifactregistry", "set_iam_policy"): "repositories.setIamPolicy",
     ("redis", "failover_instance"): "instances.failover",
     ("redis", "get_instance_auth_string"): "instances.getAuthString",
     ("redis", "upgrade_instance"): "instances.upgrade",
@@ -101,6 +113,7 @@ _RESOURCE: Final = {
     ("tpu", "acceleratorTypes"): "acceleratortypes",
     ("tpu", "runtimeVersions"): "runtimeversions",
     ("tpu", "queuedResources"): "nodes",
+    ("artifactregistry", "dockerImages"): "dockerimages",
     ("cloudquotas", "quotaInfos"): "quotas",
     ("cloudquotas", "quotaPreferences"): "quotas",
     ("monitoring", "serviceLevelObjectives"): "slos",
@@ -111,6 +124,7 @@ _FREE_REST: Final = frozenset({
     "projects.list", "buckets.testIamPermissions", "projects.testIamPermissions",
     "projects.serviceAccount.get", "projects.getAncestry", "discovery",
 })  # fmt: skip
+_POLICY: Final = {"get_iam_policy": "getIamPolicy", "set_iam_policy": "setIamPolicy"}
 # Kubernetes lets everybody who signs in ask about themselves.
 _FREE_REVIEWS: Final = frozenset({
     "selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews",
@@ -132,6 +146,9 @@ def permission_for(asked: Asked) -> str:
         return "container.clusters.update"
     if service == "aiplatform" and _ENDPOINT_PREDICT.fullmatch(verb):
         return "aiplatform.endpoints.predict"
+    if service == "pubsub" and verb in _POLICY:
+        kind = asked.resource.split("/")[2:3] or ["topics"]
+        return f"pubsub.{kind[0]}.{_POLICY[verb]}"
     if service == "recommender":
         return _of_recommender(asked)
     if service == "iam" and verb == "get_role" and asked.resource.startswith("roles/"):

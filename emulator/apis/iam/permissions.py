@@ -26,7 +26,8 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
     },
     "artifactregistry": {
         "repositories": f"{_CRUD} downloadArtifacts uploadArtifacts {_POLICY}",
-        "dockerimages": "get list",
+        "dockerimages": "get list", "packages": "delete get list", "tags": _CRUD,
+        "versions": "delete get list",
     },
     "bigquery": {
         "datasets": f"create delete get update {_POLICY}", "jobs": "create get list update",
@@ -89,8 +90,9 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
         "services": _CRUD, "slos": _CRUD, "timeSeries": "create list",
     },
     "pubsub": {
+        "snapshots": f"{_CRUD} seek {_POLICY}",
         "subscriptions": f"{_CRUD} consume {_POLICY}",
-        "topics": f"{_CRUD} attachSubscription publish {_POLICY}",
+        "topics": f"{_CRUD} attachSubscription detachSubscription publish {_POLICY}",
     },
     "parallelstore": {"instances": _CRUD, "operations": "get list"},
     "recommender": {
@@ -245,7 +247,8 @@ _ROLES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "pubsub.admin": ("Pub/Sub Admin", (*_all("pubsub"), *_PROJECT)),
     "pubsub.publisher": ("Pub/Sub Publisher", ("pubsub.topics.publish",)),
     "pubsub.subscriber": ("Pub/Sub Subscriber", (
-        "pubsub.subscriptions.consume", "pubsub.topics.attachSubscription")),
+        "pubsub.snapshots.seek", "pubsub.subscriptions.consume",
+        "pubsub.topics.attachSubscription")),
     "pubsub.viewer": ("Pub/Sub Viewer", (*_read("pubsub"), *_PROJECT)),
     "parallelstore.admin": ("Parallelstore Admin", (*_all("parallelstore"), *_PROJECT)),
     "recommender.viewer": ("Recommender Viewer", (*_read("recommender"), *_PROJECT)),

@@ -17,6 +17,7 @@ from emulator.log import Change
 LOG_ID: Final = "cloudaudit.googleapis.com%2Factivity"
 # First word of a change's kind → service, type of the monitored resource.
 _KINDS: Final = {
+    "artifactregistry": ("artifactregistry.googleapis.com", "audited_resource"),
     "budget": ("billingbudgets.googleapis.com", "audited_resource"),
     "compute": ("compute.googleapis.com", "audited_resource"),
     "gke": ("container.googleapis.com", "gke_cluster"),
@@ -24,6 +25,7 @@ _KINDS: Final = {
     "logging": ("logging.googleapis.com", "audited_resource"),
     "monitoring": ("monitoring.googleapis.com", "audited_resource"),
     "project": ("cloudresourcemanager.googleapis.com", "audited_resource"),
+    "pubsub": ("pubsub.googleapis.com", "audited_resource"),
     "quota": ("cloudquotas.googleapis.com", "audited_resource"),
     "service": ("serviceusage.googleapis.com", "audited_resource"),
     "storage": ("storage.googleapis.com", "gcs_bucket"),

@@ -10,14 +10,15 @@ from typing import Any, Final
 from google.api import label_pb2, monitored_resource_pb2
 from google.cloud.logging_v2.types import log_entry
 from google.cloud.logging_v2.types import logging as types
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import empty_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2, status_pb2
 
 from emulator.apis.logging.audit import LOG_ID, audit_entry
-from emulator.apis.logging.model import Entry, logging_state
+from emulator.apis.logging.model import Entry, logging_state, tree_of
 from emulator.apis.logging.query import compile_query
 from emulator.apis.logging.resources import RESOURCES
+from emulator.apis.logging.sinks import route
 from emulator.context import Cloud
 from emulator.wire.call import Call
 from emulator.wire.codec import plain
@@ -57,6 +58,7 @@ class Entries(LongRunning):
             with self._cloud.lock:
                 self._state.entries.extend(good)
                 self._state.written += len(good)
+                route(self._cloud, good)
         if bad:
             raise _partial(bad)
         return types.WriteLogEntriesResponse()
@@ -192,14 +194,6 @@ class Entries(LongRunning):
             check_project(self._cloud.project, found[1], service=SERVICE)
 
 
-def tree_of(entry: Any) -> dict[str, Any]:
-    """An entry in JSON's form; ApiError when its payload has none."""
-    try:
-        return json_format.MessageToDict(plain(entry))
-    except (json_format.Error, TypeError, ValueError, RecursionError) as error:
-        raise invalid(f"The entry's payload cannot be read: {error}", field="entries") from error
-
-
 def _stamp(at: float) -> Timestamp:
     stamp = Timestamp()
     stamp.FromMicroseconds(int(at * 1e6))
@@ -213,4 +207,4 @@ def _partial(bad: dict[int, ApiError]) -> ApiError:
     )
     detail = types.WriteLogEntriesPartialErrors(log_entry_errors=dict(errors))
     first = next(iter(bad.values()))
-    return ApiError(first.code.name, first.message, details=[plain(detail)])
+    return ApiError(first.code.name, first.message, details=[plain(detail)], in_part=True)

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from google.cloud.logging_v2.types import logging_config, logging_metrics
+from google.protobuf import json_format
 
 from emulator.context import Cloud
+from emulator.wire.codec import plain
+from emulator.wire.errors import invalid
 
 MOST_ENTRIES: Final = 10_000
 
@@ -40,6 +43,14 @@ class LoggingState:
     written: int = 0
     sinks: dict[str, logging_config.LogSink] = field(default_factory=dict)
     metrics: dict[str, logging_metrics.LogMetric] = field(default_factory=dict)
+
+
+def tree_of(entry: Any) -> dict[str, Any]:
+    """An entry in JSON's form; ApiError when its payload has none."""
+    try:
+        return json_format.MessageToDict(plain(entry))
+    except (json_format.Error, TypeError, ValueError, RecursionError) as error:
+        raise invalid(f"The entry's payload cannot be read: {error}", field="entries") from error
 
 
 def logging_state(cloud: Cloud) -> LoggingState:

@@ -16,6 +16,7 @@ from emulator.apis.monitoring.sources import (
     load_balancer,
     pools,
     servers,
+    subscriptions,
     vertex,
 )
 from emulator.apis.monitoring.telemetry import Telemetry
@@ -179,6 +180,20 @@ def _server_metrics() -> list[Metric]:
     ]  # fmt: skip
 
 
+def _subscription_metrics() -> list[Metric]:
+    prefix = "pubsub.googleapis.com/subscription/"
+    return [
+        Metric(prefix + name, GAUGE, INT64, unit, title, text, (subscriptions.RESOURCE,), (),
+               subscriptions.backlog_blocks, name)
+        for name, unit, title, text in (
+            ("num_undelivered_messages", "1", "Unacked messages",
+             "Messages of a subscription that have not been acknowledged or pushed."),
+            ("oldest_unacked_message_age", "s", "Oldest unacked message age",
+             "Age of the oldest message of a subscription that is not acknowledged."),
+        )
+    ]  # fmt: skip
+
+
 def _evaluation_metrics() -> list[Metric]:
     return [
         Metric("custom.googleapis.com/heartwood/evaluation/solved_ratio", GAUGE, DOUBLE, "1",
@@ -196,6 +211,7 @@ METRICS: Final[dict[str, Metric]] = {
         *_vertex_metrics(),
         *_balancer_metrics(),
         *_server_metrics(),
+        *_subscription_metrics(),
         *_evaluation_metrics(),
     )
 }
@@ -209,6 +225,7 @@ RESOURCES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
                                                "node_pool_name")),
     "prometheus_target": ("Prometheus Target", ("project_id", "location", "cluster", "namespace",
                                                 "job", "instance")),
+    "pubsub_subscription": ("Cloud Pub/Sub Subscription", ("project_id", "subscription_id")),
     "https_lb_rule": ("Google Cloud HTTP/S Load Balancing Rule", (
         "project_id", "region", "forwarding_rule_name", "url_map_name", "target_proxy_name",
         "matched_url_path_rule", "backend_target_name", "backend_target_type", "backend_name",

@@ -28,6 +28,11 @@ _MODEL_FIELDS: Final = (
 )  # fmt: skip
 
 
+def serving_image(project: Project) -> str:
+    """The image of the containers that the tiers' models run."""
+    return _IMAGE.format(project=project.id)
+
+
 def endpoint_path(project: Project, endpoint: VertexEndpoint) -> str:
     """Its name; Vertex writes the project's number."""
     return f"projects/{project.number}/locations/{endpoint.region}/endpoints/{endpoint.id}"
@@ -135,7 +140,7 @@ def model_message(
 def model_container_spec(project: Project) -> model.ModelContainerSpec:
     """The serving container."""
     return model.ModelContainerSpec(
-        image_uri=_IMAGE.format(project=project.id),
+        image_uri=serving_image(project),
         ports=[model.Port(container_port=8080)],
         predict_route="/v1/predict",
         health_route="/health",

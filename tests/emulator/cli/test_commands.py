@@ -129,3 +129,27 @@ def test_bq_sums_the_bill(shell: Run) -> None:
     rows = json.loads(shell(f"bq --format=json query --use_legacy_sql=false '{query}'"))
     assert float(rows[0]["usd"]) > 0
     assert len({row["service"] for row in rows}) == len(rows)
+
+
+def test_gcloud_pulls_messages_and_lists_images(shell: Run, emulator: EmulatorProcess) -> None:
+    """A message of a topic that gcloud made; the image of the tiers' pods, with its tags."""
+    place = f"{emulator.rest_url}/pubsub/v1/projects/heartwood-demo"
+    topic = f"{place}/topics/cli-topic"
+    shell("gcloud pubsub topics create cli-topic")
+    body = {"topic": "projects/heartwood-demo/topics/cli-topic"}
+    assert httpx.put(f"{place}/subscriptions/cli-sub", json=body).status_code == 200
+    messages = {"messages": [{"data": "aGVsbG8="}]}
+    assert httpx.post(f"{topic}:publish", json=messages).status_code == 200
+    out = shell(
+        "gcloud pubsub subscriptions pull cli-sub --auto-ack --format='value(message.data)'; "
+        "gcloud artifacts repositories list --format='value(name)'; "
+        'gcloud artifacts docker images list "us-central1-docker.pkg.dev/$GOOGLE_CLOUD_PROJECT/'
+        'serving" --include-tags --format=json'
+    )
+    httpx.delete(f"{place}/subscriptions/cli-sub").raise_for_status()
+    httpx.delete(topic).raise_for_status()
+    assert out.splitlines()[0] in ("hello", "aGVsbG8=")  # gcloud's versions differ
+    assert "serving" in out
+    images = json.loads(out[out.index("[") :])
+    assert images
+    assert all(found["tags"] and found["version"].startswith("sha256:") for found in images)

@@ -152,6 +152,15 @@ STEPS: Final = (
     Step("POST", f"billingbudgets/v1/billingAccounts/{_ACCOUNT}/budgets", {
         "displayName": "mine", "budgetFilter": {"projects": [P]},
         "amount": {"specifiedAmount": {"units": "5"}}}),
+    Step("PUT", f"pubsub/v1/{P}/topics/j-topic", {"messageRetentionDuration": "600s"}),
+    Step("PUT", f"pubsub/v1/{P}/topics/j-topic", {}, 409),
+    Step("PUT", f"pubsub/v1/{P}/subscriptions/j-sub", {"topic": f"{P}/topics/j-topic"}),
+    Step("POST", f"pubsub/v1/{P}/topics/j-topic:publish", {"messages": [{"data": "aGVsbG8="}]}),
+    Step("PUT", f"pubsub/v1/{P}/snapshots/j-snap", {"subscription": f"{P}/subscriptions/j-sub"}),
+    Step("POST", f"pubsub/v1/{P}/subscriptions/j-sub:pull", {"maxMessages": 5}),
+    Step("POST", f"pubsub/v1/{P}/subscriptions/j-sub:acknowledge", {"ackIds": ["none"]}, 400),
+    Step("POST", f"artifactregistry/v1/{LOCATION}/repositories?repositoryId=j-repository",
+         {"format": "DOCKER"}),
     Step("POST", f"{K8S}/api/v1/namespaces", {
         "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "j"}}),
     Step("POST", f"{K8S}/api/v1/namespaces/j/configmaps",
@@ -182,6 +191,8 @@ READ: Final = (
     f"{K8S}/apis/apps/v1/namespaces/j/deployments", f"{K8S}/api/v1/nodes",
     f"bigquery/v2/{P}/datasets/j/tables", f"bigquery/v2/{P}/datasets/j/tables/t/data",
     f"monitoring/v3/{P}/alertPolicies", f"monitoring/v3/{P}/notificationChannels",
+    *(f"pubsub/v1/{P}/{kind}" for kind in ("topics", "subscriptions", "snapshots")),
+    f"artifactregistry/v1/{LOCATION}/repositories",
     f"monitoring/v1/{P}/dashboards", f"billingbudgets/v1/billingAccounts/{_ACCOUNT}/budgets",
     "_heartwood/faults", "_heartwood/scenarios",
 )  # fmt: skip
