@@ -72,8 +72,11 @@ class Approvals:
         Raises:
             Denied: the actor may not apply plans themselves.
             PlanError: the plan needs no approval, or a guard blocks it.
+            Expired: the plan is too old; a word on it would make it last.
         """
         require(actor)
+        if utc_now() > plan.expires_at:
+            raise Expired("The plan has expired.", resource=plan.title, hint="Plan it again")
         outcomes = {v.outcome for v in verdicts}
         if Outcome.BLOCK in outcomes:
             raise PlanError("What is blocked cannot be approved.", resource=plan.title)

@@ -39,7 +39,7 @@ class Webhook:
             answer = httpx.post(self._url, content=body, headers=headers, timeout=_TIMEOUT_S)
         except httpx.HTTPError as error:
             raise Unavailable(
-                f"The webhook gave no answer: {type(error).__name__}", resource="webhook"
+                f"The webhook gave no answer ({type(error).__name__}).", resource="webhook"
             ) from error
         if not answer.is_success:
             kind = Denied if answer.status_code in _REFUSED else Unavailable

@@ -47,7 +47,11 @@ def ask_control(judged: Judged, *, key: str) -> None:
         for a in console.approvals.recent()
         if (a.digest, a.asked_by) == (judged.plan.digest, console.actor().name)
     ]
-    found = mine[0] if mine else _ask(judged, key)
+    found = mine[0] if mine else None
+    if found is not None and not _is_open(found):  # told, and it may be asked for again
+        _tell(found)
+        found = None
+    found = found or _ask(judged, key)
     if found is None:
         return
     _tell(found)

@@ -68,9 +68,9 @@ def _consequences(plan: Plan) -> Iterable[str]:
     tier, load = derived.fleet.tier(name), (snapshot.loads or {}).get(name)
     was, then = token_change(tier, derived.rates[name], load, after)
     if then:
-        yield formats.plain(
-            f"{formats.money(was)} → {formats.money(then)} per million tokens, at the load of now"
-        )
+        pair = (was, then) if before != after else (then,)
+        told = " → ".join(map(formats.money, pair))
+        yield formats.plain(f"{told} per million tokens, at the load of now")
     found = forecast_month(spec, snapshot.costs, access.now(), after, snapshot.budgets)
     left = found.budget_left_usd
     if left is None or found.budget.amount_usd is None or before == after:

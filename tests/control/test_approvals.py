@@ -55,6 +55,9 @@ def test_a_second_person_approves_and_the_first_applies(parts: Parts, approvals:
     judged = large(parts)
     with pytest.raises(Blocked, match="alone_in_production"):
         apply(parts, judged)
+    old = replace(judged.plan, expires_at=judged.plan.made_at)
+    with pytest.raises(Expired):
+        approvals.ask(old, judged.verdicts, ADA)
     asked = approvals.ask(judged.plan, judged.verdicts, ADA, "the night is quiet")
     assert (asked.state, asked.plan.digest) == (WAITING, judged.plan.digest)
     assert approvals.ask(judged.plan, judged.verdicts, ADA).id == asked.id

@@ -9,6 +9,7 @@ import pytest
 from control.__main__ import main
 from control.access import Actor
 from control.approvals import APPROVED, DECLINED, WAITING, Approvals
+from control.audit import utc_now
 from control.command_plan import FORMATS, overrides_of, parameters_of, plan_lines
 from control.planning import Judged
 from control.store import open_store
@@ -70,7 +71,7 @@ def test_a_second_person_decides_on_the_command_line(
     approvals = Approvals(open_store(f"sqlite:///{tmp_path}/heartwood.db"))
     needs = Verdict("over_ceiling", Outcome.APPROVAL, "much", "a second person")
     made = [
-        make_plan(make_snapshot(), Request("scale_tier", "small", {"delta": d}), NOW,
+        make_plan(make_snapshot(), Request("scale_tier", "small", {"delta": d}), utc_now(),
                   PlanContext("demo"))
         for d in (1, 2)
     ]  # fmt: skip

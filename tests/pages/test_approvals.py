@@ -79,6 +79,20 @@ def test_one_asks_another_approves_the_first_applies(strict: FakeConsole, open_p
     assert (entry.actor, entry.approvals) == ("ada", ("ben",))
 
 
+def test_what_was_declined_may_be_asked_for_again(strict: FakeConsole, open_page: Open) -> None:
+    """The word and who said it stand there, and the way to ask anew beside it."""
+    strict.person = ADA
+    at = dialog(open_page)
+    at.button(key=key_of(at, "ask_")).click().run()
+    (request,) = strict.approvals.recent()
+    strict.approvals.decide(request.id, BEN, approve=False, reason="not before noon")
+    again = dialog(open_page)
+    assert "not before noon" in all_text(again)
+    again.button(key=key_of(again, "ask_")).click().run()
+    assert not again.exception
+    assert [a.state for a in strict.approvals.recent()] == ["waiting", "declined"]
+
+
 def test_an_admin_overrides_in_the_dialog_with_a_reason(
     console: FakeConsole, open_page: Open
 ) -> None:
