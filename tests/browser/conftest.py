@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from control.audit import Audit, AuditEntry
 from tests.console_process import ConsoleProcess, running_console
@@ -82,26 +82,38 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield parts[0]
 
 
+@pytest.fixture(scope="package")
+def warm_profile(browser: Browser) -> Iterator[BrowserContext]:
+    """Keeps the scripts of the pages: a new one fetches and compiles them, a third of a visit."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(90_000)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, stack: Stack) -> Iterator[Open]:
-    """Opens a path in a fresh browser profile and waits until it stands; fails on exceptions."""
-    contexts = []
+def profile(warm_profile: BrowserContext) -> Iterator[BrowserContext]:
+    """A browser profile that is fresh but for those scripts: no pages, no cookies, nothing kept."""
+    yield warm_profile
+    for page in warm_profile.pages:
+        page.evaluate("localStorage.clear()")
+        page.close()
+    warm_profile.clear_cookies()
+
+
+@pytest.fixture
+def open_page(profile: BrowserContext, stack: Stack) -> Open:
+    """Opens a path and waits until it stands; fails on exceptions."""
 
     def opened(path: str = "", mode: str = "light", width: int = 1440) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 1000},
-            color_scheme="dark" if mode == "dark" else "light",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(90_000)
+        page = profile.new_page()
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.emulate_media(color_scheme="dark" if mode == "dark" else "light")
         page.goto(f"{stack.console.url}/{path}")
         settle(page)
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
+    return opened
 
 
 def entries(console: ConsoleProcess, action: str) -> Sequence[AuditEntry]:

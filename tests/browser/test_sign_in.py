@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Stack, entries, settle
 from tests.browser.test_consent import SHIFT, applicable, click_apply
@@ -48,15 +48,6 @@ def console(
     with running_console(folder, stack.emulator, port, variables=variables) as found:
         provider.return_to = f"{found.url}/oauth2callback"
         yield found
-
-
-@pytest.fixture
-def profile(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh browser profile."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(90_000)
-    yield context
-    context.close()
 
 
 def sign_in(
