@@ -129,6 +129,9 @@ def cluster_message(
             network=f"projects/{project.id}/global/networks/{cluster.network}",
             subnetwork=subnetwork,
             datapath_provider=types.DatapathProvider.ADVANCED_DATAPATH,
+            gateway_api_config=types.GatewayAPIConfig(
+                channel=types.GatewayAPIConfig.Channel[cluster.gateway]
+            ),
         ),
         cluster_ipv4_cidr="10.64.0.0/10",
         services_ipv4_cidr="10.32.0.0/20",

@@ -113,8 +113,8 @@ class Cluster:
     Attributes:
         network, subnetwork: names in compute.
         status: PROVISIONING, RUNNING, RECONCILING or STOPPING.
-        description, resource_labels, channel, workload_pool, maintenance, zones: as the caller
-            gave them.
+        description, resource_labels, channel, gateway, workload_pool, maintenance, zones: as the
+            caller gave them.
     """
 
     name: str
@@ -128,6 +128,7 @@ class Cluster:
     description: str = "Tiered LLM inference on TPUs"
     resource_labels: dict[str, str] = field(default_factory=lambda: {"heartwood": "serving"})
     channel: str = "RAPID"
+    gateway: str = "CHANNEL_STANDARD"
     workload_pool: str = ""
     maintenance: Any = None
     maintenance_version: str = ""

@@ -29,7 +29,8 @@ _DEFAULT_ZONE: Final = {"us-central1": "us-central1-c"}
 # What UpdateNodePool may change, and what of UpdateCluster the emulator does.
 _POOL_FIELDS: Final = {"labels", "taints", "tags", "resource_labels", "node_version"}
 _CLUSTER_FIELDS: Final = {
-    "desired_master_version", "desired_node_version", "desired_release_channel",
+    "desired_gateway_api_config", "desired_master_version", "desired_node_version",
+    "desired_release_channel",
 }  # fmt: skip
 _NAMING: Final = {
     "name", "project_id", "zone", "cluster_id", "node_pool_id", "etag", "desired_node_pool_id",
@@ -62,6 +63,7 @@ class Writes(Lookup):
             network=network, subnetwork=asked.subnetwork.rsplit("/", 1)[-1] or network,
             description=asked.description, resource_labels=dict(asked.resource_labels),
             channel="REGULAR" if channel == "UNSPECIFIED" else channel,
+            gateway=_gateway(asked.network_config.gateway_api_config),
             workload_pool=asked.workload_identity_config.workload_pool,
         )  # fmt: skip
         if asked.name in cloud.fleet.clusters:
@@ -109,6 +111,9 @@ class Writes(Lookup):
                 version = pool_checks.version_of(self._cloud, update.desired_master_version)
                 _no_downgrade(version, cluster.version, "Master")
                 return self._begin(cluster, "UPGRADE_MASTER", {"version": version})
+            if "desired_gateway_api_config" in update:
+                wanted_channel = _gateway(update.desired_gateway_api_config)
+                return self._begin(cluster, "UPDATE_CLUSTER", {"gateway": wanted_channel})
             channel = types.ReleaseChannel.Channel(update.desired_release_channel.channel).name
             return self._begin(cluster, "UPDATE_CLUSTER", {"channel": channel})
 
@@ -254,3 +259,9 @@ def _no_downgrade(version: str, current: str, what: str) -> None:
     numbers = [tuple(int(p) for p in v.replace("-gke", "").split(".")) for v in (version, current)]
     if numbers[0] < numbers[1]:
         raise invalid(f"{what} version cannot be downgraded from {current} to {version}.")
+
+
+def _gateway(config: types.GatewayAPIConfig) -> str:
+    """The Gateway API's channel; Standard clusters have none unless it is asked for."""
+    channel = types.GatewayAPIConfig.Channel(config.channel).name
+    return "CHANNEL_DISABLED" if channel == "CHANNEL_UNSPECIFIED" else channel

@@ -55,11 +55,12 @@ def _maker(
 def definition_drafts(began: float) -> Iterator[Draft]:
     """The CRDs of LeaderWorkerSet and GCPDataSource."""
     for kind in (LEADER_WORKER_SETS, DATA_SOURCES):
-        yield Draft(DEFINITIONS, "", kind.qualified, began, _definition_maker(kind, began))
+        yield definition_draft(kind, began)
 
 
-def _definition_maker(kind: Kind, began: float) -> Any:
-    return lambda: _definition(kind, began)
+def definition_draft(kind: Kind, began: float) -> Draft:
+    """The CRD of one kind."""
+    return Draft(DEFINITIONS, "", kind.qualified, began, lambda: _definition(kind, began))
 
 
 def _definition(kind: Kind, began: float) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _definition(kind: Kind, began: float) -> dict[str, Any]:
         "spec": {
             "group": kind.group,
             "names": names,
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "versions": [version],
             "conversion": {"strategy": "None"},
         },

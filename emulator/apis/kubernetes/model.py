@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.gke.repair import GONE_S
-from emulator.apis.kubernetes import installed, nodes, workloads
+from emulator.apis.kubernetes import gateway_api, installed, nodes, workloads
 from emulator.apis.kubernetes.cluster_state import ClusterState
 from emulator.apis.kubernetes.controllers import reconcile
 from emulator.apis.kubernetes.drafts import Draft
@@ -50,8 +50,8 @@ class ClusterObjects:
 
     def __init__(self, cloud: Cloud, cluster: Cluster) -> None:
         self._cloud, self._cluster, self.cluster = cloud, cluster, cluster
-        self.kinds, self._overlays = Kinds(), Overlays()
-        self.state = ClusterState(cloud, cluster, self.kinds, self._overlays, reconcile)
+        self._kinds, self._overlays = Kinds(), Overlays()
+        self.state = ClusterState(cloud, cluster, self._kinds, self._overlays, reconcile)
         self._world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
         # Milliseconds leave room for versions of one process below those of the next.
         first = int(cloud.clock.booted_at * 1000)
@@ -59,6 +59,12 @@ class ClusterObjects:
             self._derive, self._mark, cloud.clock.now, first, cloud.lock, self.state.settle
         )
         self.state.store = self.store
+
+    @property
+    def kinds(self) -> Kinds:
+        """What is served; the Gateway API's kinds follow the cluster's channel."""
+        gateway_api.define(self._kinds, self._cluster)
+        return self._kinds
 
     def _mark(self) -> Hashable:
         self._cloud.operations.settle()
@@ -81,6 +87,7 @@ class ClusterObjects:
                 *workloads.service_drafts(seeds, began),
                 *installed.storage_class_drafts(began),
                 *installed.definition_drafts(began),
+                *gateway_api.drafts(cluster),
                 *workloads.system_drafts(self._hosts_without_chips(), began),
             ]
             for seed in seeds:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.apis.kubernetes.causes import Causes
+from emulator.apis.kubernetes.gateway_kinds import POOLS, ROUTES, check_pool, check_route
 from emulator.apis.kubernetes.resources import (
     AUTOSCALERS,
     CLAIMS,
@@ -313,4 +314,6 @@ _RULES: Final[Mapping[Kind, Callable[[Obj, Causes], None]]] = {
     SECRETS: _keys,
     AUTOSCALERS: _autoscaler,
     STORAGE_CLASSES: _storage_class,
+    ROUTES: check_route,
+    POOLS: check_pool,
 }

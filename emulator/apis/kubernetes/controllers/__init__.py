@@ -14,6 +14,7 @@ from emulator.apis.kubernetes.controllers import (
     deployments,
     disruption,
     endpoints,
+    gateways,
     groups,
     jobs,
     kubelet,
@@ -31,14 +32,14 @@ _LOG = logging.getLogger("emulator")
 CONTROLLERS: Final[tuple[Controller, ...]] = (
     autoscalers.run, deployments.run, replica_sets.run, stateful_sets.run, jobs.run, groups.run,
     volumes.run, scheduler.run, kubelet.run, endpoints.run, negs.run,
-    disruption.run,
+    disruption.run, gateways.run,
 )  # fmt: skip
 _ROUNDS: Final = 24
 # What the controllers have nothing to do without.
 _KINDS: Final = (
     "Deployment", "ReplicaSet", "StatefulSet", "Job", "LeaderWorkerSet", "Pod", "Service",
     "PersistentVolumeClaim", "PersistentVolume", "HorizontalPodAutoscaler",
-    "PodDisruptionBudget",
+    "PodDisruptionBudget", "Gateway", "HTTPRoute", "InferencePool",
 )  # fmt: skip
 
 
