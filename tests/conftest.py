@@ -38,6 +38,9 @@ class _ByFile(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
     """How `pytest -n` spreads tests over its workers."""
+    # In the order of the folders, the browser's first, and not the files with most tests first: the
+    # slowest have few, and a folder's emulators serve its files one after another.
+    config.option.loadscopereorder = False
     return _ByFile(config, log)
 
 

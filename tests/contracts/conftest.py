@@ -55,7 +55,7 @@ def emulated_cloud(process: EmulatorProcess) -> Cloud:
 SIDES = ("emulator", "google") if os.environ.get(PROJECT_VARIABLE) else ("emulator",)
 
 
-@pytest.fixture(scope="session", params=SIDES)
+@pytest.fixture(scope="package", params=SIDES)
 def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
     """Both sides, the second where it was opted in."""
     if request.param == "emulator":

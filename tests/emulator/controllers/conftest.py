@@ -22,7 +22,7 @@ def no_failures(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert not raised, raised[0].exc_text
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def living() -> Iterator[EmulatorProcess]:
     """The scenario `normal`, with a pool of three single hosts and a slice of four hosts, free."""
     running = start_emulator("normal", speed=600)

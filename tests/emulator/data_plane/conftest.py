@@ -45,7 +45,7 @@ class Balanced:
         return before
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def balanced() -> Iterator[Balanced]:
     """The scenario `normal`; its health checks probe each second, its logs hold every request."""
     backend = Backend()

@@ -13,7 +13,7 @@ from tests.processes import EmulatorProcess, start_emulator
 Fault = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def broken() -> Iterator[EmulatorProcess]:
     """The scenario `normal`, fast; each test's rules go when it ends."""
     running = start_emulator("normal", speed=1200)

@@ -38,7 +38,7 @@ def http(emulator: EmulatorProcess) -> Iterator[httpx.Client]:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def writable() -> Iterator[EmulatorProcess]:
     """An emulator whose objects the tests of writes change, each in a namespace of its own."""
     running = start_emulator("normal", speed=600)
@@ -62,7 +62,7 @@ def namespace(cluster: httpx.Client, request: pytest.FixtureRequest) -> str:
     return str(answer.json()["metadata"]["name"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def full(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     """Of the scenario `full-fleet`."""
     running = start_emulator("full-fleet")

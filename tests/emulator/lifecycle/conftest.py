@@ -79,7 +79,7 @@ class Compute:
         self.call("GET", path, status=404)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty() -> Iterator[EmulatorProcess]:
     """An empty project, shared by tests that use names of their own."""
     running = start_emulator("empty-project", speed=300)
@@ -87,7 +87,7 @@ def empty() -> Iterator[EmulatorProcess]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fast() -> Iterator[EmulatorProcess]:
     """An empty project for what takes a quarter of an hour."""
     running = start_emulator("empty-project", speed=1500)
@@ -95,7 +95,7 @@ def fast() -> Iterator[EmulatorProcess]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def living() -> Iterator[EmulatorProcess]:
     """The scenario `normal`, to be changed; tests use names and tiers of their own."""
     running = start_emulator("normal", speed=300)
@@ -103,14 +103,14 @@ def living() -> Iterator[EmulatorProcess]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def compute(empty: EmulatorProcess) -> Iterator[Compute]:
     """Compute of the empty project."""
     with httpx.Client(timeout=30) as client:
         yield Compute(empty.rest_url, client)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def living_compute(living: EmulatorProcess) -> Iterator[Compute]:
     """Compute of the project that serves."""
     with httpx.Client(timeout=30) as client:

@@ -34,7 +34,7 @@ _CLIENTS = {
 _PREFIXES = {"dashboard": "/monitoring", "budget": "/billingbudgets"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own() -> Iterator[EmulatorProcess]:
     """One emulator for all tests of this folder."""
     running = start_emulator("normal", speed=600)
@@ -83,7 +83,7 @@ class Rest:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rest(own: EmulatorProcess) -> Rest:
     """Cloud Monitoring v3 over REST."""
     return Rest(f"{own.rest_url}/monitoring", "monitoring.v3")

@@ -14,7 +14,7 @@ from tests.processes import EmulatorProcess, start_emulator
 Rest = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform() -> Iterator[EmulatorProcess]:
     """The scenario `normal`; each test has resources of its own."""
     running = start_emulator("normal", speed=1200)
