@@ -31,6 +31,12 @@ _LIMIT: Final = 500
 _STATE_COLOURS: Final = {state: look[0] for state, look in words.INTENTS.items()}
 _ANY: Final = "any"
 _POLL_S: Final = 1.0
+# Streamlit keeps a cell on one line and cuts it at 350 px: an outcome, or a digest, in its middle.
+_WHOLE: Final = """<style>
+.st-key-audit_facts td, .st-key-audit_facts td * {
+  max-width: none !important; white-space: normal !important; overflow-wrap: anywhere;
+}
+</style>"""
 
 
 def listing() -> None:
@@ -184,10 +190,12 @@ def detail(intent: str, open_plan: take_back_view.OpenPlan) -> None:
         "Intent": entry.intent,
         "Tags": ", ".join(entry.tags),
     }
-    st.table(
-        {name: formats.plain(value) for name, value in facts.items()},
-        border="horizontal", width=760, alt="The intent's facts",  # a digest of 64 signs fits
-    )  # fmt: skip
+    st.html(_WHOLE)
+    with st.container(key="audit_facts"):
+        st.table(
+            {name: formats.plain(value) for name, value in facts.items()},
+            border="horizontal", width=760, alt="The intent's facts",
+        )  # fmt: skip
     if entry.cost is not None:
         st.markdown(plan_view.cost_lines(entry.cost), help=formats.plain(entry.cost.source))
     states.heading("Verdicts when it was confirmed")
