@@ -100,7 +100,9 @@ def test_what_is_refused(beside: EmulatorProcess, peered: str) -> None:
     with pytest.raises(exceptions.InvalidArgument, match="request ID"):
         lustre.create_instance(request={
             "parent": ZONE, "instance_id": "no", "instance": DISK, "request_id": "x"})  # fmt: skip
-    places = lustre.list_locations({"name": f"projects/{PROJECT}"}).locations
+    # By REST: by gRPC one service tells of places for all of them.
+    by_rest = make_client("LustreClient", "rest", beside)
+    places = by_rest.list_locations({"name": f"projects/{PROJECT}"}).locations
     assert "us-central1-c" in [p.location_id for p in places]
 
 
