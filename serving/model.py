@@ -214,6 +214,34 @@ def make_cache(specs: KVCache) -> KVCache:
     return jax.tree.map(empty, specs)
 
 
+def cache_dtype(config: Config, exact: bool, backend: str) -> jnp.dtype:
+    """What keys and values are held in: f32 where they are to be `exact`, else bf16.
+
+    On CPU bf16 is held by its bits, as uint16, since XLA:CPU would turn a whole bf16 cache into f32
+    and back for every write. Where a query is one row its bf16 products are as slow as those of
+    `project`, so that such models keep f32 there.
+    """
+    if exact:
+        return jnp.dtype(jnp.float32)
+    if backend != "cpu":
+        return jnp.dtype(jnp.bfloat16)
+    return jnp.dtype(jnp.uint16 if config.group > 1 else jnp.float32)
+
+
+def _pack(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Numbers as the cache holds them."""
+    if dtype == jnp.uint16:
+        return jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16)
+    return x.astype(dtype)
+
+
+def _unpack(held: jax.Array) -> jax.Array:
+    """What the cache holds as numbers."""
+    if held.dtype == jnp.uint16:
+        return jax.lax.bitcast_convert_type(held, jnp.bfloat16)
+    return held
+
+
 def _write(leaf: jax.Array, new: jax.Array, slots: jax.Array, start: jax.Array) -> jax.Array:
     """Write `new` [R K T E] into its slots from `start` on.
 
@@ -225,13 +253,13 @@ def _write(leaf: jax.Array, new: jax.Array, slots: jax.Array, start: jax.Array) 
 
 
 def _read(leaf: jax.Array, slots: jax.Array, first: jax.Array, count: int) -> jax.Array:
-    """Positions `first` and the next of the cached rows, [R K count E]."""
+    """Positions `first` and the next of the cached rows, as numbers [R K count E]."""
     spots, heads, _, width = leaf.shape
     if slots.shape[0] == spots:  # a call over all slots is in slot order
-        return jax.lax.dynamic_slice_in_dim(leaf, first, count, axis=2)
+        return _unpack(jax.lax.dynamic_slice_in_dim(leaf, first, count, axis=2))
     size = (1, heads, count, width)
     rows = [jax.lax.dynamic_slice(leaf, (slot, 0, first, 0), size) for slot in slots]
-    return jnp.concatenate(rows)
+    return _unpack(jnp.concatenate(rows))
 
 
 # --- The network --------------------------------------------------------------------------------
@@ -322,9 +350,9 @@ def attend(
     What is read goes from the first to the last position that any row sees, however long the cache
     is: a loop over spans, with a softmax that is corrected after each (Milakov & Gimelshein 2018).
     A span is copied out of the cache on CPU; where the rows are all slots and see more than half of
-    it, reading it whole and where it lies is quicker.
+    it, reading it whole and where it lies is quicker, unless its numbers are held by their bits.
     """
-    exact = _exact(keys.dtype)
+    exact = _exact(query.dtype)
     scale = config.attention_scale or config.head_width**-0.5
     slots, _, length, _ = keys.shape
 
@@ -358,7 +386,7 @@ def attend(
 
     nothing = jnp.zeros((*query.shape[:3], 1), jnp.float32)
     state = (nothing - 1e30, nothing, jnp.zeros(query.shape, jnp.float32))
-    if query.shape[0] == slots:
+    if query.shape[0] == slots and keys.dtype != jnp.uint16:
         most = (place.end - place.first) * 2 > length
         whole = functools.partial(read, length, 0)
         _, total, out = jax.lax.cond(most, whole, read_spans, state)
@@ -386,9 +414,10 @@ def _attention(
     query = rotate(query, cosine[..., None, :], sine[..., None, :])
     key = rotate(key, cosine, sine)
     keys, values = cache
-    keys = _write(keys, key.swapaxes(1, 2).astype(keys.dtype), place.slots, place.start)
-    values = _write(values, value.swapaxes(1, 2).astype(values.dtype), place.slots, place.start)
-    query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e).astype(keys.dtype)
+    keys = _write(keys, _pack(key.swapaxes(1, 2), keys.dtype), place.slots, place.start)
+    values = _write(values, _pack(value.swapaxes(1, 2), values.dtype), place.slots, place.start)
+    query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e)
+    query = query.astype(jnp.bfloat16 if keys.dtype == jnp.uint16 else keys.dtype)
     out = attend(config, query, keys, values, place)  # R K G*T E
     out = out.reshape(rows, k, g, tokens, e).transpose(0, 3, 1, 2, 4)  # R T K G E
     y = project(out.reshape(rows * tokens, k * g * e), layer.output)

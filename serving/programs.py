@@ -69,11 +69,8 @@ class Programs:
         self.group = group_size(config.layers)
         starts = range(0, config.layers, self.group)
         self.groups = tuple(weights.layers[start : start + self.group] for start in starts)
-        # On CPU keys and values in bf16 would only be converted back for every product.
         exact = weights.embedding.values.dtype == jnp.float32
-        self._cache_dtype = jnp.dtype(
-            jnp.float32 if exact or jax.default_backend() == "cpu" else jnp.bfloat16
-        )
+        self._cache_dtype = model.cache_dtype(config, exact, jax.default_backend())
         self._compiled: dict[tuple, Callable] = {}
         device = jax.devices()[0]
         self._device = (device.platform, device.device_kind)

@@ -27,13 +27,11 @@ GREEDY = SamplingParams(temperature=0.0)
 
 
 def row_counts(slots: int) -> tuple[int, ...]:
-    """Row counts that decode is compiled for: 1, 4, 16 ... and all slots."""
-    counts = []
-    rows = 1
-    while rows < slots:
-        counts.append(rows)
-        rows *= 4
-    return (*counts, slots)
+    """Row counts that decode is compiled for: 1, 4, 8, 16 ... and all slots."""
+    counts = [1, 4]
+    while counts[-1] < slots:
+        counts.append(counts[-1] * 2)
+    return (*(rows for rows in counts if rows < slots), slots)
 
 
 def make_shapes(limits: Limits, places: int) -> Shapes:

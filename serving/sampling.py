@@ -19,6 +19,8 @@ from serving.request import SamplingParams
 
 BEST = 20  # most alternatives that are told for each token, as in OpenAI's API
 
+_BLOCK = 256  # tokens whose probabilities are added up at once
+
 GREEDY_TEMPERATURE = 1e-5  # below this the division overflows; the answer is the most likely token
 
 
@@ -111,11 +113,32 @@ def _draw(logits: jax.Array, rows: SamplingRows, position: jax.Array) -> jax.Arr
         narrowed, lambda x: restrict(x, rows.top_k, rows.top_p, rows.min_p), lambda x: x, scaled
     )
 
-    def one(words: jax.Array, place: jax.Array, row: jax.Array) -> jax.Array:
+    def one(words: jax.Array, place: jax.Array) -> jax.Array:
         key = jax.random.fold_in(jax.random.wrap_key_data(words, impl="threefry2x32"), place)
-        return jax.random.categorical(key, row)
+        return jax.random.uniform(key)
 
-    return jax.vmap(one)(rows.seed, position, scaled).astype(jnp.int32)
+    return pick_by_share(jax.vmap(one)(rows.seed, position), scaled)
+
+
+def pick_by_share(share: jax.Array, logits: jax.Array) -> jax.Array:
+    """The token [R] int32 in whose part of the distribution the `share` [R], 0 <= share < 1, falls.
+
+    Inverse transform sampling: tokens lie side by side on a line, each as long as its probability.
+    One random number decides, where noise for each logit (the Gumbel trick) takes a random number
+    for each of the vocabulary. Sums over blocks first, since a running sum is slow on CPU.
+    """
+    count, vocabulary = logits.shape
+    weight = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))  # R V
+    weight = jnp.pad(weight, ((0, 0), (0, -vocabulary % _BLOCK))).reshape(count, -1, _BLOCK)
+    ends = jnp.cumsum(jnp.sum(weight, axis=-1), axis=-1)  # R blocks
+    target = share[:, None] * ends[:, -1:]
+    block = jnp.sum(ends <= target, axis=-1, keepdims=True)  # R 1
+    before = jnp.where(block > 0, jnp.take_along_axis(ends, block - 1, axis=-1), 0.0)
+    inner = jnp.take_along_axis(weight, block[..., None], axis=1)[:, 0]  # R _BLOCK
+    inside = jnp.sum(jnp.cumsum(inner, axis=-1) <= target - before, axis=-1)
+    # Both sums are rounded, so that the share may lie past the block's end: its last token then.
+    last = jnp.max(jnp.where(inner > 0, jnp.arange(_BLOCK), 0), axis=-1)
+    return (block[:, 0] * _BLOCK + jnp.minimum(inside, last)).astype(jnp.int32)
 
 
 @jax.jit

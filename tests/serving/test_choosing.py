@@ -43,7 +43,7 @@ def test_penalties_end_repetition(http: httpx.Client) -> None:
     """A text that repeats itself has more different tokens with any of the penalties."""
 
     def variety(**penalty: float) -> int:
-        body = {"prompt": "ha ha ha ha ha ha ha ha", "max_tokens": 16, "ignore_eos": True}
+        body = {"prompt": ("The cat sat. " * 3).strip(), "max_tokens": 32, "ignore_eos": True}
         return len(set(complete(http, **body, **penalty, logprobs=0)["logprobs"]["tokens"]))
 
     usual = variety()

@@ -8,7 +8,7 @@ import pytest
 
 from serving.adjustment import Adjustment
 from serving.request import SamplingParams
-from serving.sampling import BEST, adjust, rank, restrict, sample, stack_params
+from serving.sampling import BEST, adjust, pick_by_share, rank, restrict, sample, stack_params
 
 ROWS, VOCABULARY = 4, 300
 ONES, ZEROS = np.ones(ROWS, np.float32), np.zeros(ROWS, np.float32)
@@ -130,3 +130,23 @@ def test_frequencies_follow_the_softmax() -> None:
     found = np.asarray(sample(jnp.asarray(np.repeat(logits, count, axis=0)), rows, places))
     expected = np.exp(logits[0] / 0.7) / np.exp(logits[0] / 0.7).sum()
     assert np.abs(np.bincount(found, minlength=4) / count - expected).max() < 0.03
+
+
+@pytest.mark.parametrize("vocabulary", [3, 256, 1000, 49_152])
+def test_a_share_falls_on_the_token_whose_part_it_lies_in(vocabulary: int) -> None:
+    """As the running sum of probabilities says in float64, and never on one that is ruled out."""
+    generator = np.random.default_rng(vocabulary)
+    rows = 64
+    logits = generator.normal(0, 4, (rows, vocabulary)).astype(np.float32)
+    logits[generator.random(logits.shape) < 0.5] = -np.inf
+    logits[:, 1] = 0.0
+    share = generator.random(rows).astype(np.float32)
+    share[:3] = 0.0, np.nextafter(np.float32(1), np.float32(0)), 0.5
+    found = np.asarray(pick_by_share(jnp.asarray(share), jnp.asarray(logits)))
+    exact = np.exp(logits.astype(np.float64))
+    ends = np.cumsum(exact, axis=-1) / exact.sum(-1, keepdims=True)
+    own = np.arange(rows), found
+    assert np.isfinite(logits[own]).all()
+    # f32 sums may be off by some of their last places.
+    assert (ends[own] >= share - 1e-5).all()
+    assert (ends[own] - exact[own] / exact.sum(-1) <= share + 1e-5).all()
