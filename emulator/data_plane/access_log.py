@@ -6,6 +6,7 @@ beside those that callers write, and like them end with the process.
 
 from __future__ import annotations
 
+import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from typing import Any, Final
 from google.cloud.logging_v2.types import log_entry
 from google.protobuf import json_format
 
+from emulator.apis.logging import sinks
 from emulator.apis.logging.model import Entry, logging_state, tree_of
-from emulator.apis.logging.sinks import topic_sinks
 from emulator.context import Cloud
 from emulator.data_plane.fronts import Route
 from emulator.wire.codec import plain
+
+_LOG = logging.getLogger("emulator")
 
 _TYPE: Final = "type.googleapis.com/google.cloud.loadbalancing.type.LoadBalancerLogEntry"
 _ERROR: Final = 500
@@ -63,8 +66,14 @@ class AccessLog:
         with self._cloud.lock:
             kept = Entry(at, entry, tree_of(entry))
             logging_state(self._cloud).entries.append(kept)
-        if topic_sinks(self._cloud):
-            self._router.submit(route, self._cloud, [kept])
+        if sinks.topic_sinks(self._cloud):
+            self._router.submit(self._publish, kept)
+
+    def _publish(self, entry: Entry) -> None:
+        try:
+            sinks.route(self._cloud, [entry])
+        except Exception:  # noqa: BLE001 - nobody waits for this: the log is where it can be seen
+            _LOG.exception("an access log entry was not published")
 
     def _body(self, route: Route, served: Served, at: float) -> dict[str, Any]:
         stamp = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -151,6 +153,40 @@ def test_requests_are_in_the_load_balancers_log(balanced: Balanced, wait_for: Wa
     assert entry["httpRequest"]["status"] == 200
     assert entry["resource"]["labels"]["backend_service_name"] == "hw-small"
     assert entry["jsonPayload"]["statusDetails"] == "response_sent_by_backend"
+
+
+def test_the_log_follows_a_sink_to_its_topic(balanced: Balanced, wait_for: Wait) -> None:
+    """What Logging is told of a request is published where a sink wants it."""
+    project, http = f"projects/{PROJECT}", balanced.client
+    topic, subscription = f"{project}/topics/requests", f"{project}/subscriptions/requests"
+    base = f"{balanced.emulator.rest_url}/pubsub/v1"
+    http.put(f"{base}/{topic}", json={}).raise_for_status()
+    http.put(f"{base}/{subscription}", json={"topic": topic}).raise_for_status()
+    sink = {
+        "name": "requests",
+        "destination": f"pubsub.googleapis.com/{topic}",
+        "filter": 'httpRequest.requestUrl:"sunk=yes"',
+    }
+    sinks = f"{balanced.emulator.rest_url}/logging/v2/{project}/sinks"
+    writer = http.post(sinks, json=sink).raise_for_status().json()["writerIdentity"]
+    policy = {"bindings": [{"role": "roles/pubsub.publisher", "members": [writer]}]}
+    http.post(f"{base}/{topic}:setIamPolicy", json={"policy": policy}).raise_for_status()
+    for asked in ("no", "yes"):
+        ask(balanced, f"/simple/v1/echo?sunk={asked}")
+    found: list[str] = []
+
+    def came() -> bool:
+        pulled = http.post(
+            f"{base}/{subscription}:pull", json={"maxMessages": 9, "returnImmediately": True}
+        )
+        for message in pulled.raise_for_status().json().get("receivedMessages", []):
+            entry = json.loads(base64.b64decode(message["message"]["data"]))
+            found.append(entry["httpRequest"]["requestUrl"])
+        return bool(found)
+
+    wait_for(came)
+    assert [url.rpartition("?")[2] for url in found] == ["sunk=yes"]
+    http.delete(f"{sinks}/requests").raise_for_status()
 
 
 def half_fails(balanced: Balanced) -> None:
