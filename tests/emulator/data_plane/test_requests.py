@@ -140,9 +140,15 @@ def test_the_time_out_of_the_backend_service_holds(balanced: Balanced, begin: bo
 def entries(balanced: Balanced, mark: str) -> list[dict[str, Any]]:
     """What the load balancer's log has of a URL."""
     query = f'resource.type="http_load_balancer" AND httpRequest.requestUrl:"{mark}"'
-    body = {"resourceNames": [f"projects/{PROJECT}"], "filter": query, "pageSize": 10_000}
+    body = {"resourceNames": [f"projects/{PROJECT}"], "filter": query, "pageSize": 1000}
     url = f"{balanced.emulator.rest_url}/logging/v2/entries:list"
-    return list(balanced.client.post(url, json=body).json().get("entries", []))
+    found: list[dict[str, Any]] = []
+    while True:
+        page = balanced.client.post(url, json=body).json()
+        found += page.get("entries", [])
+        body["pageToken"] = page.get("nextPageToken", "")
+        if not body["pageToken"]:
+            return found
 
 
 def test_requests_are_in_the_load_balancers_log(balanced: Balanced, wait_for: Wait) -> None:
@@ -211,8 +217,7 @@ def test_what_fails_under_load_goes_elsewhere_and_is_counted(
         return Counter(e["httpRequest"]["status"] for e in entries(balanced, "echo?half"))
 
     with ThreadPoolExecutor(8) as pool:
-        for _ in range(8):
-            pool.submit(load)
+        clients = [pool.submit(load) for _ in range(8)]
         wait_for(lambda: len(told) > 50)
         half_fails(balanced)
         try:
@@ -222,7 +227,10 @@ def test_what_fails_under_load_goes_elsewhere_and_is_counted(
         finally:
             stop.set()
             balanced.client.delete(balanced.faults)
-    wait_for(lambda: counted() == Counter(told))
+    for client in clients:
+        client.result()
+    wait_for(lambda: counted().total() >= len(told))
+    assert counted() == Counter(told)
 
 
 def test_outliers_are_left_out_before_the_probes_have_seen_them(
