@@ -167,7 +167,10 @@ class Operations:
                 at, _, action = heapq.heappop(self._due)
                 self._next_due = self._due[0][0] if self._due else math.inf
                 with self._clock.at(at):
-                    action()
+                    try:
+                        action()
+                    except Exception:  # noqa: BLE001 - as _finish: no bystander's call fails of it
+                        _LOG.exception("what was due at %f failed", at)
 
     def get(self, name: str) -> Job | None:
         """The operation of that name."""

@@ -11,6 +11,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _HISTORY: Final = 1500  # minutes in which something changed
+_OBJECTS_BYTES: Final = 512  # what a message takes beside its texts, in a subscription
+
+
+def size_of(data: bytes, attributes: Mapping[str, str], ordering_key: str) -> int:
+    """What a message of these takes, in bytes, about."""
+    words = sum(len(k) + len(v) for k, v in attributes.items())
+    return len(data) + words + len(ordering_key) + _OBJECTS_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,7 @@ class Message:
     @property
     def size(self) -> int:
         """Its bytes, about."""
-        words = sum(len(k) + len(v) for k, v in self.attributes.items())
-        return len(self.data) + words + len(self.ordering_key) + 64
+        return size_of(self.data, self.attributes, self.ordering_key)
 
 
 @dataclass(slots=True)

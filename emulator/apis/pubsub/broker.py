@@ -15,7 +15,7 @@ from google.pubsub_v1.types import pubsub as types
 from emulator.apis.iam.callers import Caller
 from emulator.apis.iam.enforcement import may
 from emulator.apis.pubsub import exports
-from emulator.apis.pubsub.backlog import Delivery, Message
+from emulator.apis.pubsub.backlog import Delivery, Message, size_of
 from emulator.apis.pubsub.model import DAY_S, Subscription, pubsub_state
 from emulator.clock import rfc3339
 from emulator.context import Cloud
@@ -70,7 +70,8 @@ class Broker:
         Raises:
             ApiError: RESOURCE_EXHAUSTED: the emulator keeps no more.
         """
-        self._make_room(sum(len(data) + 256 for data, _, _ in drafts))
+        self.state.settle()
+        self._make_room(sum(size_of(*draft) for draft in drafts))
         made = [self.state.new_message(*draft) for draft in drafts]
         now, home = self._cloud.clock.now(), self.state.topics[topic]
         if home.retention_s:

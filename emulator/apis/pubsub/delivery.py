@@ -41,11 +41,16 @@ class Arrival:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing to wait for any longer."""
-        with self.cloud.lock:
+        """Whether there is nothing to wait for any longer; not, as far as is known, while somebody
+        holds the lock: REST asks in its event loop."""
+        if not self.cloud.lock.acquire(blocking=False):
+            return False
+        try:
             gone = self.state.subscriptions.get(self.found.name) is not self.found
             ready = next(self.found.backlog.ready(self.cloud.clock.now()), None)
             return gone or bool(self.found.message.detached) or ready is not None
+        finally:
+            self.cloud.lock.release()
 
 
 class Delivering(Subscriptions):

@@ -174,7 +174,7 @@ def _row(
         row = _fields(kinds, message) if config.use_table_schema else {
             "data": _data(kinds["data"], message.data)
         }  # fmt: skip
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if config.write_metadata:
         attributes = dict(message.attributes)

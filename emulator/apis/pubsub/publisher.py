@@ -78,7 +78,6 @@ class Publisher(Policies):
 
     def publish(self, request: types.PublishRequest, call: Call) -> types.PublishResponse:
         with self._cloud.lock:
-            self._state.settle()
             name = str(self._topic(request.topic).message.name)
             checks.check_messages(request)
             drafts = [(m.data, m.attributes, m.ordering_key) for m in plain(request).messages]

@@ -39,9 +39,10 @@ class Pushing:
     def __init__(self, cloud: Cloud, handler: Subscriber, methods: Mapping[str, Method]) -> None:
         self._cloud, self._handler, self._methods = cloud, handler, methods
         self._state = pubsub_state(cloud)
-        self._busy: set[str] = set()
-        self._failures: dict[str, int] = {}
-        self._paused_until: dict[str, float] = {}
+        # By the subscriptions' serials.
+        self._busy: set[int] = set()
+        self._failures: dict[int, int] = {}
+        self._paused_until: dict[int, float] = {}
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -68,7 +69,7 @@ class Pushing:
                 now = self._cloud.clock.now()
                 due, later = self._due(now)
                 for found in due:
-                    self._busy.add(found.name)
+                    self._busy.add(found.serial)
                     senders.submit(self._send, found)
                 if not due:
                     self._state.arrived.wait(None if later is None else max(later - now, 0.005))
@@ -80,12 +81,12 @@ class Pushing:
         later: float | None = None
         for found in self._state.subscriptions.values():
             endpoint = found.message.push_config.push_endpoint
-            if not found.pushes or found.name in self._busy or not on_loopback(endpoint):
+            if not found.pushes or found.serial in self._busy or not on_loopback(endpoint):
                 continue
             at = found.backlog.next_ready(now)
             if at is None:
                 continue
-            at = max(at, self._paused_until.get(found.name, 0.0))
+            at = max(at, self._paused_until.get(found.serial, 0.0))
             if at <= now:
                 due.append(found)
             else:
@@ -94,32 +95,43 @@ class Pushing:
 
     def _send(self, found: Subscription) -> None:
         """Hand one message to the endpoint, and take its answer."""
+        # This one, which is on this machine, whatever the subscription says by the time of sending.
+        config, timeout_s = found.message.push_config, found.message.ack_deadline_seconds
         try:
+            if not on_loopback(config.push_endpoint):
+                return
             request = types.PullRequest(subscription=found.name, max_messages=1)
             for received in self._change("pull", self._handler.lease, request).received_messages:
-                config, timeout_s = found.message.push_config, found.message.ack_deadline_seconds
                 fine = _posted(config, found.name, received, float(timeout_s))
                 self._answered(found, received.ack_id, fine=fine)
         except ApiError as error:
             _LOG.info("push of %s: %s", found.name, error.message)
+            self._pause(found.serial)
+        except Exception:  # noqa: BLE001 - else nobody would hear of it, and it be tried at once
+            _LOG.exception("push of %s failed", found.name)
+            self._pause(found.serial)
         finally:
             with self._state.arrived:
-                self._busy.discard(found.name)
+                self._busy.discard(found.serial)
                 self._state.arrived.notify_all()
 
     def _answered(self, found: Subscription, ack_id: str, *, fine: bool) -> None:
         name = found.name
         if fine:
-            self._failures.pop(name, None)
+            self._failures.pop(found.serial, None)
             done = types.AcknowledgeRequest(subscription=name, ack_ids=[ack_id])
             self._change("acknowledge", self._handler.acknowledge, done)
             return
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
-        least, most = _PAUSE_S
-        wait_s = min(least * 2.0 ** min(failures - 1, 20), most)
-        self._paused_until[name] = self._cloud.clock.now() + wait_s
+        self._pause(found.serial)
         back = types.ModifyAckDeadlineRequest(subscription=name, ack_ids=[ack_id])
         self._change("modify_ack_deadline", self._handler.modify_ack_deadline, back)
+
+    def _pause(self, serial: int) -> None:
+        """Send a subscription's endpoint nothing for a while, longer each time in a row."""
+        failures = self._failures[serial] = self._failures.get(serial, 0) + 1
+        least, most = _PAUSE_S
+        wait_s = min(least * 2.0 ** min(failures - 1, 20), most)
+        self._paused_until[serial] = self._cloud.clock.now() + wait_s
 
     def _change(self, name: str, function: Callable[[Any, Call], Any], request: Any) -> Any:
         call = Call("grpc", self._methods[name], {})

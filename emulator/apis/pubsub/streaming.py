@@ -6,6 +6,7 @@ down as them. A stream occupies a thread of the wire, so only some run at a time
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -22,6 +23,7 @@ from emulator.wire.call import Call
 from emulator.wire.errors import ApiError
 from emulator.wire.library import Method
 
+_LOG = logging.getLogger("emulator")
 _MOST_STREAMS: Final = 12
 _LOOK_S: Final = 1.0
 _FIRST_ONLY: Final = ("max_outstanding_messages", "max_outstanding_bytes", "client_id")
@@ -56,7 +58,10 @@ class Streams:
 
 
 class _Stream:
-    """One stream."""
+    """One stream: a thread that reads what its caller says, and the one that answers.
+
+    What both of them change (`_out`, `_told`) they change under the cloud's lock.
+    """
 
     def __init__(
         self, cloud: Cloud, handler: Subscriber, methods: Mapping[str, Method],
@@ -76,6 +81,7 @@ class _Stream:
         """What the caller gets."""
         with self._cloud.lock:
             found = self._handler.pullable(self._first.subscription)
+        self._first.subscription = found.name  # the caller may have given the project's number
         self._apply(self._first)
         reader = threading.Thread(target=self._read, args=(requests,), daemon=True)
         reader.start()
@@ -90,7 +96,8 @@ class _Stream:
             ready = self._wait(context)
             if self._error is not None:
                 raise self._error
-            told, self._told = self._told, []
+            with self._cloud.lock:
+                told, self._told = self._told, []
             yield from told
             if self._ended:
                 return  # the caller has nothing more to say, and closes
@@ -134,8 +141,8 @@ class _Stream:
         if not found:
             return None
         ids = [r.ack_id for r in found]
-        self._out |= {r.ack_id: len(r.message.data) for r in found}
         with self._cloud.lock:
+            self._out |= {r.ack_id: len(r.message.data) for r in found}
             usual = self._handler.pullable(name).message.ack_deadline_seconds
         if usual != self._deadline_s:
             self._extend(ids, self._deadline_s)
@@ -161,6 +168,9 @@ class _Stream:
             self._error = error
         except grpc.RpcError:
             self._ended = True
+        except Exception:  # noqa: BLE001 - else the stream would go on without its caller's answers
+            _LOG.exception("StreamingPull failed")
+            self._error = ApiError("INTERNAL", "Internal error encountered.")
         self._wake()
 
     def _apply(self, request: types.StreamingPullRequest) -> None:
@@ -206,8 +216,9 @@ class _Stream:
         return set()
 
     def _forget(self, ids: list[str]) -> None:
-        for ack_id in ids:
-            self._out.pop(ack_id, None)
+        with self._cloud.lock:
+            for ack_id in ids:
+                self._out.pop(ack_id, None)
 
     def _confirm(self, **confirmation: Any) -> None:
         with self._cloud.lock:

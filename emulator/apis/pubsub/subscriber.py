@@ -49,6 +49,7 @@ class Subscriber(Delivering):
                 expire_time=_stamp(until),
             )  # fmt: skip
             messages = {serial: d.message for serial, d in held.items()}
+            iam_state(self._cloud).policies.forget(name)  # of one that expired
             self._state.snapshots[name] = Snapshot(made, until, messages)
             self._cloud.changed("pubsub.snapshot.created", name, "")
         return made
@@ -78,7 +79,8 @@ class Subscriber(Delivering):
             checks.check_labels(wanted.labels)
             inside: Any = plain(wanted)
             until, now = inside.expire_time.seconds, self._cloud.clock.now()
-            if "expire_time" in mask.paths and not now < until <= now + _LIFE_S:
+            asked = any(path.partition(".")[0] == "expire_time" for path in mask.paths)
+            if asked and not now < until <= now + _LIFE_S:
                 raise checks.bad_argument("snapshot.expire_time")
             found.message, found.expires_at = wanted, float(until)
             self._cloud.changed("pubsub.snapshot.updated", str(wanted.name), "")

@@ -53,6 +53,7 @@ class Subscriptions(Policies):
             new = Subscription(made, self._state.made, now, compile_filter(made.filter))
             new.backlog = Backlog(new.pause_s, bool(made.enable_message_ordering))
             new.backlog.note(now)
+            iam_state(self._cloud).policies.forget(name)  # of one that expired
             self._state.subscriptions[name] = new
             self._cloud.changed("pubsub.subscription.created", name, "")
             return self._shown(new)

@@ -249,3 +249,17 @@ def test_effects_begin_nothing_for_the_call_that_settles_them() -> None:
     (first, begun) = (j for j in project.operations.all() if j is not own)
     assert (first.disturbance, begun.disturbance) == (None, None)
     assert own.disturbance == Disturbance("rule")
+
+
+def test_what_fails_when_due_fails_alone() -> None:
+    """Whoever comes by is not refused for it, and what is due later is done."""
+    project = _Project()
+
+    def fail() -> None:
+        raise RecursionError
+
+    project.operations.at(1001.0, fail)
+    project.operations.at(1002.0, lambda: project.seen.append("later"))
+    project.wall = 1003.0
+    project.operations.settle()
+    assert project.seen == ["later"]

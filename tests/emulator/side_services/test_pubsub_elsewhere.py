@@ -140,14 +140,16 @@ def _state(own: Clients) -> tuple[str, str]:
 
 
 def test_fields_of_a_message_become_columns(beside: EmulatorProcess) -> None:
-    """With the table's schema; a field that it has not is dropped, or keeps the message waiting."""
+    """With the table's schema; a field that it has not is dropped, or keeps the message waiting, as
+    does what cannot be read.
+    """
     address = _table(beside, "fields", [{"name": "n", "type": "INTEGER"},
                                         {"name": "s", "type": "STRING"}])  # fmt: skip
     _grant(beside, "bigquery.dataEditor")
     own = Clients(beside, "rest", "fields")
     config = {"table": f"{PROJECT}.messages.fields", "use_table_schema": True}
     own.subscribe(bigquery_config=config)
-    own.publish(b'{"n": 1, "s": "a"}', b"no JSON", b'{"n": 2, "more": 3}')
+    own.publish(b'{"n": 1, "s": "a"}', b"no JSON", b"[" * 9999, b'{"n": 2, "more": 3}')
     assert _rows(address) == [["1", "a"]]
     own.subscriber.update_subscription(
         subscription={"name": own.name, "bigquery_config": {**config, "drop_unknown_fields": True}},

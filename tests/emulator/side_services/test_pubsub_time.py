@@ -13,8 +13,9 @@ from google.pubsub_v1.types import pubsub as types
 
 from emulator.apis.monitoring.sources.subscriptions import backlog_blocks
 from emulator.apis.monitoring.telemetry import Telemetry
-from emulator.apis.pubsub import build
+from emulator.apis.pubsub import broker, build
 from emulator.apis.pubsub.exports import service_agent
+from emulator.apis.pubsub.push import Pushing
 from emulator.context import Cloud, make_cloud
 from emulator.journal.file import Appender, Reader
 from emulator.journal.http import Loop
@@ -247,16 +248,25 @@ def test_a_topic_keeps_messages_for_those_who_come_later(project: Project) -> No
 
 def test_time_ends_messages_snapshots_and_subscriptions(project: Project) -> None:
     """A message after its retention, a snapshot seven days after the oldest message that it holds,
-    a subscription when nobody used it for its ttl.
+    a subscription when nobody used it for its ttl; none comes back with its namesake's policy.
     """
     day = 86_400
-    project.subscribe(expiration_policy={"ttl": {"seconds": 2 * day}},
-                      message_retention_duration={"seconds": day})  # fmt: skip
+    expiring: dict[str, Any] = {"expiration_policy": {"ttl": {"seconds": 2 * day}},
+                                "message_retention_duration": {"seconds": day}}  # fmt: skip
+    project.subscribe(**expiring)
+    binding = policy_pb2.Binding(role="roles/pubsub.viewer", members=["user:a@example.com"])
+    project("set_iam_policy", iam_policy_pb2.SetIamPolicyRequest(
+        resource=SUB, policy=policy_pb2.Policy(bindings=[binding])))  # fmt: skip
     project.publish("a")
     project.now += day / 2
     snapshot = f"{P}/snapshots/p-one"
     made = project("create_snapshot", types.CreateSnapshotRequest(name=snapshot, subscription=SUB))
     assert made.expire_time.timestamp() == pytest.approx(_BEGAN + 7 * day, abs=2)
+    for path in ("expire_time", "expire_time.seconds"):
+        late = types.Snapshot(name=snapshot, expire_time={"seconds": int(_BEGAN) + 9 * day})
+        with pytest.raises(ApiError, match="expire_time"):
+            project("update_snapshot", types.UpdateSnapshotRequest(
+                snapshot=late, update_mask={"paths": [path]}))  # fmt: skip
     project.now += day / 2 + 1
     assert project.pull() == []  # which is a use of it
     project.now += 2 * day - 10
@@ -264,9 +274,25 @@ def test_time_ends_messages_snapshots_and_subscriptions(project: Project) -> Non
     project.now += 20
     with pytest.raises(ApiError, match=r"Resource not found \(resource=s-one\)"):
         project("get_subscription", types.GetSubscriptionRequest(subscription=SUB))
+    project.subscribe()
+    asked = iam_policy_pb2.GetIamPolicyRequest(resource=SUB)
+    assert not project("get_iam_policy", asked).bindings
     project.now = _BEGAN + 7 * day + 5
     with pytest.raises(ApiError, match=r"Resource not found \(resource=p-one\)"):
         project("get_snapshot", types.GetSnapshotRequest(snapshot=snapshot))
+
+
+def test_there_is_room_for_so_much(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attributes take as much as data does; what is acknowledged makes room again."""
+    monkeypatch.setattr(broker, "_MOST_BYTES", 20_000)
+    project.subscribe()
+    large = {f"a{n}": "v" * 1000 for n in range(10)}
+    project.publish("a", **large)
+    with pytest.raises(ApiError, match="of messages in all backlogs"):
+        project.publish("b", **large)
+    project.ack(project.pull())
+    project.publish("c", **large)
+    assert project.data() == ["c"]
 
 
 def test_what_waits_is_a_metric(project: Project) -> None:
@@ -286,3 +312,15 @@ def test_what_waits_is_a_metric(project: Project) -> None:
     assert found[_AGE].basis(minutes).tolist() == [[29, 89, 149, 209]]
     assert (found[_AGE].gaps[0].end, found[_AGE].labels.columns["resource.subscription_id"].at(0)) \
         == (60.0 * minute, "s-one")  # fmt: skip
+
+
+def test_nothing_is_sent_elsewhere(project: Project) -> None:
+    """A message for an endpoint that is not on this machine stays, even if it was one on this
+    machine when it was the subscription's turn.
+    """
+    project.subscribe(push_config={"push_endpoint": "https://elsewhere.example/"})
+    project.publish("a")
+    subscriber: Any = project.mounts[1].handler
+    (found,) = subscriber._state.subscriptions.values()
+    Pushing(project.cloud, subscriber, {n: m for n, (_, m) in project.methods.items()})._send(found)
+    assert [d.attempts for d in found.backlog.unacked.values()] == [0]
