@@ -21,7 +21,7 @@ from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, invalid
 from emulator.wire.filters import compile_filter
 from emulator.wire.longrunning import LongRunning
-from emulator.wire.names import check_project, parse_name
+from emulator.wire.names import check_project, location_denied, parse_name
 from emulator.wire.paging import page
 
 SERVICE: Final = "artifactregistry.googleapis.com"
@@ -67,12 +67,7 @@ class Lookup(LongRunning):
         parts = parse_name(LOCATION, name, field=field)
         check_project(self._cloud.project, parts["project"], service=SERVICE)
         if parts["location"] not in ("-", *locations()):
-            raise ApiError(
-                "PERMISSION_DENIED",
-                f"Location {parts['location']} is not found or access is unauthorized.",
-                reason="LOCATION_ACCESS_DENIED", domain=SERVICE,
-                metadata={"location": parts["location"]},
-            )  # fmt: skip
+            raise location_denied(parts["location"], SERVICE)
         return parts["location"]
 
     def repository(self, name: str, field: str = "name") -> tuple[str, Repository]:

@@ -89,6 +89,9 @@ _EXCEPTIONS: Final = {
     ("pubsub", "acknowledge"): "subscriptions.consume",
     ("pubsub", "modify_ack_deadline"): "subscriptions.consume",
     ("pubsub", "seek"): "subscriptions.consume",
+    ("artifactregistry", "batch_delete_versions"): "versions.delete",
+    # It has no permissions for operations of its own.
+    ("artifactregistry", "get_operation"): "repositories.get",
     ("artifactregistry", "get_iam_policy"): "repositories.getIamPolicy",
     ("artifactregistry", "set_iam_policy"): "repositories.setIamPolicy",
     ("redis", "failover_instance"): "instances.failover",

@@ -80,7 +80,9 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
         "logs": "delete list", "privateLogEntries": "list", "sinks": _CRUD,
         "views": f"{_CRUD} access",
     },
-    "lustre": {"instances": f"{_CRUD} importData exportData", "operations": "get list"},
+    "lustre": {
+        "instances": f"{_CRUD} importData exportData", "operations": "cancel delete get list",
+    },
     "monitoring": {
         "alertPolicies": _CRUD, "alerts": "get list", "dashboards": _CRUD, "groups": _CRUD,
         "metricDescriptors": "create delete get list",
@@ -94,14 +96,17 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
         "subscriptions": f"{_CRUD} consume {_POLICY}",
         "topics": f"{_CRUD} attachSubscription detachSubscription publish {_POLICY}",
     },
-    "parallelstore": {"instances": _CRUD, "operations": "get list"},
+    "parallelstore": {"instances": _CRUD, "operations": "cancel delete get list"},
     "recommender": {
         f"{what}{told}": "get list update"
         for what in ("computeAddressIdleResource", "computeDiskIdleResource", "containerDiagnosis",
                      "computeImageIdleResource", "computeInstanceIdleResource")
         for told in ("Insights", "Recommendations")
     },
-    "redis": {"instances": f"{_CRUD} failover getAuthString upgrade", "operations": "get list"},
+    "redis": {
+        "instances": f"{_CRUD} failover getAuthString upgrade",
+        "operations": "cancel delete get list",
+    },
     "resourcemanager": {"projects": f"get list update {_POLICY}"},
     "serviceusage": {"services": "disable enable get list use", "quotas": "get update"},
     "storage": {

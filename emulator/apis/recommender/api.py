@@ -119,6 +119,7 @@ class Recommender:
                 state=state, state_metadata=dict(metadata)
             )
             self._state.recommendations[found.name] = stamped(marked)
+            self._cloud.changed(f"recommender.recommendation.{state.lower()}", found.name, "")
             if state != "DISMISSED":
                 for reference in marked.associated_insights:
                     self._accept(self._find_insight(reference.insight), {})
@@ -130,6 +131,7 @@ class Recommender:
             state="ACCEPTED", state_metadata=dict(metadata)
         )
         self._state.insights[insight.name] = stamped(accepted)
+        self._cloud.changed("recommender.insight.accepted", insight.name, "")
         return accepted
 
     def _recommendations(self) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def place(instance: types.Instance, zones: list[str], block: IPv4Network) -> Non
         types.NodeInfo(id=f"node-{i}", zone=around[i % len(around)])
         for i in range(instance.replica_count + 1)
     ]
+    if instance.current_location_id not in around[: len(instance.nodes)]:
+        instance.current_location_id = first  # the replica that had taken over is gone
     tls = instance.transit_encryption_mode
     instance.port = (
         TLS_PORT

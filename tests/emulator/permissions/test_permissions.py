@@ -277,6 +277,8 @@ def test_every_method_has_its_permission() -> None:
     odd = {k: p for k, p in found.items() if p and p.partition(".")[0] in services
            and (p.count(".") != 2 or not all(p.split(".")))}  # fmt: skip
     assert odd == {}
+    whole = {"artifactregistry", "lustre", "parallelstore", "pubsub", "redis"}
+    assert {p for p in found.values() if p.partition(".")[0] in whole} <= {*PERMISSIONS}
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,13 @@ def test_sizes_and_versions(beside: EmulatorProcess, peered: str) -> None:
     wide = _done(redis.update_instance(instance=replicas, update_mask={"paths": paths}))
     assert (len(wide.nodes), wide.host) == (3, made.host)
     assert wide.read_endpoint
+    for _ in range(2):  # to the last of three zones, which goes with its replica
+        wide = _done(redis.failover_instance(request={"name": made.name}))
+    assert wide.current_location_id == wide.nodes[2].zone
+    fewer = {"name": made.name, "replica_count": 1}
+    left = _done(redis.update_instance(instance=fewer, update_mask={"paths": ["replica_count"]}))
+    assert left.current_location_id == left.nodes[0].zone
+    assert _done(redis.failover_instance(request={"name": made.name})).current_location_id
     replicas["read_replicas_mode"] = "READ_REPLICAS_DISABLED"
     with pytest.raises(exceptions.BadRequest, match="cannot be disabled"):
         redis.update_instance(instance=replicas, update_mask={"paths": paths[:1]})
