@@ -111,6 +111,8 @@ class Container:
         except OSError as error:
             self._refused = ("CreateContainerError", str(error))
             return
+        # Of the runs before, the last one's log can be asked for.
+        log_path(uid_of(pod), self._restarts - 2).unlink(missing_ok=True)
         self._tell(pod, wire, "Started", f"Started container {self._spec['name']}")
 
     def _refusal(self) -> tuple[str, str]:

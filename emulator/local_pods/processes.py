@@ -115,8 +115,9 @@ def _keep(output: IO[bytes], log: Path) -> None:
             if kept.tell() > _LOG_BYTES:
                 kept.seek(0)
                 kept.truncate()
-            told = line.decode("utf-8", "replace").rstrip("\n")
-            kept.write(f"{rfc3339(time.time(), 'microseconds')} {told}\n")
+            # A progress bar's line holds several, which a reader would take for ends of lines.
+            for told in line.decode("utf-8", "replace").splitlines():
+                kept.write(f"{rfc3339(time.time(), 'microseconds')} {told}\n")
             kept.flush()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from emulator.local_pods.processes import _keep, log_path, written
 from tests.emulator.clients import PROJECT
 from tests.processes import EmulatorProcess, start_emulator
 
@@ -132,10 +134,19 @@ def test_pods_are_processes(
 
 def scale(cluster: Cluster, replicas: int) -> None:
     """As `kubectl scale` does it."""
-    cluster.client.patch(
-        f"{cluster.deployment}/scale", json={"spec": {"replicas": replicas}},
-        headers={"content-type": "application/merge-patch+json"},
-    ).raise_for_status()  # fmt: skip
+    patch(cluster, f"{cluster.deployment}/scale", {"spec": {"replicas": replicas}})
+
+
+def cordon(cluster: Cluster) -> None:
+    """As `kubectl cordon` does it."""
+    node = f"{cluster.api}/api/v1/nodes/this-machine"
+    patch(cluster, node, {"spec": {"unschedulable": True}})
+
+
+def patch(cluster: Cluster, url: str, change: dict[str, Any]) -> None:
+    """A merge patch."""
+    kind = {"content-type": "application/merge-patch+json"}
+    cluster.client.patch(url, json=change, headers=kind).raise_for_status()
 
 
 def a_deleted_pod_cuts_its_stream(cluster: Cluster, wait_for: Wait) -> str:
@@ -153,6 +164,8 @@ def a_deleted_pod_cuts_its_stream(cluster: Cluster, wait_for: Wait) -> str:
         process = server_of(address)
         assert process is not None
         process.suspend()  # it can neither finish the stream nor follow SIGTERM
+        # Its successor finds no place: a third server would tell nothing more.
+        cordon(cluster)
         cluster.client.delete(path, params={"gracePeriodSeconds": 1}).raise_for_status()
         with pytest.raises(httpx.TransportError):
             for _ in parts:
@@ -182,3 +195,13 @@ def a_crash_is_a_restart(cluster: Cluster, address: str, wait_for: Wait) -> None
     assert pod["status"]["podIP"] == address
     # Of the run that ended, be the next one begun or not.
     assert "ready after" in cluster.log(pod) + cluster.log(pod, previous="true")
+
+
+def test_a_log_holds_progress_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written over itself is read as lines, each with the time at which it came."""
+    monkeypatch.setenv("HEARTWOOD_DATA_DIR", str(tmp_path))
+    uid = "0" * 36
+    log = log_path(uid, 0)
+    log.parent.mkdir(parents=True)
+    _keep(io.BytesIO(b"one\r 50%\r100%\n\nlast"), log)
+    assert [told for _, told in written(uid, 0) or ()] == ["one", " 50%", "100%", "", "last"]
