@@ -171,12 +171,23 @@ class Console:
 
         Never waits; empty until they were read in the background.
         """
-        requests = self.past.peek(Signal.REQUESTS, "6h")
-        errors = self.past.peek(Signal.ERRORS, "6h")
-        if requests is None or errors is None:
+        return self._pairs((Signal.REQUESTS, "6h"), (Signal.ERRORS, "6h"))
+
+    def solved_series(self) -> Mapping[str, tuple[Series, Series]]:
+        """Share of tasks solved over 6 h and over 7 d by tier, for `core.answers.worse_answers`.
+
+        Likewise.
+        """
+        return self._pairs((Signal.SOLVED, "6h"), (Signal.SOLVED, "7d"))
+
+    def _pairs(
+        self, one: tuple[Signal, str], other: tuple[Signal, str]
+    ) -> Mapping[str, tuple[Series, Series]]:
+        first, second = self.past.peek(*one), self.past.peek(*other)
+        if first is None or second is None:
             return {}
-        both = requests.series.keys() & errors.series.keys()
-        return {tier: (requests.series[tier], errors.series[tier]) for tier in both}
+        both = first.series.keys() & second.series.keys()
+        return {tier: (first.series[tier], second.series[tier]) for tier in both}
 
     def annotations(self, window: Window, tier: str | None = None) -> tuple[Annotation, ...]:
         """What happened in the window to that tier (None: to any)."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
+from core.answers import WorseAnswers
 from core.fleet import Fleet, FleetTier, State
 from core.forecast import Forecast
 from core.pricing import unassigned_rate
@@ -57,6 +58,7 @@ def what_is_wrong(
     fleet: Fleet,
     slos: Mapping[str, TierSlo],
     forecasts: Mapping[str, Forecast] | None = None,
+    worse: Mapping[str, WorseAnswers] | None = None,
 ) -> tuple[Finding, ...]:
     """Findings, worst first, production before other tiers; empty: nothing known to be wrong."""
     findings: list[Finding] = []
@@ -64,6 +66,7 @@ def what_is_wrong(
         findings += _objectives(tier, slos.get(tier.name))
         findings += _tier_state(tier)
         findings += _uneven(tier)
+        findings += _answers(tier, (worse or {}).get(tier.name))
     findings += _servers(snapshot)
     findings += _backends(snapshot)
     findings += _unmetered(snapshot)
@@ -133,6 +136,19 @@ def _objectives(tier: FleetTier, slo: TierSlo | None) -> Iterable[Finding]:
             None,
             "traffic",
         )
+
+
+def _answers(tier: FleetTier, worse: WorseAnswers | None) -> Iterable[Finding]:
+    if worse is None:
+        return
+    yield Finding(
+        Severity.WARNING if tier.spec.production else Severity.NOTE,
+        tier.name,
+        f"{tier.spec.title}: answers solve {worse.now_ratio:.1%} of an evaluation's tasks, usually"
+        f" {worse.usual_ratio:.1%}: look at its last roll-out",
+        None,
+        "traffic",
+    )
 
 
 def _backends(snapshot: Snapshot) -> Iterable[Finding]:

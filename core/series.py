@@ -29,6 +29,7 @@ class Signal(StrEnum):
     RUNNING = "requests_running"
     WAITING = "requests_waiting"
     KV_CACHE = "kv_cache_ratio"
+    SOLVED = "solved_ratio"  # share of an evaluation's tasks that the tier's answers solve
     HOSTS = "hosts"  # hosts that report accelerator metrics: the tier's size over time
 
 
@@ -49,6 +50,7 @@ UNITS: dict[Signal, str] = {
     Signal.RUNNING: "requests",
     Signal.WAITING: "requests",
     Signal.KV_CACHE: "ratio",
+    Signal.SOLVED: "ratio",
     Signal.HOSTS: "hosts",
 }
 

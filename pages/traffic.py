@@ -1,11 +1,21 @@
-"""Traffic: load now, rates, errors, latency over the range, backends, routes and the router."""
+"""Traffic: load now, rates, errors, latency, answers over the range, backends, routes, router."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from core.series import Signal
-from ui import access, action_menu, chrome, history, plan_dialog, route_view, traffic_view, view
+from ui import (
+    access,
+    action_menu,
+    answers_view,
+    chrome,
+    history,
+    plan_dialog,
+    route_view,
+    traffic_view,
+    view,
+)
 
 chrome.through_app()
 
@@ -47,6 +57,7 @@ route_view.one()
 action_menu.draw_menus(("shift_traffic", "fail_over", "drain_tier", "restore_tier"))
 view.live(traffic_view.load_now)
 view.live(charts)
+view.live(answers_view.tasks_solved)
 view.live(traffic_view.backends)
 view.live(traffic_view.url_map)
 view.live(traffic_view.route_tester)

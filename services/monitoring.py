@@ -35,7 +35,7 @@ _LOAD_GRID_STEPS: Final = 9
 _CHIP_STEP_S: Final = 240
 _CHIP_STEPS: Final = 2
 _GRAIN_S: Final = 10  # so that reads within a moment ask the same question
-_NOT_IN_LOAD: Final = (Signal.HOSTS,)
+_NOT_IN_LOAD: Final = (Signal.HOSTS, Signal.SOLVED)
 _QUERIES_AT_ONCE: Final = 8
 
 _ChipKey = tuple[str, str, str, str]  # host, chip, name and location of the cluster

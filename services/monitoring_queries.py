@@ -7,6 +7,8 @@
 - Utilisation is GKE's accelerator metrics by the node's tier label, or by node pool where the
   label does not tell (`by_pool`: a row per pool, some hundreds at most, never one per host); or the
   Cloud TPU API's by TPU VM.
+- How good a tier's answers are no product measures: a job of the project's own may write the custom
+  metric `SOLVED_METRIC`, as a `generic_task` in the tier's namespace.
 
 Units: GKE's and the TPU API's utilisations are percent, vLLM's times seconds, latencies of Google's
 own services milliseconds; `Query.scale` brings them to ratios and milliseconds.
@@ -27,7 +29,7 @@ from services.time_series import Query
 class Owner(StrEnum):
     """How a row is given to a tier."""
 
-    NAMESPACE = "namespace"  # Kubernetes namespace of the servers
+    NAMESPACE = "namespace"  # Kubernetes namespace of the servers, or what a job calls so
     BACKEND = "backend_target_name"  # the load balancer's backend service
     ENDPOINT = "endpoint_id"  # the Vertex endpoint, by its display name
     NODE = TIER_LABEL  # the tier label of the Kubernetes node, else its pool and cluster
@@ -58,6 +60,8 @@ _NODE_NAME: Final = "resource.labels.node_name"
 _TPU_VM: Final = "resource.labels.node_id"
 _TPU_WORKER: Final = "resource.labels.worker_id"
 _CHIP: Final = "metric.labels.accelerator_id"
+# What an evaluation writes: a gauge of doubles, 0–1.
+SOLVED_METRIC: Final = "custom.googleapis.com/heartwood/evaluation/solved_ratio"
 _PERCENT: Final = 0.01
 _SECONDS: Final = 1000.0
 
@@ -121,6 +125,10 @@ RUNNING: Final = _vllm("num_requests_running", "gauge", "ALIGN_MEAN", "REDUCE_SU
 WAITING: Final = _vllm("num_requests_waiting", "gauge", "ALIGN_MEAN", "REDUCE_SUM")
 KV_CACHE: Final = _vllm("kv_cache_usage_perc", "gauge", "ALIGN_MEAN", "REDUCE_MEAN")
 REPLICAS_VERTEX: Final = _vertex("replicas", "ALIGN_MEAN")
+SOLVED: Final = Source(
+    Query(SOLVED_METRIC, "generic_task", "ALIGN_MEAN", "REDUCE_MEAN", (_NAMESPACE,)),
+    Owner.NAMESPACE,
+)
 
 TENSORCORE_SUM: Final = (
     _gke("tensorcore_utilization", "REDUCE_SUM", _PERCENT),
@@ -219,6 +227,7 @@ RECIPES: Final[Mapping[Signal, Formula | Distribution]] = {
     Signal.RUNNING: Formula((RUNNING,)),
     Signal.WAITING: Formula((WAITING,)),
     Signal.KV_CACHE: Formula((KV_CACHE,)),
+    Signal.SOLVED: Formula((SOLVED,)),
     Signal.HOSTS: Formula((*HOSTS, REPLICAS_VERTEX)),
 }
 

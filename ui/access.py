@@ -52,7 +52,8 @@ def snapshot() -> Snapshot:
 
 def derived() -> Derived:
     """The latest Snapshot with all that follows from it; never waits."""
-    return derive(snapshot(), get_console().burn_series())
+    console = get_console()
+    return derive(console.snapshot(), console.burn_series(), console.solved_series())
 
 
 def now() -> datetime:

@@ -133,12 +133,17 @@ def time_chart(
     annotations: Sequence[Annotation] = (),
     limit_line: tuple[float, str] | None = None,
     height: int = 210,
+    near: bool = False,
 ) -> None:
-    """Lines over time. `limit_line` is a value (in the unit) with its name, for an objective."""
+    """Lines over time. `limit_line` is a value (in the unit) with its name, for an objective.
+
+    `near`: the axis shows the values' own range; otherwise it begins at zero.
+    """
     data = time_data(
         lines, unit_name, window, name=alt, annotations=annotations, limit_line=limit_line
     )
-    components.time_chart(key=key, data={**data, "file": key, "height": height}, height=height)
+    shown = {**data, "file": key, "height": height, "near": near}
+    components.time_chart(key=key, data=shown, height=height)
 
 
 def time_data(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from core.answers import WorseAnswers, worse_answers
 from core.fleet import Fleet, assemble_fleet
 from core.forecast import Forecast, forecast_month
 from core.pricing import Rate, fleet_rate, tier_rate
@@ -23,18 +24,25 @@ from ui import formats
 _KEPT: Final = 3
 
 Burning = Mapping[str, tuple[Series, Series]]  # requests/s and error ratio of 6 h, by tier
+Solved = Mapping[str, tuple[Series, Series]]  # share of tasks solved over 6 h and 7 d, by tier
+_NOTHING: Final[Solved] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Everything that follows from one Snapshot and what burns; the mappings are by tier name."""
+    """Everything that follows from one Snapshot and the series beside it.
+
+    The mappings are by tier name; of `worse` they hold only the tiers whose answers are.
+    """
 
     snapshot: Snapshot
     burning: Burning
+    solved: Solved
     fleet: Fleet
     rates: Mapping[str, Rate]
     rate: Rate
     slos: Mapping[str, TierSlo]
+    worse: Mapping[str, WorseAnswers]
     forecasts: Mapping[str, Forecast]
     findings: tuple[Finding, ...]
 
@@ -48,24 +56,25 @@ _lock = threading.Lock()
 _recent: list[Derived] = []
 
 
-def derive(snapshot: Snapshot, burning: Burning) -> Derived:
+def derive(snapshot: Snapshot, burning: Burning, solved: Solved = _NOTHING) -> Derived:
     """What follows from these; the same snapshot and series give the same result again.
 
     Args:
         snapshot: the newest.
         burning: for the burn of the error budgets; a tier that is not in it has none known yet.
+        solved: for how good answers are; likewise.
     """
     with _lock:
         for known in _recent:
-            if known.snapshot is snapshot and known.burning == burning:
+            if known.snapshot is snapshot and (known.burning, known.solved) == (burning, solved):
                 return known
-        fresh = _derive(snapshot, burning)
+        fresh = _derive(snapshot, burning, solved)
         _recent.append(fresh)
         del _recent[:-_KEPT]
         return fresh
 
 
-def _derive(snapshot: Snapshot, burning: Burning) -> Derived:
+def _derive(snapshot: Snapshot, burning: Burning, solved: Solved) -> Derived:
     fleet = assemble_fleet(snapshot)
     rates = {t.name: tier_rate(t, snapshot.prices) for t in fleet.tiers}
     loads = snapshot.loads or {}
@@ -79,13 +88,20 @@ def _derive(snapshot: Snapshot, burning: Burning) -> Derived:
         )
         for s in snapshot.specs
     }
+    judged = (
+        worse_answers(newest, before, burning[tier][1] if tier in burning else None)
+        for tier, (newest, before) in solved.items()
+    )
+    worse = {found.tier: found for found in judged if found is not None}
     return Derived(
         snapshot=snapshot,
         burning=burning,
+        solved=solved,
         fleet=fleet,
         rates=rates,
         rate=fleet_rate(fleet, snapshot.prices),
         slos=slos,
+        worse=worse,
         forecasts=forecasts,
-        findings=what_is_wrong(snapshot, fleet, slos, forecasts),
+        findings=what_is_wrong(snapshot, fleet, slos, forecasts, worse),
     )

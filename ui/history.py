@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from control.history import Reading
 from core.records import Problem
 from core.series import UNITS, Annotation, Signal, Window
 from ui import access, charts, formats, palette, states, view
 
+_NO_POINTS: Final = (
+    "No points in this time range",
+    "No chosen tier sent this signal then, which is not the same as zero.",
+)
 DASHES: Sequence[str] = ("solid", "dash", "dot")
 SHORT_NAMES: Mapping[Signal, str] = {
     Signal.TTFT_P50: "p50",
@@ -47,8 +52,14 @@ def tier_chart(
     note: str = "",
     height: int = 210,
     limit_line: tuple[float, str] | None = None,
+    near: bool = False,
+    empty: tuple[str, str] = _NO_POINTS,
 ) -> None:
-    """A panel with a line per shown tier; several signals differ in their dashes."""
+    """A panel with a line per shown tier; several signals differ in their dashes.
+
+    `near`: the axis shows the values' own range, not from zero. `empty`: what is said where there
+    are none, and why.
+    """
     readings = [read(s) for s in signals]
     problem = next((r.problem for r in readings if r.problem is not None), None)
     window = readings[0].window
@@ -58,10 +69,7 @@ def tier_chart(
             return
         lines = _lines(readings)
         if not any(v is not None for line in lines for v in line.values):
-            states.show_empty(
-                "No points in this time range",
-                "No chosen tier sent this signal then, which is not the same as zero.",
-            )
+            states.show_empty(*empty)
             return
         charts.time_chart(
             lines,
@@ -72,6 +80,7 @@ def tier_chart(
             annotations=shown_annotations(window),
             limit_line=limit_line,
             height=height,
+            near=near,
         )
 
 

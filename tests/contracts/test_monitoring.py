@@ -8,13 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.series import UNITS, Series, Signal, Window
+from services import monitoring_queries, time_series
 from services.gke import Gke
 from services.kube import Kube
 from services.monitoring import Monitoring
 from services.tier_rows import Inventory
 from tests.contracts.conftest import Cloud
 
-RATIOS = (Signal.ERRORS, Signal.TENSORCORE, Signal.DUTY_CYCLE, Signal.HBM, Signal.KV_CACHE)
+RATIOS = (
+    Signal.ERRORS, Signal.TENSORCORE, Signal.DUTY_CYCLE, Signal.HBM, Signal.KV_CACHE, Signal.SOLVED,
+)  # fmt: skip
 
 
 def _window(hours: float = 1, step_s: int = 60) -> Window:
@@ -172,3 +175,20 @@ def test_a_month_in_hourly_steps(cloud: Cloud) -> None:
     if cloud.emulated:
         medium = next(s for s in found if s.tier == "medium")
         assert len(_present(medium)) > 700
+
+
+def test_a_metric_that_nobody_writes_is_no_data(cloud: Cloud) -> None:
+    """A project without an evaluation fails no read; with one, each tier has its parts' mean."""
+    window, query = _window(0.5), monitoring_queries.SOLVED.query
+    never = replace(query, metric=f"{query.metric}_that_nobody_writes")
+    assert time_series.fetch(cloud.clients, never, window.start, window.end, window.step_s) == []
+    if not cloud.emulated:
+        pytest.skip("whether a real project has an evaluation is not known here")
+    found = Monitoring(cloud.clients).read_series(Signal.SOLVED, cloud.specs, window)
+    means = {s.tier: sum(known) / len(known) for s in found if (known := _present(s))}
+    assert set(means) == {"small", "medium", "dev"}
+    assert 0.6 < means["small"] < means["medium"] < 0.9
+    parts = replace(query, group_by=(*query.group_by, "resource.labels.task_id"))
+    rows = time_series.fetch(cloud.clients, parts, window.start, window.end, window.step_s)
+    small = [v for row in rows if row.labels["namespace"] == "small" for _, v in row.numbers]
+    assert sum(small) / len(small) == pytest.approx(means["small"])

@@ -98,6 +98,9 @@ class FakeConsole:
     burning: Mapping[str, tuple[Series, Series]] = field(
         default_factory=dict[str, tuple[Series, Series]]
     )
+    solved: Mapping[str, tuple[Series, Series]] = field(
+        default_factory=dict[str, tuple[Series, Series]]
+    )
 
     def __post_init__(self) -> None:
         """Open the audit store and the planning over it."""
@@ -130,6 +133,10 @@ class FakeConsole:
     def burn_series(self) -> Mapping[str, tuple[Series, Series]]:
         """Planted."""
         return self.burning
+
+    def solved_series(self) -> Mapping[str, tuple[Series, Series]]:
+        """Likewise."""
+        return self.solved
 
     def annotations(self, window: Window, tier: str | None = None) -> tuple[Annotation, ...]:
         """Planted ones and those of the audit store."""

@@ -2,8 +2,8 @@
 //
 // `data` holds x (Unix seconds), lines ({name, colour, dash, width, y}), unit ({title, kind,
 // written}), range ([from, to]), span (length of the chosen time range), marks ({at, tint, text}),
-// limit ({value, name, colour}), name and file. Charts of a page share their cursor, their hidden
-// lines and their zoom; these outlive a refresh of the data.
+// limit ({value, name, colour}), near (the axis need not begin at zero), name and file. Charts of a
+// page share their cursor, their hidden lines and their zoom; these outlive a refresh of the data.
 
 const SYNC = "heartwood";
 const DAY = 86400;
@@ -194,8 +194,14 @@ class TimeChart {
     };
   }
 
-  // From zero to the greatest value shown; a limit line is always within.
+  // From zero to the greatest value shown, or around what is shown; a limit line is always within.
   rangeOf(min, max) {
+    if (this.data.near && max !== null && max !== undefined) {
+      const limit = this.data.limit?.value ?? max;
+      const [low, high] = [Math.min(min, limit), Math.max(max, limit)];
+      const room = Math.max(0.08 * (high - low), 0.005 * Math.abs(high));
+      return [low - room, high + room];
+    }
     const top = Math.max(max ?? 0, this.data.limit?.value ?? 0);
     return [Math.min(min ?? 0, 0), top > 0 ? top * 1.06 : 1];
   }

@@ -21,7 +21,7 @@ from services.clients import Clients
 from services.monitoring import Monitoring
 from services.tier_rows import Inventory
 from tests.processes import EmulatorProcess
-from ui.derived import derive
+from ui.derived import Solved, derive
 
 # What shows a story within minutes; prices stay, and the bill comes hours later.
 _LASTING: Final = (Source.PRICES,)
@@ -79,7 +79,16 @@ class Watcher:
             for spec in snapshot.specs
         }
         burning = {name: (a, b) for name, (a, b) in pairs.items() if a and b}
-        return derive(snapshot, burning).findings
+        return derive(snapshot, burning, self._solved(snapshot)).findings
+
+    def _solved(self, snapshot: Snapshot) -> Solved:
+        newest, before = (
+            self._monitoring.read_series(
+                Signal.SOLVED, snapshot.specs, preset_window(span, _now()), Inventory.of(snapshot)
+            )
+            for span in ("6h", "7d")
+        )
+        return {one.tier: (one, other) for one, other in zip(newest, before, strict=True)}
 
     def _read(self, snapshot: Snapshot, sources: tuple[Source, ...]) -> Snapshot:
         first = [s for s in sources if s in (Source.GKE, Source.TPU, Source.VERTEX)]

@@ -71,6 +71,13 @@ def test_the_affected_tier_is_found_and_no_other(watcher: Watcher, name: str) ->
     assert any(words in f.sentence for f in findings), findings
 
 
+def test_worse_answers_are_found_out(watcher: Watcher) -> None:
+    """Of bad-rollout within forty minutes, of its tier alone."""
+    watcher.tell("bad-rollout", -2400)
+    found = [f for f in watcher.findings() if "answers solve" in f.sentence]
+    assert [(f.tier, f.severity) for f in found] == [("small", Severity.WARNING)], found
+
+
 def _wait_for_pool(watcher: Watcher) -> None:
     end = time.monotonic() + 60
     while not watcher.snapshot().node_pools or not any(
