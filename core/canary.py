@@ -1,4 +1,4 @@
-"""Whether a tier that was given more requests is harmed by them: what a canary is watched for.
+"""Whether more requests harm the tier, or the deployed model, that gets them: what a canary is for.
 
 Pure; the watching is `control/appliers/canary.py`'s, the steps `core/actions/canary.py`'s.
 """
@@ -6,16 +6,21 @@ Pure; the watching is `control/appliers/canary.py`'s, the steps `core/actions/ca
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from core.histograms import Histogram, merge, quantiles_ms
+from core.load import TierLoad
 from core.records import Snapshot, Source
-from core.slo import Standing, TierSlo, tier_slo
+from core.slo import MINIMUM_EVENTS, Standing, TierSlo, tier_slo
+from core.specs import TierSpec
 
 STALE_S: Final = 120.0  # a load that was read longer ago says nothing of now
+LEAST_REQUESTS: Final = MINIMUM_EVENTS  # of a model's own, to judge it by them
+NEWEST_MIN: Final = 5  # minutes that are judged, or more where they hold too few requests
 
 
 class Health(StrEnum):
@@ -37,6 +42,8 @@ class Watch:
         resource: the URL map, or the endpoint on Vertex.
         now, back: weights as they are while it is watched, and as they were before all.
         verb: that writes them there.
+        model: id of the deployed model on Vertex that takes the requests; "": the tier alone does.
+        least: requests of its own from which on it is judged by them.
     """
 
     tier: str
@@ -46,6 +53,8 @@ class Watch:
     now: dict[str, int]
     back: dict[str, int]
     verb: str
+    model: str = ""
+    least: int = LEAST_REQUESTS
 
     @property
     def text(self) -> str:
@@ -64,7 +73,77 @@ def read_watch(text: str) -> Watch:
         now={str(key): int(weight) for key, weight in found["now"].items()},
         back={str(key): int(weight) for key, weight in found["back"].items()},
         verb=str(found.get("verb", "compute.set_weights")),  # in plans made before Vertex's
+        model=str(found.get("model", "")),
+        least=int(found.get("least", LEAST_REQUESTS)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMinute:
+    """What one deployed model answered in the minute that ends at `end`; `latency` in ms."""
+
+    end: datetime
+    requests: float
+    failed: float
+    latency: Histogram
+
+
+def model_health(
+    spec: TierSpec, watch: Watch, minutes: Sequence[ModelMinute]
+) -> tuple[Health, str]:
+    """How the new model stands by its own answers, held to its tier's objectives, and why.
+
+    The newest five minutes count, and as many older ones as it takes to have enough requests.
+    TTFT is no series of Vertex; a model is not judged by it.
+
+    Args:
+        minutes: the model's since it was given requests, oldest first.
+    """
+    judged: list[ModelMinute] = []
+    requests = 0.0
+    for minute in reversed(minutes):
+        if requests >= watch.least and len(judged) >= NEWEST_MIN:
+            break
+        judged.append(minute)
+        requests += minute.requests
+    if requests < watch.least:
+        return Health.UNKNOWN, (
+            f"{watch.model} has answered {requests:.0f} of the {watch.least} requests that it takes"
+            " to judge it by its own: judged by the tier"
+        )
+    slo = tier_slo(spec, _load(spec.name, judged, requests))
+    known = [
+        o for o in slo.objectives
+        if o.standing is not Standing.UNKNOWN and o.name not in watch.missed
+    ]  # fmt: skip
+    bad = set(bad_objectives(slo)) - set(watch.missed)
+    told = "; ".join(f"{o.name}: {o.sentence}" for o in known if not bad or o.name in bad)
+    state = Health.HARMED if bad else Health.FINE if known else Health.UNKNOWN
+    told = told or "none of its objectives can be judged"
+    return state, f"{watch.model} by its own {requests:,.0f} requests: {told}"
+
+
+def _load(tier: str, judged: Sequence[ModelMinute], requests: float) -> TierLoad:
+    """Those minutes, newest first, as a load."""
+    window_s = 60.0 * len(judged)
+    return TierLoad(
+        tier=tier,
+        at=judged[0].end,
+        window_s=window_s,
+        requests_per_s=requests / window_s,
+        error_ratio=sum(m.failed for m in judged) / requests,
+        latency=quantiles_ms(merge(m.latency for m in judged)),
+    )
+
+
+def both(of_tier: tuple[Health, str], of_model: tuple[Health, str]) -> tuple[Health, str]:
+    """The tier's and its new model's standing as one: either's harm is harm, one known is fine."""
+    found = (of_model, of_tier)
+    harm = [told for state, told in found if state is Health.HARMED]
+    if harm:
+        return Health.HARMED, "; ".join(harm)
+    fine = any(state is Health.FINE for state, _ in found)
+    return Health.FINE if fine else Health.UNKNOWN, "; ".join(told for _, told in found)
 
 
 def bad_objectives(slo: TierSlo) -> tuple[str, ...]:

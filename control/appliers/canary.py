@@ -1,4 +1,4 @@
-"""The verb of a canary: watch the tier that takes the requests, write the weights back on harm.
+"""The verb of a canary: watch who takes the requests, write the weights back on harm.
 
 The end of the watch is an instant that is fixed when the step starts, so that a restart in between
 neither prolongs nor shortens it.
@@ -16,15 +16,27 @@ from control.appliers.traffic import SetWeights
 from control.appliers.verbs import Applier, Interrupted, Product, Report, TakenBack
 from control.appliers.vertex import SetSplit
 from core.actions import canary, shift_traffic, vertex_split
-from core.canary import Health, Watch, health, read_watch
-from core.errors import Conflict
+from core.canary import (
+    Health,
+    ModelMinute,
+    Watch,
+    both,
+    health,
+    model_health,
+    read_watch,
+)
+from core.errors import Conflict, OpsError
 from core.plans import Step
 from core.records import Snapshot
 from services.clients import Clients
 from services.load_balancer_writes import LoadBalancerWrites
+from services.model_series import ModelSeries
 from services.vertex_writes import VertexWrites
 
-_POLL_S: Final = 5.0
+_POLL_S: Final = 15.0  # as often as the load is read; points come once a minute
+_MOST = timedelta(hours=1)  # of a model's series: what it did before says nothing of now
+
+Minutes = Callable[[str, str, datetime, datetime], tuple[ModelMinute, ...]]
 
 
 def _utc_now() -> datetime:
@@ -40,9 +52,13 @@ class WatchTier:
         snapshot: Callable[[], Snapshot],
         now: Callable[[], datetime] = _utc_now,
         poll_s: float = _POLL_S,
+        minutes: Minutes | None = None,
     ) -> None:
-        """`writers`, by verb, write back; `snapshot` is the newest; `now` is UTC."""
-        self._writers, self._snapshot = writers, snapshot
+        """`writers`, by verb, write back; `snapshot` is the newest; `now` is UTC.
+
+        `minutes` reads a deployed model's, as `services.model_series.ModelSeries.minutes`.
+        """
+        self._writers, self._snapshot, self._minutes = writers, snapshot, minutes
         self._now, self._poll_s = now, poll_s
 
     def start(self, step: Step) -> str:
@@ -58,15 +74,15 @@ class WatchTier:
         """Look until the end; on harm write the weights back.
 
         Raises:
-            TakenBack: the tier was harmed, or at the end nobody could tell, and the weights are as
-                they were before.
+            TakenBack: the tier or the model was harmed, or at the end nobody could tell, and the
+                weights are as they were before.
             OpsError: they could not be written back.
         """
         found = json.loads(operation)
         watch, until = read_watch(found["watch"]), datetime.fromisoformat(found["until"])
         said = ""
         while True:
-            state, sentence = health(self._snapshot(), watch.tier, watch.missed, self._now())
+            state, sentence = self._health(watch, until)
             if state is Health.HARMED or (state is Health.UNKNOWN and self._now() >= until):
                 self._back(watch, sentence, report, stop)
             if self._now() >= until:
@@ -76,6 +92,20 @@ class WatchTier:
                 said = sentence
             if stop.wait(self._poll_s):
                 raise Interrupted
+
+    def _health(self, watch: Watch, until: datetime) -> tuple[Health, str]:
+        """The tier's, and where a model takes the requests also its own."""
+        snapshot, now = self._snapshot(), self._now()
+        of_tier = health(snapshot, watch.tier, watch.missed, now)
+        if not watch.model or self._minutes is None:
+            return of_tier
+        since = max(until - timedelta(seconds=watch.watch_s), now - _MOST)
+        try:
+            minutes = self._minutes(watch.resource, watch.model, since, now)
+        except OpsError as error:
+            told = f"what {watch.model} answers is not known ({error.message}): judged by the tier"
+            return both(of_tier, (Health.UNKNOWN, told))
+        return both(of_tier, model_health(snapshot.spec(watch.tier), watch, minutes))
 
     def _back(self, watch: Watch, why: str, report: Report, stop: threading.Event) -> None:
         report(f"written back, since {why}")
@@ -105,4 +135,5 @@ def build(clients: Clients, snapshot: Callable[[], Snapshot]) -> Product:
         shift_traffic.VERB: SetWeights(LoadBalancerWrites(clients)),
         vertex_split.VERB: SetSplit(VertexWrites(clients)),
     }
-    return Product({canary.VERB: WatchTier(writers, snapshot)})
+    watcher = WatchTier(writers, snapshot, minutes=ModelSeries(clients).minutes)
+    return Product({canary.VERB: watcher})

@@ -1,8 +1,8 @@
 """Shift traffic in two stages, each watched: the weights go back by themselves when it harms.
 
-The taker's objectives of the newest minutes decide (`core.canary`); what was missed before does not
-count. Not knowing at the end of a watch counts as harm. Monitoring's figures are up to four minutes
-old, so a shorter watch would see nothing.
+The taker's objectives of the newest minutes decide (`core.canary`), and on Vertex the new model's
+own answers beside them; what was missed before does not count. Not knowing at the end of a watch
+counts as harm. Monitoring's figures are up to four minutes old: a shorter watch would see nothing.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def watch_step(
     taker: TierSpec | None,
     written: Step,
     back: Mapping[str, int],
+    model: str = "",
 ) -> Step:
     """The step that watches the taker after weights were written, and writes them back on harm.
 
@@ -76,6 +77,7 @@ def watch_step(
         taker: the tier that takes the requests; None: no tier does.
         written: the step that wrote the stage's weights.
         back: the weights that were there before all stages.
+        model: id of the deployed model that takes them, to be judged by its own answers as well.
 
     Raises:
         PlanError: there is no taker, or it has no objectives.
@@ -91,20 +93,21 @@ def watch_step(
     missed = bad_objectives(tier_slo(taker, load))
     now = {k: v for k, v in written.after.items() if isinstance(v, int)}
     watch = Watch(
-        taker.name, minutes * 60, missed, written.resource, now, dict(back), verb=written.verb
+        taker.name, minutes * 60, missed, written.resource, now, dict(back), written.verb, model
     )
+    whom = f"{model} by its own answers, and {taker.name}" if model else taker.name
     told = f"; missed before and not counted: {', '.join(missed)}" if missed else ""
     return Step(
         verb=VERB,
         resource=written.resource,
-        title=f"Watch {taker.title} for {minutes} min after: {written.title}",
+        title=f"Watch {model or taker.title} for {minutes} min after: {written.title}",
         before={},
-        after={"watched": taker.name, "minutes": minutes},
+        after={"watched": model or taker.name, "minutes": minutes},
         expected_s=minutes * 60.0,
         expected_source=_WATCHED,
-        command=f"# watch the objectives of {taker.name}{told}; on harm write the weights back",
+        command=f"# watch the objectives of {whom}{told}; on harm write the weights back",
         body=watch.text,
-        undo="it changes nothing, unless the tier is harmed: then it writes the first weights back",
+        undo="it changes nothing, unless it sees harm: then it writes the first weights back",
     )
 
 

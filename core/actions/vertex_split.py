@@ -13,6 +13,7 @@ from core import ownership
 from core.actions.canary import first_share, is_canary, watch_step
 from core.actions.context import PlanContext
 from core.actions.tier_lookup import same_cost, spec_of, usual, whole_number, word
+from core.canary import LEAST_REQUESTS
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.plans import Facts, Plan, Request, Step
@@ -24,8 +25,10 @@ from core.wording import plural
 VERB: Final = "vertex.set_traffic_split"
 FACTS: Final = "vertex endpoint"
 _WATCHED: Final = (
-    "The canary is judged by the tier's objectives over all its requests: harm to a small share of"
-    " them shows little, so choose a first share that would show"
+    "The canary is judged by the new model's own answers, held to the tier's objectives, from"
+    f" {LEAST_REQUESTS} of its requests on, and by the tier's over all its requests; with fewer,"
+    " and in what Vertex does not measure by model (TTFT), by the tier's alone, where harm to a"
+    " small share shows little"
 )
 
 
@@ -164,9 +167,9 @@ def _steps(
     last = split_step(endpoint, small, after, context, f" ({after[to]}%)")
     return (
         first,
-        watch_step(snapshot, request, taker, first, before),
+        watch_step(snapshot, request, taker, first, before, to),
         last,
-        watch_step(snapshot, request, taker, last, before),
+        watch_step(snapshot, request, taker, last, before, to),
     )
 
 

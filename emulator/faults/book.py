@@ -225,7 +225,7 @@ class FaultBook:
 
 def _wanted(rule: Rule) -> Rule:
     """The rule without what differs from start to start."""
-    return replace(rule, begin_at=0.0, end_at=0.0, seen=0, hits=0, targets=())
+    return replace(rule, begin_at=0.0, end_at=0.0, seen=0, hits=0, targets=(), model="")
 
 
 def shown(rule: Rule, now: float) -> dict[str, Any]:

@@ -45,4 +45,5 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     },
     "preempted": {"state": "preempt"},
     "unhealthy-backend": {"state": "unhealthy"},
+    "bad-model": {"state": "bad-model"},
 }  # fmt: skip

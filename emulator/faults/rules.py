@@ -17,7 +17,7 @@ from emulator.faults.presets import PRESETS
 CODES: Final = tuple(c.name for c in grpc.StatusCode if c is not grpc.StatusCode.OK)
 CUTS: Final = ("truncate", "reset")
 OPERATIONS: Final = ("stuck", "fail")
-STATES: Final = ("preempt", "unhealthy")
+STATES: Final = ("preempt", "unhealthy", "bad-model")
 MOST_LATENCY_S: Final = 3600.0
 
 
@@ -40,7 +40,8 @@ class Rule:
         latency_s, jitter_s: wait before the answer, in seconds; the jitter follows from the seed.
         cut: "truncate" breaks off the answer's body, "reset" the connection before the call.
         operation: "stuck" or "fail" for the operations that matching calls begin.
-        state: "preempt" or "unhealthy" for slices of `tier`, `pool` or `node`.
+        state: "preempt" or "unhealthy" for slices of `tier`, `pool` or `node`; "bad-model" for the
+            newest model on the Vertex endpoint of `tier`, whose id is then `model`.
         times: how many calls it is for; 0: no limit.
         probability: share of the calls that it hits, decided by the seed.
         begin_at, end_at: Unix seconds between which it holds.
@@ -73,6 +74,7 @@ class Rule:
     seen: int = 0
     hits: int = 0
     targets: tuple[tuple[str, int], ...] = ()
+    model: str = ""
 
     def matches(self, asked: Asked) -> bool:
         """Whether the rule is for such a call."""
@@ -162,6 +164,10 @@ def _check_whole(rule: Rule) -> None:
     if rule.state:
         if not (rule.tier or rule.pool or rule.node):
             raise RuleError("tier", "a state needs a tier, a pool or a node")
+        if rule.state == "bad-model" and (rule.pool or rule.node or rule.slice is not None):
+            raise RuleError(
+                "tier", "a bad model is that of a tier; pool, node and slice are none's"
+            )
         for key in ("code", "cut", "operation"):
             if getattr(rule, key):
                 raise RuleError(key, "a rule with a state answers no calls; make a second rule")

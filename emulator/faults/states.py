@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from emulator.apis.gke.nodes import GkeNode
     from emulator.context import Cloud
 
-KIND_OF: Final = {"preempt": "slice_preempted", "unhealthy": "backend_unhealthy"}
+KIND_OF: Final = {
+    "preempt": "slice_preempted", "unhealthy": "backend_unhealthy", "bad-model": "bad_model",
+}  # fmt: skip
 
 
 class StateFaults:
@@ -30,8 +32,12 @@ class StateFaults:
         """Bring about what the rule says; the rule keeps which slices it hit.
 
         Raises:
-            RuleError: there is no such tier, pool, node or slice.
+            RuleError: there is no such tier, pool, node, slice or model.
         """
+        if rule.state == "bad-model":
+            rule.model = self._newest_model(rule.tier)
+            self._told(rule, f"{rule.tier}/vertex", None)
+            return
         tier, candidates = self._candidates(rule)
         if rule.slice is not None:
             if rule.slice not in candidates:
@@ -46,21 +52,38 @@ class StateFaults:
         candidates.sort(key=lambda n: unit(seed, "fault target", rule.id, n))
         rule.targets = tuple((f"{tier}/gke", n) for n in sorted(candidates[: rule.count]))
         for part, number in rule.targets:
-            self._cloud.changed(
-                FAULT_BEGAN, f"slices/{part}/{number}", tier, fault=rule.id,
-                incident=KIND_OF[rule.state], part=part, target=number, start=rule.begin_at,
-                end=None if rule.end_at == math.inf else rule.end_at,
-            )  # fmt: skip
+            self._told(rule, part, number)
         self._cloud.fleet.version += 1
+
+    def _told(self, rule: Rule, part: str, number: int | None) -> None:
+        """Write into the log what begins."""
+        self._cloud.changed(
+            FAULT_BEGAN, _hit(rule, part, number), part.split("/")[0], fault=rule.id,
+            incident=KIND_OF[rule.state], part=part, target=number, model=rule.model,
+            start=rule.begin_at, end=None if rule.end_at == math.inf else rule.end_at,
+        )  # fmt: skip
 
     def end(self, rule: Rule) -> None:
         """All that the rule hit is well again."""
-        for part, number in rule.targets:
+        hit = [(f"{rule.tier}/vertex", None)] if rule.model else rule.targets
+        for part, number in hit:
             self._cloud.changed(
-                FAULT_ENDED, f"slices/{part}/{number}", part.split("/")[0], fault=rule.id,
+                FAULT_ENDED, _hit(rule, part, number), part.split("/")[0], fault=rule.id,
                 part=part, target=number,
             )  # fmt: skip
         self._cloud.fleet.version += 1
+
+    def _newest_model(self, tier: str) -> str:
+        """The id of the model that came last to the tier's endpoint."""
+        # The APIs import what the gate is made of.
+        from emulator.apis.vertex.model import VertexState, initial_state, numeric_id
+
+        state = self._cloud.store(VertexState, lambda: initial_state(self._cloud))
+        place = (self._cloud.project.region, numeric_id("endpoint", tier))
+        endpoint = state.endpoints.get(place)
+        if endpoint is None or not endpoint.deployments:
+            raise RuleError("tier", f"no model of {tier!r} is deployed on Vertex")
+        return max(endpoint.deployments.values(), key=lambda d: d.created_at).id
 
     def _candidates(self, rule: Rule) -> tuple[str, list[int]]:
         """The tier and the indexes of its slices that the rule may mean."""
@@ -93,3 +116,8 @@ class StateFaults:
             raise RuleError("node", f"there is no GKE node {rule.node!r}")
         pools = ", ".join(p.name for p in self._cloud.fleet.pools())
         raise RuleError("pool", f"must be one of {pools or '(there is no pool)'}")
+
+
+def _hit(rule: Rule, part: str, number: int | None) -> str:
+    """Name of what a rule hit, for the log."""
+    return f"models/{rule.model}" if number is None else f"slices/{part}/{number}"

@@ -49,6 +49,7 @@ class Event:
         loads_slower: factor on how long a server that starts takes to load its weights.
         quality_drop: share of all tasks that answers no longer solve.
         revision: of the server on the target's hosts; "": the usual.
+        model: the one deployed model whose requests it hits; "": all.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Event:
     loads_slower: float = 1.0
     quality_drop: float = 0.0
     revision: str = ""
+    model: str = ""
 
     @property
     def tier(self) -> str:
@@ -181,6 +183,8 @@ _BROUGHT_ABOUT: Final = {
                             slices_lost=1, billed=False, chips="absent"),
     "backend_unhealthy": Kind("backend_unhealthy", "", 0, "a fault rule makes the endpoint fail"
                               " its health checks", slices_lost=1),
+    "bad_model": Kind("bad_model", "", 0, "a fault rule makes a deployed model fail requests",
+                      error_ratio=0.02),
 }  # fmt: skip
 
 
@@ -206,9 +210,12 @@ def _brought(change: Change, key: str) -> Event:
     data, kind = change.data, _BROUGHT_ABOUT[str(change.data["incident"])]
     start, end, target = data["start"], data["end"], data["target"]
     begin = float(start) if isinstance(start, int | float) else change.at
+    if kind.error_ratio:  # shares of requests are the minutes': it has the whole of its first one
+        begin = begin // 60 * 60.0
     return Event(
         id=f"{kind.name}-{key}", kind=kind.name, part=str(data["part"]), start=begin,
         end=float(end) if isinstance(end, int | float) else begin + _OPEN_S, cause=kind.cause,
         target=target if isinstance(target, int) else None, slices_lost=kind.slices_lost,
-        billed=kind.billed, chips=kind.chips,
+        billed=kind.billed, chips=kind.chips, error_ratio=kind.error_ratio,
+        ramp_s=0.0 if kind.error_ratio else 300.0, model=str(data.get("model", "")),
     )  # fmt: skip

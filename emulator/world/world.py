@@ -13,7 +13,16 @@ import numpy as np
 
 from emulator.log import ActionLog, Change
 from emulator.scenario import Scenario
-from emulator.world import autoscaling, capacity, demand, incidents, quality, routing, stories
+from emulator.world import (
+    autoscaling,
+    capacity,
+    demand,
+    incidents,
+    models,
+    quality,
+    routing,
+    stories,
+)
 from emulator.world.incidents import Event
 from emulator.world.load import Load, solve
 from emulator.world.noise import Floats, Ints
@@ -141,10 +150,11 @@ class World:
         gone = capacity.lost(part, events, clock, there, billed_only=True)
         return np.maximum(there - gone, 0.0)
 
-    def load(self, part: Part, minutes: Ints, which: Which = Which.ALL) -> Load:
+    def load(self, part: Part, minutes: Ints, which: Which = Which.ALL, model: str = "") -> Load:
         """The part's load in each of those minutes (Unix time // 60).
 
         `which`: of all its slices together, of the one that `hot_slice` names, or of the others.
+        `model`: as if all requests came to that deployed model; "": divided as they are.
         """
         clock = minutes * 60.0 + 30.0
         first, last = (clock[0], clock[-1] + 60) if minutes.size else (0.0, 0.0)
@@ -159,7 +169,7 @@ class World:
                 continue
             weight = event.weight(clock)
             slow = slow * (1.0 + (event.slow - 1.0) * weight)
-            errors = errors + event.error_ratio * weight
+            errors = errors + event.error_ratio * weight * self._met(event, model, minutes)
             hot = np.maximum(hot, event.hot_share * weight)
             hits = np.maximum(hits, event.cache_hits * weight)
         engine, slices = self.engines[part.key], np.maximum(slices, 0.0)
@@ -174,6 +184,14 @@ class World:
             Which.REST: solve(engine, minutes, slices - one, (1.0 - share) * offered, slow, errors),
         }
         return found.get(which) or together(found[Which.HOT], found[Which.REST])
+
+    def _met(self, event: Event, model: str, minutes: Ints) -> Floats | float:
+        """Share of the part's requests that come to what an incident hit."""
+        if not event.model:
+            return 1.0
+        if model:
+            return float(event.model == model)
+        return models.share_of(self.log.changes(event.tier), event.model, minutes)
 
     def solved(self, part: Part, minutes: Ints) -> Floats:
         """Share of an evaluation's tasks that the part solved by then (quality.py)."""

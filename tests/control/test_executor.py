@@ -32,7 +32,7 @@ def test_a_plan_is_applied_verified_and_recorded(parts: Parts) -> None:
     assert "verified: hw-small-02 has 15 nodes" in details(parts, intent)
     now = utc_now()
     assert len(parts.audit.annotations(now - timedelta(minutes=1), now, "small")) == 1
-    assert Source.GKE in parts.refreshed
+    wait_for(lambda: Source.GKE in parts.refreshed)
 
 
 def test_a_double_click_does_one_thing(parts: Parts) -> None:

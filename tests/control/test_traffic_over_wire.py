@@ -28,6 +28,7 @@ from services.load_balancer import LoadBalancers
 from services.load_balancer_writes import LoadBalancerWrites
 from services.vertex import Vertex
 from tests.contracts.conftest import emulated_cloud
+from tests.control.vertex_canary import hidden_in_its_tier, with_its_tier
 from tests.emulator.lifecycle.test_vertex import _deployed
 from tests.make import make_snapshot, make_sources, make_specs
 from tests.processes import EmulatorProcess, start_emulator
@@ -265,7 +266,9 @@ def test_a_vertex_split_is_written_under_its_etag(side: Side, fault: Callable[..
     ).result(timeout=60)
     (now,) = side.snapshot().endpoints or ()
     (canary,) = [m for m in now.deployed if m.id != old.id]
-    _harmed_on_vertex(side, endpoint=endpoint.id, to=canary.id, percent=30)
+    wanted = {"endpoint": endpoint.id, "to": canary.id, "percent": 30}
+    with_its_tier(side, **wanted)
+    hidden_in_its_tier(side, fault, **wanted)
     plan = side.plan("shift_traffic", endpoint=endpoint.id, to=canary.id, percent=10)
     fault(
         code="UNAVAILABLE", service="aiplatform", method="UpdateEndpoint", times=1, message="gone"
@@ -277,24 +280,6 @@ def test_a_vertex_split_is_written_under_its_etag(side: Side, fault: Callable[..
     side.apply(side.plan("shift_traffic", endpoint=endpoint.id, to=canary.id, percent=50))
     with pytest.raises(Conflict, match="somebody changed it"):
         side.apply(back)
-
-
-def _harmed_on_vertex(side: Side, **wanted: Any) -> None:
-    """The first stage is written; the tier misses an objective: the split goes back, once."""
-    give, watch, *_ = side.plan("shift_traffic", **wanted, canary_percent=5, watch_min=5).steps
-    at = _now()
-    calm = make_snapshot("normal", at)
-    loads = dict(calm.loads or {})
-    loads["small"] = replace(loads["small"], ttft=replace(loads["small"].ttft, p95_ms=9e9))
-    seen = replace(calm, loads=loads, sources=make_sources(at))
-    watcher = WatchTier(
-        {give.verb: side.appliers.applier(give.verb)}, lambda: seen, lambda: at, 0.0
-    )
-    assert " 5%" in side.do(give)
-    begun = watcher.start(watch)
-    for _ in range(2):
-        with pytest.raises(TakenBack, match=r"TTFT p95.*written back.* 100%.* 0%"):
-            watcher.wait(begun, lambda _: None, threading.Event())
 
 
 def test_replicas_follow_their_operation(side: Side, fault: Callable[..., None]) -> None:

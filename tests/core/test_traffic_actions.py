@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 
 from core.actions import PlanContext, make_plan
 from core.actions.available import why_not
-from core.canary import read_watch
+from core.canary import Health, ModelMinute, Watch, both, model_health, read_watch
 from core.consent import Friction, friction
 from core.errors import PlanError
+from core.histograms import Histogram
 from core.load_balancer import LoadBalancer
 from core.plans import Plan, Request, order_of
 from core.records import DeployedModel, Snapshot
@@ -135,8 +138,47 @@ def test_a_vertex_split_keeps_to_the_endpoints_models() -> None:
     )  # fmt: skip
     body = read_watch(watch.body)
     assert (body.tier, body.verb, body.back) == ("small", first.verb, {"7301": 100, "7302": 0})
+    assert (body.model, body.least) == ("7302", 100)
+    assert any("from 100 of its requests on" in s for s in plan(
+        "shift_traffic", two, **canary, canary_percent=5).affected)  # fmt: skip
     with pytest.raises(PlanError, match="does not lie between"):
         plan("shift_traffic", two, **canary, canary_percent=30)
+
+
+@pytest.mark.parametrize(
+    ("requests", "failed", "ms", "missed", "state", "said"),
+    [
+        (
+            9,
+            9,
+            1e5,
+            (),
+            Health.FINE,
+            "7302 has answered 90 of the 100 requests.*judged by the tier",
+        ),
+        (60, 0, 500, (), Health.FINE, "7302 by its own 300 requests: availability.*small: fine"),
+        (60, 3, 500, (), Health.HARMED, "^7302 by its own 300 requests: availability: 95.000% now"),
+        (60, 0, 9e3, (), Health.HARMED, "latency p95: 9,"),
+        (60, 0, 9e3, ("latency p95",), Health.FINE, "availability: 100.000% now"),
+    ],
+)
+def test_a_new_model_is_judged_by_its_own_answers(
+    requests: float, failed: float, ms: float, missed: tuple[str, ...], state: Health, said: str
+) -> None:
+    """Of the newest five minutes that have enough requests; with fewer the tier decides."""
+    timed = Histogram((ms * 0.999, ms * 1.001), (0.0, requests, 0.0))
+    minutes = [
+        ModelMinute(NOW + timedelta(minutes=i), requests, failed, timed) for i in range(10)
+    ]  # fmt: skip
+    watch = Watch("small", 600, missed, "e", {}, {}, "v", "7302")
+    found = model_health(NORMAL.spec("small"), watch, minutes)
+    whole = both((Health.FINE, "small: fine"), found)
+    assert whole[0] is state
+    assert re.search(said, whole[1])
+    assert both((Health.HARMED, "small: harmed"), found)[0] is Health.HARMED
+    assert both((Health.UNKNOWN, "?"), model_health(NORMAL.spec("small"), watch, ()))[0] is (
+        Health.UNKNOWN
+    )
 
 
 def test_a_fail_over_takes_every_place_at_once() -> None:

@@ -34,7 +34,7 @@ class Telemetry:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.world = World(cloud.scenario, cloud.log, cloud.seed, cloud.clock.started_at)
-        self._loads: OrderedDict[tuple[str, int, int, int, str], Load] = OrderedDict()
+        self._loads: OrderedDict[tuple[str, int, int, int, str, str], Load] = OrderedDict()
         self._hosts: dict[str, tuple[tuple[int, int], list[Host]]] = {}
         self._lock = threading.Lock()
 
@@ -43,16 +43,17 @@ class Telemetry:
         """The emulator's seed."""
         return self.world.seed
 
-    def load(self, part: Part, minutes: Ints, which: Which = Which.ALL) -> Load:
-        """The part's load, or that of some of its slices; `minutes` are consecutive."""
+    def load(self, part: Part, minutes: Ints, which: Which = Which.ALL, model: str = "") -> Load:
+        """The part's load, or that of some of its slices or models; `minutes` are consecutive."""
         if not minutes.size:
-            return self.world.load(part, minutes, which)
-        key = (part.key, int(minutes[0]), int(minutes[-1]), self.cloud.log.version, which)
+            return self.world.load(part, minutes, which, model)
+        span = (int(minutes[0]), int(minutes[-1]))
+        key = (part.key, *span, self.cloud.log.version, which, model)
         with self._lock:
             if key in self._loads:
                 self._loads.move_to_end(key)
                 return self._loads[key]
-        load = self.world.load(part, minutes, which)
+        load = self.world.load(part, minutes, which, model)
         if minutes.size <= _KEPT_MINUTES:
             with self._lock:
                 self._loads[key] = load

@@ -15,7 +15,7 @@ from emulator.apis.compute.catalogue import region_of
 from emulator.apis.gke.lifecycle import machine
 from emulator.apis.quotas.model import UNLIMITED, limit, serving_quota
 from emulator.apis.vertex import messages
-from emulator.apis.vertex.endpoint_writes import EndpointWrites, check_split, touch
+from emulator.apis.vertex.endpoint_writes import EndpointWrites, check_split, in_series, touch
 from emulator.apis.vertex.lookup import SERVICE
 from emulator.apis.vertex.model import Deployment, VertexEndpoint
 from emulator.wire.call import Call
@@ -60,7 +60,7 @@ class Deployments(EndpointWrites):
                 touch(kept, made.created_at)
                 self._cloud.changed(
                     "vertex.deployed_model.deployed", path, kept.tier,
-                    before=0, after=made.replicas,
+                    before=0, after=made.replicas, **in_series(kept, made),
                 )  # fmt: skip
 
             told = endpoint_service.DeployModelOperationMetadata(generic_metadata=self.told())
@@ -99,7 +99,7 @@ class Deployments(EndpointWrites):
                 touch(kept, self._cloud.clock.now())
                 self._cloud.changed(
                     "vertex.deployed_model.undeployed", path, kept.tier,
-                    before=gone.replicas, after=0,
+                    before=gone.replicas, after=0, **in_series(kept, gone),
                 )  # fmt: skip
 
             told = endpoint_service.UndeployModelOperationMetadata(generic_metadata=self.told())
@@ -131,8 +131,9 @@ class Deployments(EndpointWrites):
                 before, now.replicas, now.most = now.replicas, least, most
                 touch(kept, self._cloud.clock.now())
                 self._cloud.changed(
-                    "vertex.deployed_model.mutated", path, kept.tier, before=before, after=least
-                )
+                    "vertex.deployed_model.mutated", path, kept.tier,
+                    before=before, after=least, **in_series(kept, now),
+                )  # fmt: skip
 
             told = endpoint_service.MutateDeployedModelOperationMetadata(
                 generic_metadata=self.told()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from google.cloud.aiplatform_v1.types import endpoint, endpoint_service
 from google.longrunning import operations_pb2
 
 from emulator.apis.vertex import messages
 from emulator.apis.vertex.lookup import Registry
-from emulator.apis.vertex.model import VertexEndpoint
+from emulator.apis.vertex.model import Deployment, VertexEndpoint, numeric_id
 from emulator.apis.vertex.model_writes import check_display_name, deletion, refuse_others
 from emulator.scenario import TIER_LABEL
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, failed_precondition, invalid
 from emulator.wire.etags import check_etag
 from emulator.wire.masks import merge
+from emulator.world.models import told
 
 CREATE_S: Final = 20.0
 _ID: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,9}")
@@ -77,6 +78,8 @@ class EndpointWrites(Registry):
                 kept.traffic = dict(after.traffic_split)
             kept.given, kept.display_name = after, after.display_name
             touch(kept, self._cloud.clock.now())
+            path = messages.endpoint_path(self._cloud.project, kept)
+            self._cloud.changed("vertex.endpoint.updated", path, kept.tier, **in_series(kept))
             return messages.endpoint_message(self._cloud.project, kept)
 
     def delete_endpoint(
@@ -122,6 +125,17 @@ def check_split(split: Mapping[str, int], known: set[str]) -> None:
             f"The traffic split must sum to 100; it sums to {sum(split.values())}.",
             field="traffic_split",
         )
+
+
+def in_series(kept: VertexEndpoint, changed: Deployment | None = None) -> dict[str, Any]:
+    """What a change's data tell the series: the split, and whose replicas changed.
+
+    Nothing of endpoints that callers made: a tier's requests come to the scenario's alone.
+    """
+    if kept.id != numeric_id("endpoint", kept.tier):
+        return {}
+    named = {} if changed is None else {"deployed_model": changed.id}
+    return {**named, **told(kept.traffic, kept.deployments)}
 
 
 def touch(kept: VertexEndpoint, now: float) -> None:
