@@ -176,6 +176,16 @@ class Instances(LongRunning):
             kept.asked[request_id] = job
         return operation_message(job)
 
+    def put(self, instance: Any) -> None:
+        """Have an instance be so from now on."""
+        self.kept.instances[instance.name] = instance
+
+    def with_state(self, instance: Any, state: Any) -> Any:
+        """A copy of an instance in another state."""
+        copy = type(instance)(instance)
+        copy.state = state
+        return copy
+
     def changed(self, verb: str, name: str) -> None:
         """Log that an instance was made, changed or deleted."""
         self._cloud.changed(f"{self.service}.instance.{verb}", name, "")

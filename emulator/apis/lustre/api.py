@@ -62,11 +62,11 @@ class Lustre(Transfers):
             made.create_time = made.update_time = self.now()
             text = self._cloud.new_id(f"lustre.uid/{name}")
             made.uid = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-            self._put(made)
+            self.put(made)
 
             def effect() -> None:
                 host = host_in(self._state.blocks[name], 2)
-                self._put(self._as(made, _State.ACTIVE))
+                self.put(self.with_state(made, _State.ACTIVE))
                 self._state.instances[name].mount_point = f"{host}@tcp:/{made.filesystem}"
                 self.changed("created", name)
 
@@ -98,16 +98,16 @@ class Lustre(Transfers):
             after = merge(request.instance, mask, before)
             checks.check_change(before, after, mask.paths)
             self._check_active(before)
-            self._put(self._as(before, _State.UPDATING))
+            self.put(self.with_state(before, _State.UPDATING))
 
             def effect() -> None:
                 after.update_time = self.now()
-                self._put(after)
+                self.put(after)
                 self.changed("changed", after.name)
 
             return self.begin(
                 before.name, "update", model.SECONDS["update"], effect,
-                undo=lambda: self._put(before), request_id=request.request_id,
+                undo=lambda: self.put(before), request_id=request.request_id,
             )  # fmt: skip
 
     def delete_instance(
@@ -119,7 +119,7 @@ class Lustre(Transfers):
             before = self.find(request.name)
             self._check_active(before)
             name = before.name
-            self._put(self._as(before, _State.DELETING))
+            self.put(self.with_state(before, _State.DELETING))
 
             def effect() -> None:
                 self._state.forget(name)
@@ -127,7 +127,7 @@ class Lustre(Transfers):
 
             return self.begin(
                 name, "delete", model.SECONDS["delete"], effect,
-                undo=lambda: self._put(before), request_id=request.request_id,
+                undo=lambda: self.put(before), request_id=request.request_id,
             )  # fmt: skip
 
     def _check_active(self, instance: Any) -> None:
@@ -137,14 +137,6 @@ class Lustre(Transfers):
                 f"Instance '{instance.name}' is in state {instance.state.name} or has an operation "
                 "in progress."
             )
-
-    def _as(self, instance: Any, state: Any) -> Any:
-        copy = types.Instance(instance)
-        copy.state = state
-        return copy
-
-    def _put(self, instance: Any) -> None:
-        self._state.instances[instance.name] = instance
 
 
 def _searchable(found: Any) -> dict[str, Any]:

@@ -148,9 +148,9 @@ class CloudRedis(Instances):
                 self._state.forget(name)
                 self.changed("deleted", name)
 
-            self._state.instances[name] = self._as(before, _State.DELETING)
+            self._state.instances[name] = self.with_state(before, _State.DELETING)
             return self.begin(name, "delete", model.SECONDS["delete"], effect,
-                              undo=lambda: self._put(before))  # fmt: skip
+                              undo=lambda: self.put(before))  # fmt: skip
 
     def _check_ready(self, instance: Any, verb: str) -> None:
         if instance.state != _State.READY:
@@ -165,11 +165,11 @@ class CloudRedis(Instances):
         """Begin to make an instance what it is to be; `blocks`: its addresses if that fails."""
 
         def fail() -> None:
-            self._put(before)
+            self.put(before)
             if blocks is not None:
                 self._state.blocks[before.name] = blocks
 
-        self._put(self._as(before, meanwhile))
+        self.put(self.with_state(before, meanwhile))
         return self.begin(before.name, verb, model.SECONDS[verb], self._becomes("changed", after),
                           undo=fail)  # fmt: skip
 
@@ -182,15 +182,7 @@ class CloudRedis(Instances):
             secrets.pop(after.name, None)
             if secret:
                 secrets[after.name] = secret
-            self._put(after)
+            self.put(after)
             self.changed(verb, after.name)
 
         return effect
-
-    def _as(self, instance: Any, state: Any) -> Any:
-        copy = types.Instance(instance)
-        copy.state = state
-        return copy
-
-    def _put(self, instance: Any) -> None:
-        self._state.instances[instance.name] = instance
