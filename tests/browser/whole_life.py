@@ -57,12 +57,17 @@ class Life:
     def act(self, action: str, tier: str, fields: dict[str, str]) -> None:
         """Plan it with these values, agree to all that is asked for, apply, wait for its end."""
         self.open(f"fleet?do={action}:{tier}&refresh=5s")
+        dialog = self.page.get_by_test_id("stDialog")
         for key, value in fields.items():
             field = self.page.locator(f".st-key-{key} input")
+            if field.input_value() == value:
+                continue
+            planned = dialog.inner_text()
             field.fill(value)
             field.press("Enter")
+            # The page may stand still for a moment before it begins to plan anew.
+            expect(dialog).not_to_have_text(planned, use_inner_text=True, timeout=_WAIT_MS)
             self.page.wait_for_function(SETTLED, timeout=_WAIT_MS)
-        dialog = self.page.get_by_test_id("stDialog")
         dialog.get_by_text("per hour").first.wait_for()
         self.picture(f"{action}-plan")
         ask = dialog.get_by_role("button", name="Ask a second person")

@@ -201,7 +201,7 @@ ports = st.integers(min_value=1, max_value=65535)
 
 
 @given(
-    chosen=st.lists(ports, min_size=4, max_size=4, unique=True),
+    chosen=st.lists(ports, min_size=5, max_size=5, unique=True),
     factor=st.floats(min_value=1, max_value=100, allow_nan=False),
     slices=st.integers(min_value=0, max_value=10**6),
 )
@@ -209,7 +209,7 @@ def test_a_variable_and_the_file_mean_the_same(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[int], factor: float, slices: int
 ) -> None:
     """Whatever legal value is set, by file or by variable, comes out equal."""
-    names = ("console", "serving", "emulator", "emulator_grpc")
+    names = ("console", "serving", "emulator", "emulator_grpc", "lb")
     tier = TIER.format(kind="gke_single_host", topology="2x2x1").replace(
         "slices = 1", f"slices = {slices}"
     )
