@@ -7,7 +7,6 @@ which ones are refused, stands in each service's own folder.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -23,7 +22,7 @@ from emulator.operations import Job
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, invalid, not_found
 from emulator.wire.longrunning import LongRunning, operation_message
-from emulator.wire.names import check_project, location_denied, parse_name
+from emulator.wire.names import check_project, is_request_id, location_denied, parse_name
 from emulator.wire.paging import page
 
 PARENT: Final = "projects/{project}/locations/{location}"
@@ -122,11 +121,7 @@ class Instances(LongRunning):
         given = request.request_id
         if not given:
             return None
-        try:
-            usable = uuid.UUID(given).int != 0
-        except ValueError:
-            usable = False
-        if not usable:
+        if not is_request_id(given):
             raise invalid(f"Invalid request ID '{given}': a non-zero UUID.", field="request_id")
         job = self.kept.asked.get(given)
         return operation_message(job) if job else None

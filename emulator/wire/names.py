@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from functools import lru_cache
 
 from emulator.scenario import Project
@@ -53,3 +54,11 @@ def location_denied(location: str, service: str) -> ApiError:
         domain=service,
         metadata={"location": location},
     )
+
+
+def is_request_id(text: str) -> bool:
+    """Whether Google takes it for the requestId of a call that may be made again: a UUID, not 0."""
+    try:
+        return uuid.UUID(text).int != 0
+    except ValueError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from google.cloud.artifactregistry_v1.types import artifact, package, repository, tag, version
@@ -39,12 +40,7 @@ class ArtifactRegistry(Repositories):
         full, home = self.repository(request.parent, "parent")
         with self._cloud.lock:
             found = {f"{full}/packages/{_escaped(p.name)}": p for p in home.packages.values()}
-        names = [f["name"] for f in chosen([{"name": n} for n in found], request.filter)]
-        names = ordered(names, request.order_by, lambda n, field: _value(n, found[n], field))
-        shown, token = page(
-            names, request.page_size, request.page_token, default=100, most=1000,
-            scope=f"{request.parent} {request.filter} {request.order_by}",
-        )  # fmt: skip
+        shown, token = _listed(request, found)
         return package.ListPackagesResponse(
             packages=[package_message(n, found[n]) for n in shown], next_page_token=token
         )
@@ -76,12 +72,7 @@ class ArtifactRegistry(Repositories):
         full, _, home = self.package(request.parent, "parent")
         with self._cloud.lock:
             found = {f"{full}/versions/{v.name}": v for v in home.versions.values()}
-        names = [f["name"] for f in chosen([{"name": n} for n in found], request.filter)]
-        names = ordered(names, request.order_by, lambda n, field: _value(n, found[n], field))
-        shown, token = page(
-            names, request.page_size, request.page_token, default=100, most=1000,
-            scope=f"{request.parent} {request.filter} {request.order_by}",
-        )  # fmt: skip
+        shown, token = _listed(request, found)
         view = int(request.view)
         return version.ListVersionsResponse(
             versions=[version_message(full, home, found[n], view) for n in shown],
@@ -238,6 +229,16 @@ def _fixed() -> ApiError:
     return failed_precondition(
         "The repository has immutable tags: they cannot be moved or deleted."
     )
+
+
+def _listed(request: Any, found: Mapping[str, Package | Version]) -> tuple[list[str], str]:
+    """One page of the names that the request's filter and order leave, and the next one's token."""
+    names = [f["name"] for f in chosen([{"name": n} for n in found], request.filter)]
+    names = ordered(names, request.order_by, lambda n, field: _value(n, found[n], field))
+    return page(
+        names, request.page_size, request.page_token, default=100, most=1000,
+        scope=f"{request.parent} {request.filter} {request.order_by}",
+    )  # fmt: skip
 
 
 def _escaped(name: str) -> str:

@@ -6,7 +6,6 @@ not ready for another. What uses what follows from the references of all bodies.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any, Final
@@ -36,6 +35,7 @@ from emulator.apis.compute.specs import SPECS, Spec
 from emulator.context import Cloud
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError
+from emulator.wire.names import is_request_id
 
 _IDENTITY: Final = (
     "kind", "id", "creationTimestamp", "selfLink", "selfLinkWithId", "zone", "region", "name",
@@ -158,11 +158,7 @@ class Writable(Collection):
         given = getattr(request, "request_id", "")
         if not given:
             return None
-        try:
-            usable = uuid.UUID(given).int != 0
-        except ValueError:
-            usable = False
-        if not usable:
+        if not is_request_id(given):
             raise ApiError(
                 "INVALID_ARGUMENT",
                 f"Invalid value for field 'requestId': '{given}'. Must be a non-zero UUID.",

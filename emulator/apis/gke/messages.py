@@ -8,7 +8,8 @@ import grpc
 from google.cloud.container_v1.types import cluster_service as types
 
 from emulator.apis.compute.catalogue import region_of
-from emulator.apis.gke.model import SPOT_LABEL, Cluster, NodePool
+from emulator.apis.gke.model import Cluster, NodePool
+from emulator.apis.gke.nodes import SPOT_LABEL
 from emulator.client_files import KUBERNETES_PREFIX
 from emulator.clock import rfc3339
 from emulator.operations import Job

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from core import tpu
-from emulator.apis.gke.nodes import GkeNode, group_hash, make_nodes
+from emulator.apis.gke.nodes import SPOT_LABEL, GkeNode, group_hash, make_nodes
 from emulator.operations import Job
 from emulator.scenario import TIER_LABEL, TierSeed
 
@@ -28,7 +28,6 @@ GROW_S: Final = 240.0
 SHRINK_S: Final = 120.0
 NODES_APPEAR: Final = 0.35
 NODES_CORDONED: Final = 0.15
-SPOT_LABEL: Final = "cloud.google.com/gke-spot"
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from emulator.apis.gke.model import NodePool
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # What GKE draws the last characters of a node's name from.
 _ALPHABET = "0123456789bcdfghjklmnpqrstvwxz"
 _STEP = 524_287
+SPOT_LABEL: Final = "cloud.google.com/gke-spot"
 
 
 @dataclass(frozen=True, slots=True)

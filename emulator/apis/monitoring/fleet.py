@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core import tpu
-from emulator.apis.gke.model import SPOT_LABEL, NodePool
-from emulator.apis.gke.nodes import make_nodes
+from emulator.apis.gke.model import NodePool
+from emulator.apis.gke.nodes import SPOT_LABEL, make_nodes
 from emulator.apis.kubernetes.naming import pod_name
 from emulator.apis.tpu.model import TpuState, TpuVm, initial_state
 from emulator.context import Cloud
