@@ -148,3 +148,4 @@ def test_no_new_parallelstore(beside: EmulatorProcess, wire: str) -> None:
     if wire == "rest":
         places = client.list_locations({"name": f"projects/{PROJECT}"}).locations
         assert client.get_location({"name": zone}).location_id in [p.location_id for p in places]
+        assert not client.list_operations({"name": zone, "filter": ""}).operations, "none began"
