@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from serving.model import Config, Layer, Linear, Precision, Rope, Weights, make_rope
+from serving.config import Config
+from serving.model import Layer, Linear, Precision, Rope, Weights, make_rope
 from serving.sharding import Axes, Devices
 
 Progress = Callable[[int, int], None]  # how many done, of how many

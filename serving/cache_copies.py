@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from serving.model import KVCache
+from serving.kv_cache import KVCache
 from serving.prefix_cache import BLOCK
 
 WINDOW = 8  # blocks

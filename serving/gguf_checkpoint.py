@@ -17,7 +17,8 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 from serving.assembly import Assembler
-from serving.model import Config, Precision, Weights
+from serving.config import Config
+from serving.model import Precision, Weights
 from serving.sharding import Devices
 from serving.tokenizer import Tokenizer
 from serving.vocabulary import CheckpointError, Vocabulary

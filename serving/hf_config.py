@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from serving.model import Config
+from serving.config import Config
 from serving.rope import RopeScaling
 from serving.vocabulary import CheckpointError
 

@@ -21,10 +21,11 @@ import numpy as np
 from serving import processes
 from serving.assembly import place_rope
 from serving.bucket import fetch, is_bucket_url
+from serving.config import Config
 from serving.gguf_checkpoint import GgufCheckpoint, digest_file
 from serving.hf_checkpoint import HfCheckpoint
 from serving.memory import trim_memory
-from serving.model import Config, Precision, Weights
+from serving.model import Precision, Weights
 from serving.prefix_cache import BLOCK
 from serving.programs import group_size
 from serving.runner import Runner

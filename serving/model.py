@@ -1,9 +1,9 @@
-"""The Llama, Qwen and Gemma decoders as plain pytrees: config, weights, cache, forward.
+"""The Llama, Qwen and Gemma decoders as plain pytrees: weights and forward.
 
-Reading order is top to bottom: `Config` says the shapes, `Linear` / `Layer` / `Weights` hold the
-parameters, `KVCache` holds what was seen, and `forward` is the whole network: `embed`,
-`run_layers`, `head`, the three pieces that `programs` compiles. Shapes stand as trailing comments
-with these letters:
+Reading order: `Config` (`config`) says the shapes, `KVCache` (`kv_cache`) holds what was seen; here
+`Linear` / `Layer` / `Weights` hold the parameters, and `forward` is the whole network: `embed`,
+`run_layers`, `head`, the three pieces that `programs` compiles. Each block attends as `attention`
+says. Shapes stand as trailing comments with these letters:
 
     R rows (streams of this call)   T tokens of a row in this call   S slots of the cache
     L cached positions              D model width                    F feed-forward width
@@ -22,52 +22,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from serving.attention import Place, attend, exact_products, pack, softcap, write
+from serving.config import Config
+from serving.kv_cache import KVCache
 from serving.rope import RopeScaling, rope_angles
 
 Precision = Literal["f32", "bf16", "w8a8"]
-
-
-# --- Config -------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Config:
-    """The shape of a checkpoint, and nothing about how it is served.
-
-    None means that the family has no such thing. `rope_scaling` stretches the angles of the layers
-    that see everything; layers with a window turn by `local_rope_base` where that is given.
-    """
-
-    layers: int
-    width: int
-    ffn_width: int
-    query_heads: int
-    kv_heads: int
-    head_width: int
-    vocabulary: int
-    context: int
-    rope_base: float
-    norm_epsilon: float
-    activation: Literal["silu", "gelu_tanh"] = "silu"
-    rope_scaling: RopeScaling | None = None
-    local_rope_base: float | None = None
-    window: int | None = None  # positions that local layers see, their own included
-    attention_scale: float | None = None  # instead of 1/sqrt(E)
-    attention_softcap: float | None = None
-    final_softcap: float | None = None
-    embedding_scale: float = 1.0
-
-    @property
-    def group(self) -> int:
-        """Query heads that share one key/value head."""
-        return self.query_heads // self.kv_heads
 
 
 # --- Weights ------------------------------------------------------------------------------------
@@ -180,100 +146,13 @@ def make_rope(config: Config, positions: int) -> Rope:
     return Rope(*whole, *tables(config.local_rope_base, None))
 
 
-# --- KV cache -----------------------------------------------------------------------------------
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("keys", "values"), meta_fields=())
-@dataclasses.dataclass(frozen=True, slots=True)
-class KVCache:
-    """Keys and values of every layer. One array per layer, so that each is updated in place."""
-
-    keys: tuple[jax.Array, ...]  # layers x [S K L E]
-    values: tuple[jax.Array, ...]  # layers x [S K L E]
-
-
-def cache_specs(config: Config, layers: int, slots: int, length: int, dtype: jnp.dtype) -> KVCache:
-    """Shapes and dtype of the cache: the one source for allocating and for compiling."""
-    spec = jax.ShapeDtypeStruct((slots, config.kv_heads, length, config.head_width), dtype)
-    return KVCache((spec,) * layers, (spec,) * layers)
-
-
-def make_cache(specs: KVCache) -> KVCache:
-    """An empty cache; every leaf is a buffer of its own, since each is donated."""
-
-    @functools.cache  # so that the pages of zeros are made once, not once for each leaf
-    def zeros(shape: tuple[int, ...], dtype: jnp.dtype) -> np.ndarray:
-        return np.zeros(shape, dtype)
-
-    def empty(spec: jax.ShapeDtypeStruct) -> jax.Array:
-        if spec.sharding is None:
-            return jnp.array(zeros(spec.shape, spec.dtype), copy=True)
-        part = np.zeros(spec.sharding.shard_shape(spec.shape), spec.dtype)
-        return jax.make_array_from_callback(spec.shape, spec.sharding, lambda _: part)
-
-    return jax.tree.map(empty, specs)
-
-
-def cache_dtype(config: Config, exact: bool, backend: str) -> jnp.dtype:
-    """What keys and values are held in: f32 where they are to be `exact`, else bf16.
-
-    On CPU bf16 is held by its bits, as uint16, since XLA:CPU would turn a whole bf16 cache into f32
-    and back for every write. Where a query is one row its bf16 products are as slow as those of
-    `project`, so that such models keep f32 there.
-    """
-    if exact:
-        return jnp.dtype(jnp.float32)
-    if backend != "cpu":
-        return jnp.dtype(jnp.bfloat16)
-    return jnp.dtype(jnp.uint16 if config.group > 1 else jnp.float32)
-
-
-def _pack(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """Numbers as the cache holds them."""
-    if dtype == jnp.uint16:
-        return jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16)
-    return x.astype(dtype)
-
-
-def _unpack(held: jax.Array) -> jax.Array:
-    """What the cache holds as numbers."""
-    if held.dtype == jnp.uint16:
-        return jax.lax.bitcast_convert_type(held, jnp.bfloat16)
-    return held
-
-
-def _write(leaf: jax.Array, new: jax.Array, slots: jax.Array, start: jax.Array) -> jax.Array:
-    """Write `new` [R K T E] into its slots from `start` on.
-
-    One in-place slice update per row: the scatter that a fancy index becomes is a loop on CPU.
-    """
-    for row in range(new.shape[0]):
-        leaf = jax.lax.dynamic_update_slice(leaf, new[row][None], (slots[row], 0, start[row], 0))
-    return leaf
-
-
-def _read(leaf: jax.Array, slots: jax.Array, first: jax.Array, count: int) -> jax.Array:
-    """Positions `first` and the next of the cached rows, as numbers [R K count E]."""
-    spots, heads, _, width = leaf.shape
-    if slots.shape[0] == spots:  # a call over all slots is in slot order
-        return _unpack(jax.lax.dynamic_slice_in_dim(leaf, first, count, axis=2))
-    size = (1, heads, count, width)
-    rows = [jax.lax.dynamic_slice(leaf, (slot, 0, first, 0), size) for slot in slots]
-    return _unpack(jnp.concatenate(rows))
-
-
 # --- The network --------------------------------------------------------------------------------
-
-
-def _exact(dtype: jnp.dtype) -> jax.lax.Precision | None:
-    """f32 is to be f32: by default TPUs multiply it in bf16, and some GPUs in TF32."""
-    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
 def _dot(x: jax.Array, w: jax.Array, contract_w: int, out: jnp.dtype) -> jax.Array:
     dimensions = (((1,), (contract_w,)), ((), ()))
     return jax.lax.dot_general(
-        x, w, dimensions, precision=_exact(w.dtype), preferred_element_type=out
+        x, w, dimensions, precision=exact_products(w.dtype), preferred_element_type=out
     )
 
 
@@ -313,88 +192,6 @@ def rotate(x: jax.Array, cosine: jax.Array, sine: jax.Array) -> jax.Array:
     )
 
 
-def softcap(x: jax.Array, cap: float | None) -> jax.Array:
-    """Squeeze x smoothly into ±cap: cap * tanh(x / cap) (Gemma 2 report, section 2)."""
-    return x if cap is None else cap * jnp.tanh(x / cap)
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("slots", "start", "cosine", "sine", "oldest", "newest", "first", "end"),
-    meta_fields=(),
-)
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Where the tokens of a call stand, and what they see."""
-
-    slots: jax.Array  # R
-    start: jax.Array  # R
-    cosine: jax.Array  # R T E/2
-    sine: jax.Array  # R T E/2
-    oldest: jax.Array  # R G*T: the first position that a query sees, ...
-    newest: jax.Array  # R G*T: ... and the last, its own
-    first: jax.Array  # of all these the first, ...
-    end: jax.Array  # ... and one past the last
-
-
-# Of what a query has seen so far: the highest score, the sum of weights, the weighted values.
-_Softmax = tuple[jax.Array, jax.Array, jax.Array]
-SPAN = 128  # positions that attention reads at once
-
-
-def attend(
-    config: Config, query: jax.Array, keys: jax.Array, values: jax.Array, place: Place
-) -> jax.Array:
-    """Grouped-query attention [R K G*T E] of a query of that shape over a cache [S K L E].
-
-    What is read goes from the first to the last position that any row sees, however long the cache
-    is: a loop over spans, with a softmax that is corrected after each (Milakov & Gimelshein 2018).
-    A span is copied out of the cache on CPU; where the rows are all slots and see more than half of
-    it, reading it whole and where it lies is quicker, unless its numbers are held by their bits.
-    """
-    exact = _exact(query.dtype)
-    scale = config.attention_scale or config.head_width**-0.5
-    slots, _, length, _ = keys.shape
-
-    def read(span: int, number: int | jax.Array, state: _Softmax) -> _Softmax:
-        top, total, out = state
-        seen = _read(keys, place.slots, number * span, span)  # R K span E
-        told = _read(values, place.slots, number * span, span)
-        scores = jnp.einsum(
-            "rkqe,rkle->rkql", query, seen, precision=exact, preferred_element_type=jnp.float32
-        )
-        scores = softcap(scores * scale, config.attention_softcap)
-        position = number * span + jnp.arange(span)
-        sees = (position <= place.newest[..., None]) & (position >= place.oldest[..., None])
-        scores = jnp.where(sees[:, None], scores, -1e30)  # R K G*T span
-        higher = jnp.maximum(top, jnp.max(scores, axis=-1, keepdims=True))
-        weights, correction = jnp.exp(scores - higher), jnp.exp(top - higher)
-        more = jnp.einsum(
-            "rkql,rkle->rkqe",
-            weights.astype(told.dtype),
-            told,
-            precision=exact,
-            preferred_element_type=jnp.float32,
-        )
-        total = total * correction + jnp.sum(weights, axis=-1, keepdims=True)
-        return higher, total, out * correction + more
-
-    def read_spans(state: _Softmax) -> _Softmax:
-        span = math.gcd(SPAN, length)
-        first, end = place.first // span, (place.end + span - 1) // span
-        return jax.lax.fori_loop(first, end, functools.partial(read, span), state)
-
-    nothing = jnp.zeros((*query.shape[:3], 1), jnp.float32)
-    state = (nothing - 1e30, nothing, jnp.zeros(query.shape, jnp.float32))
-    if query.shape[0] == slots and keys.dtype != jnp.uint16:
-        most = (place.end - place.first) * 2 > length
-        whole = functools.partial(read, length, 0)
-        _, total, out = jax.lax.cond(most, whole, read_spans, state)
-    else:
-        _, total, out = read_spans(state)
-    return out / total
-
-
 def _attention(
     config: Config,
     layer: Layer,
@@ -414,8 +211,8 @@ def _attention(
     query = rotate(query, cosine[..., None, :], sine[..., None, :])
     key = rotate(key, cosine, sine)
     keys, values = cache
-    keys = _write(keys, _pack(key.swapaxes(1, 2), keys.dtype), place.slots, place.start)
-    values = _write(values, _pack(value.swapaxes(1, 2), values.dtype), place.slots, place.start)
+    keys = write(keys, pack(key.swapaxes(1, 2), keys.dtype), place.slots, place.start)
+    values = write(values, pack(value.swapaxes(1, 2), values.dtype), place.slots, place.start)
     query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e)
     query = query.astype(jnp.bfloat16 if keys.dtype == jnp.uint16 else keys.dtype)
     out = attend(config, query, keys, values, place)  # R K G*T E

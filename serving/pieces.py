@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from serving import model
-from serving.model import Config, KVCache, Layer, Linear, Rope
+from serving.config import Config
+from serving.kv_cache import KVCache
+from serving.model import Layer, Linear, Rope
 from serving.sampling import SamplingRows, adjust, rank, sample
 
 

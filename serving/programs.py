@@ -22,8 +22,10 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
 
-from serving import cache_copies, model, pieces
-from serving.model import Config, KVCache, Weights
+from serving import cache_copies, kv_cache, pieces
+from serving.config import Config
+from serving.kv_cache import KVCache
+from serving.model import Weights
 from serving.sampling import SamplingRows, sampling_specs
 from serving.sharding import CACHE_AXES, Devices
 from serving.start_cache import StartCache
@@ -70,7 +72,7 @@ class Programs:
         starts = range(0, config.layers, self.group)
         self.groups = tuple(weights.layers[start : start + self.group] for start in starts)
         exact = weights.embedding.values.dtype == jnp.float32
-        self._cache_dtype = model.cache_dtype(config, exact, jax.default_backend())
+        self._cache_dtype = kv_cache.cache_dtype(config, exact, jax.default_backend())
         self._compiled: dict[tuple, Callable] = {}
         device = jax.devices()[0]
         self._device = (device.platform, device.device_kind)
@@ -118,7 +120,7 @@ class Programs:
         return [jax.tree.map(lambda leaf: self._placed(leaf, self._cut), specs)] * len(self.groups)
 
     def _cache_spec(self, layout: Layout) -> KVCache:
-        specs = model.cache_specs(
+        specs = kv_cache.cache_specs(
             self._config, self.group, layout.slots, layout.length, self._cache_dtype
         )
         return jax.tree.map(lambda leaf: self._placed(leaf, self._cut), specs)

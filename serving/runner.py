@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from serving import model
 from serving.cache_copies import WINDOW
+from serving.config import Config
+from serving.kv_cache import KVCache, make_cache
 from serving.memory import trim_memory
-from serving.model import Config, KVCache, Weights
+from serving.model import Weights
 from serving.prefix_cache import BLOCK
 from serving.programs import Programs, Shapes
 from serving.request import Job, Output, SamplingParams, Scored
@@ -108,9 +109,9 @@ class Runner:
         """Empty caches, also after a step that failed half-way."""
         self._cache, self._pool = [], []
         self._layouts = [self.limits.layouts[0]] * self._programs.group_count
-        self._cache = [model.make_cache(s) for s in self._programs.cache_specs(self.layout)]
+        self._cache = [make_cache(s) for s in self._programs.cache_specs(self.layout)]
         if self.places:
-            self._pool = [model.make_cache(spec) for spec in self._programs.pool_specs()]
+            self._pool = [make_cache(spec) for spec in self._programs.pool_specs()]
 
     def run(self, step: Step, jobs: Mapping[Sequence, Job]) -> tuple[list[Output], list[Output]]:
         """Compute a step: what each chunk gave, and each row."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from serving.model import Config
+from serving.config import Config
 
 Axes = tuple[str | None, ...]  # a logical name, or None, for each dimension of an array
 

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from serving import model
+from serving import attention, model
+from serving.config import Config
 
 SLOTS, LENGTH, TOKENS = 3, 1024, 2
-CONFIG = model.Config(
+CONFIG = Config(
     layers=1,
     width=32,
     ffn_width=32,
@@ -27,7 +28,7 @@ CONFIG = model.Config(
 )
 
 
-def find_place(slots: list[int], start: list[int], window: int | None) -> model.Place:
+def find_place(slots: list[int], start: list[int], window: int | None) -> attention.Place:
     """Where rows of TOKENS tokens stand; with a window as layers see it that have one."""
     config = dataclasses.replace(CONFIG, window=window)
     places = model._find_places(
@@ -75,9 +76,9 @@ def test_a_query_sees_its_past_and_nothing_beyond_is_read(
     first, end = min(span.start for span in seen), max(last) + 1
     if len(slots) < SLOTS or (end - first) * 2 <= LENGTH:
         for leaf in (keys, values):
-            leaf[:, :, : first // model.SPAN * model.SPAN] = np.nan
-            leaf[:, :, -(-end // model.SPAN) * model.SPAN :] = np.nan
-    attend = jax.jit(model.attend, static_argnums=0)
+            leaf[:, :, : first // attention.SPAN * attention.SPAN] = np.nan
+            leaf[:, :, -(-end // attention.SPAN) * attention.SPAN :] = np.nan
+    attend = jax.jit(attention.attend, static_argnums=0)
     found = attend(CONFIG, query, keys, values, find_place(slots, start, window))
     expected = expect(query, keys, values, slots, seen)
     assert np.abs(np.asarray(found) - expected).max() < 1e-5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serving.cache_copies import WINDOW, arrange, load, pool_specs, save
-from serving.model import KVCache
+from serving.kv_cache import KVCache
 from serving.prefix_cache import BLOCK
 
 SLOTS, HEADS, LENGTH, WIDTH, PLACES = 4, 2, 2 * WINDOW * BLOCK, 3, 11

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from serving import model
+from serving import kv_cache, model
 from serving.checkpoint_path import find_model, name_model
 from serving.hf_checkpoint import HfCheckpoint
 from serving.vocabulary import CheckpointError
@@ -38,8 +38,8 @@ def run_in_chunks(checkpoint: HfCheckpoint, precision: model.Precision) -> dict[
     config = checkpoint.config
     weights = checkpoint.read_weights(precision, LENGTH, ignore_progress)
     dtype = jnp.dtype(jnp.bfloat16 if precision == "bf16" else jnp.float32)
-    specs = model.cache_specs(config, config.layers, SLOTS, LENGTH, dtype)
-    cache = model.make_cache(specs)
+    specs = kv_cache.cache_specs(config, config.layers, SLOTS, LENGTH, dtype)
+    cache = kv_cache.make_cache(specs)
     forward = jax.jit(functools.partial(model.forward, config), donate_argnums=1)
     found = {}
     for slot, start in ((2, 0), (2, 20), (0, 0)):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from serving import assembly, model
+from serving import assembly, kv_cache, model
 from serving.gguf_checkpoint import GgufCheckpoint
 from serving.model import Weights
 from serving.tokenizer import Tokenizer
@@ -46,11 +46,11 @@ def weights(checkpoint: GgufCheckpoint) -> Weights:
     return checkpoint.read_weights("f32", LENGTH, lambda *_: None)
 
 
-def make_cache(checkpoint: GgufCheckpoint) -> model.KVCache:
+def make_cache(checkpoint: GgufCheckpoint) -> kv_cache.KVCache:
     """An empty cache of all layers."""
     config = checkpoint.config
-    return model.make_cache(
-        model.cache_specs(config, config.layers, SLOTS, LENGTH, jnp.dtype(jnp.float32))
+    return kv_cache.make_cache(
+        kv_cache.cache_specs(config, config.layers, SLOTS, LENGTH, jnp.dtype(jnp.float32))
     )
 
 
@@ -59,7 +59,7 @@ def all_logits(checkpoint: GgufCheckpoint, weights: Weights, tokens: list[int]) 
     config = checkpoint.config
 
     @jax.jit
-    def run(weights: Weights, cache: model.KVCache, tokens: jax.Array) -> jax.Array:
+    def run(weights: Weights, cache: kv_cache.KVCache, tokens: jax.Array) -> jax.Array:
         x = model.embed(weights.embedding, tokens)
         one = jnp.ones(1, jnp.int32)
         x, _ = model.run_layers(
@@ -96,7 +96,7 @@ def test_chunks_and_steps_agree_with_float64(
     forward = jax.jit(functools.partial(model.forward, config), donate_argnums=1)
     cache = make_cache(checkpoint)
 
-    def chunk(cache: model.KVCache, slot: int, start: int, count: int) -> tuple:
+    def chunk(cache: kv_cache.KVCache, slot: int, start: int, count: int) -> tuple:
         padded = np.zeros((1, 32), np.int32)
         padded[0, :count] = tokens[start : start + count]
         place = [np.array([value], np.int32) for value in (slot, start, count - 1)]

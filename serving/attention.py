@@ -1,0 +1,137 @@
+"""Attention over the KV cache: what is written into it, and what each query reads of it.
+
+The letters of the shapes are those of `model`. What does not live here: the projections and the
+rotation around it (`model`), the cache's arrays (`kv_cache`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+
+from serving.config import Config
+
+
+def exact_products(dtype: jnp.dtype) -> jax.lax.Precision | None:
+    """f32 is to be f32: by default TPUs multiply it in bf16, and some GPUs in TF32."""
+    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+
+
+def softcap(x: jax.Array, cap: float | None) -> jax.Array:
+    """Squeeze x smoothly into ±cap: cap * tanh(x / cap) (Gemma 2 report, section 2)."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
+
+
+def pack(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Numbers as the cache holds them."""
+    if dtype == jnp.uint16:
+        return jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16)
+    return x.astype(dtype)
+
+
+def _unpack(held: jax.Array) -> jax.Array:
+    """What the cache holds as numbers."""
+    if held.dtype == jnp.uint16:
+        return jax.lax.bitcast_convert_type(held, jnp.bfloat16)
+    return held
+
+
+def write(leaf: jax.Array, new: jax.Array, slots: jax.Array, start: jax.Array) -> jax.Array:
+    """Write `new` [R K T E] into its slots from `start` on.
+
+    One in-place slice update per row: the scatter that a fancy index becomes is a loop on CPU.
+    """
+    for row in range(new.shape[0]):
+        leaf = jax.lax.dynamic_update_slice(leaf, new[row][None], (slots[row], 0, start[row], 0))
+    return leaf
+
+
+def _read(leaf: jax.Array, slots: jax.Array, first: jax.Array, count: int) -> jax.Array:
+    """Positions `first` and the next of the cached rows, as numbers [R K count E]."""
+    spots, heads, _, width = leaf.shape
+    if slots.shape[0] == spots:  # a call over all slots is in slot order
+        return _unpack(jax.lax.dynamic_slice_in_dim(leaf, first, count, axis=2))
+    size = (1, heads, count, width)
+    rows = [jax.lax.dynamic_slice(leaf, (slot, 0, first, 0), size) for slot in slots]
+    return _unpack(jnp.concatenate(rows))
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("slots", "start", "cosine", "sine", "oldest", "newest", "first", "end"),
+    meta_fields=(),
+)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where the tokens of a call stand, and what they see."""
+
+    slots: jax.Array  # R
+    start: jax.Array  # R
+    cosine: jax.Array  # R T E/2
+    sine: jax.Array  # R T E/2
+    oldest: jax.Array  # R G*T: the first position that a query sees, ...
+    newest: jax.Array  # R G*T: ... and the last, its own
+    first: jax.Array  # of all these the first, ...
+    end: jax.Array  # ... and one past the last
+
+
+# Of what a query has seen so far: the highest score, the sum of weights, the weighted values.
+_Softmax = tuple[jax.Array, jax.Array, jax.Array]
+SPAN = 128  # positions that attention reads at once
+
+
+def attend(
+    config: Config, query: jax.Array, keys: jax.Array, values: jax.Array, place: Place
+) -> jax.Array:
+    """Grouped-query attention [R K G*T E] of a query of that shape over a cache [S K L E].
+
+    What is read goes from the first to the last position that any row sees, however long the cache
+    is: a loop over spans, with a softmax that is corrected after each (Milakov & Gimelshein 2018).
+    A span is copied out of the cache on CPU; where the rows are all slots and see more than half of
+    it, reading it whole and where it lies is quicker, unless its numbers are held by their bits.
+    """
+    exact = exact_products(query.dtype)
+    scale = config.attention_scale or config.head_width**-0.5
+    slots, _, length, _ = keys.shape
+
+    def read(span: int, number: int | jax.Array, state: _Softmax) -> _Softmax:
+        top, total, out = state
+        seen = _read(keys, place.slots, number * span, span)  # R K span E
+        told = _read(values, place.slots, number * span, span)
+        scores = jnp.einsum(
+            "rkqe,rkle->rkql", query, seen, precision=exact, preferred_element_type=jnp.float32
+        )
+        scores = softcap(scores * scale, config.attention_softcap)
+        position = number * span + jnp.arange(span)
+        sees = (position <= place.newest[..., None]) & (position >= place.oldest[..., None])
+        scores = jnp.where(sees[:, None], scores, -1e30)  # R K G*T span
+        higher = jnp.maximum(top, jnp.max(scores, axis=-1, keepdims=True))
+        weights, correction = jnp.exp(scores - higher), jnp.exp(top - higher)
+        more = jnp.einsum(
+            "rkql,rkle->rkqe",
+            weights.astype(told.dtype),
+            told,
+            precision=exact,
+            preferred_element_type=jnp.float32,
+        )
+        total = total * correction + jnp.sum(weights, axis=-1, keepdims=True)
+        return higher, total, out * correction + more
+
+    def read_spans(state: _Softmax) -> _Softmax:
+        span = math.gcd(SPAN, length)
+        first, end = place.first // span, (place.end + span - 1) // span
+        return jax.lax.fori_loop(first, end, functools.partial(read, span), state)
+
+    nothing = jnp.zeros((*query.shape[:3], 1), jnp.float32)
+    state = (nothing - 1e30, nothing, jnp.zeros(query.shape, jnp.float32))
+    if query.shape[0] == slots and keys.dtype != jnp.uint16:
+        most = (place.end - place.first) * 2 > length
+        whole = functools.partial(read, length, 0)
+        _, total, out = jax.lax.cond(most, whole, read_spans, state)
+    else:
+        _, total, out = read_spans(state)
+    return out / total
