@@ -1,8 +1,10 @@
 """List prices of what the emulated project uses, per unit in US dollars.
 
 TPU prices are Google's list prices in us-central1 as seen in public bills (2026). TPU7x's SKU
-number is Google's; the other numbers are the emulator's own. Vertex replicas are billed at the chip
-price of their generation: Vertex's own fee is not known, and none is made up.
+number is Google's; the other numbers are the emulator's own. Those of cores, memory, the balancer,
+bytes sent and storage are list prices from memory. What is not here (emulator/README.md names it)
+is not billed either. Vertex replicas are billed at the chip price of their generation: Vertex's own
+fee is not known, and none is made up.
 """
 
 from __future__ import annotations
@@ -77,8 +79,6 @@ EGRESS: Final = _other(
     COMPUTE_SERVICE, "Network Internet Data Transfer Out from Americas", "Network",
     "PremiumInternetEgress", "GiBy", 0.12,
 )  # fmt: skip
-# Billed nowhere: no address of the project's own is ever unused (Recommender tells the price).
-IDLE_ADDRESS: Final = _other(COMPUTE_SERVICE, "Static Ip Charge", "Network", "IpAddress", "h", 0.01)
 STORAGE: Final = _other(
     STORAGE_SERVICE, "Standard Storage Iowa", "Storage", "RegionalStorage", "GiBy.mo", 0.02
 )
@@ -96,7 +96,6 @@ SKUS: Final = (
     E2_RAM,
     BALANCER,
     EGRESS,
-    IDLE_ADDRESS,
     STORAGE,
     VERTEX_TPU7X,
 )

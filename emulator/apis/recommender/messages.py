@@ -13,7 +13,6 @@ from emulator.apis.recommender.model import CLUSTERS, Finding
 from emulator.scenario import Project
 from emulator.wire.etags import canonical
 
-_MONTH_S: Final = 30 * 86_400
 _WORDS: Final = {"Address": "idle IP address", "Cluster": "idle cluster"}
 
 
@@ -40,7 +39,7 @@ def recommendation_message(project: Project, finding: Finding) -> Any:
         description=f"Save cost by deleting {_thing(finding)} '{finding.name}'.",
         recommender_subtype=finding.kind.subtype,
         last_refresh_time=_timestamp(finding.refreshed_at),
-        primary_impact=_impact(finding),
+        primary_impact=types.Impact(category="COST"),  # without a figure (model.py)
         content=types.RecommendationContent(
             operation_groups=[types.OperationGroup(operations=[remove])],
             overview={"resourceName": finding.resource, "location": finding.location},
@@ -52,17 +51,6 @@ def recommendation_message(project: Project, finding: Finding) -> Any:
         target_resources=[finding.resource],
     )
     return stamped(message)
-
-
-def _impact(finding: Finding) -> Any:
-    """What a month of it costs, as a saving, where the price is known."""
-    impact = types.Impact(category="COST")
-    if finding.sku is not None:
-        nanos = round(finding.sku.usd * _MONTH_S / 3600 * 1e9)
-        units, rest = divmod(nanos, 10**9)
-        cost = {"currency_code": "USD", "units": -units, "nanos": -rest}
-        impact.cost_projection = types.CostProjection(cost=cost, duration={"seconds": _MONTH_S})
-    return impact
 
 
 def insight_message(project: Project, finding: Finding) -> Any:

@@ -3,6 +3,8 @@
 The periods are those of Google's documentation. Idle disks and VMs cannot be found: the project has
 no disks of its own, and VMs of GKE or with TPUs get no such recommendation. Of an idle cluster's
 three signals only "no nodes" is looked at; the past of pods and of their processors is not kept.
+No recommendation names a saving: what an unused address and a cluster's management cost is not in
+the price list, so that the bill has no row of them either.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from typing import Any, Final
 from emulator.apis.compute.model import state_of
 from emulator.apis.compute.views import shown
 from emulator.context import Cloud
-from emulator.world.prices import IDLE_ADDRESS, Sku
 
 _DAY_S: Final = 86_400.0
 
@@ -63,7 +64,6 @@ class Finding:
         resource: full name, "//compute.googleapis.com/projects/…".
         idle_at: Unix seconds since which it is known to be idle.
         refreshed_at: Unix seconds of the last daily look at it.
-        sku: what it costs by the hour; None where that is not known.
     """
 
     kind: Kind
@@ -73,7 +73,6 @@ class Finding:
     idle_at: float
     refreshed_at: float
     id: str
-    sku: Sku | None
 
 
 @dataclass
@@ -96,14 +95,14 @@ def findings(cloud: Cloud) -> Iterator[Finding]:
         resource = f"//compute.googleapis.com/projects/{project}/global/addresses/{name}"
         # Which address a deleted rule had is not kept: any of them may have freed this one.
         since = max(made, freed)
-        yield from _ripe(cloud, ADDRESSES, "global", resource, since, now, IDLE_ADDRESS)
+        yield from _ripe(cloud, ADDRESSES, "global", resource, since, now)
     for name, cluster in sorted(cloud.fleet.clusters.items()):
         if cluster.status != "RUNNING" or any(p.nodes for p in cluster.pools.values()):
             continue
         path = f"projects/{project}/locations/{cluster.location}/clusters/{name}"
         since = max(cluster.created_at, _last(cloud, "gke.node_pool.", f"clusters/{name}/"))
         resource = f"//container.googleapis.com/{path}"
-        yield from _ripe(cloud, CLUSTERS, cluster.location, resource, since, now, None)
+        yield from _ripe(cloud, CLUSTERS, cluster.location, resource, since, now)
 
 
 def _last(cloud: Cloud, kind: str, within: str = "") -> float:
@@ -113,9 +112,8 @@ def _last(cloud: Cloud, kind: str, within: str = "") -> float:
 
 
 def _ripe(
-    cloud: Cloud, kind: Kind, location: str, resource: str, since: float, now: float,
-    sku: Sku | None,
-) -> Iterator[Finding]:  # fmt: skip
+    cloud: Cloud, kind: Kind, location: str, resource: str, since: float, now: float
+) -> Iterator[Finding]:
     day = cloud.clock.wall_s(_DAY_S)
     first = since + kind.observed_days * day
     if now < first:
@@ -125,4 +123,4 @@ def _ripe(
     groups = (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:])
     looked = first + (now - first) // day * day
     name = resource.rsplit("/", 1)[1]
-    yield Finding(kind, location, resource, name, since, looked, "-".join(groups), sku)
+    yield Finding(kind, location, resource, name, since, looked, "-".join(groups))
