@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("serving")
 
-REST_S = 10.0  # nobody ran for so long: the cache becomes small
+REST_S = 10.0  # nobody ran for so long: the cache gives its memory back
 
 
 class NotReady(Exception):
@@ -177,18 +177,17 @@ class Engine:
 
     def _step_once(self) -> bool:
         """Wait for work and do one step of it; False when the engine closes."""
-        smaller = None
         with self._wake:
-            while not self._closing and not self._scheduler.busy and smaller is None:
-                if not self._wake.wait(REST_S):
-                    smaller = self._scheduler.rest()
+            idle = not self._closing and not self._scheduler.busy
+            resting = idle and not self._wake.wait(REST_S)
             if self._closing:
                 return False
-            step = None if smaller else self._schedule()
+            smaller = self._scheduler.rest() if resting else None
+            step = None if resting else self._schedule()
             jobs = dict(self._jobs)
         try:
             if step is None:
-                self._shrink(smaller)
+                self._rest(smaller)
                 return True
             began = time.monotonic()
             chunks, rows = self.loaded.runner.run(step, jobs)
@@ -219,9 +218,11 @@ class Engine:
         self._observe()
         return step
 
-    def _shrink(self, layout: Layout) -> None:
-        # What lies in the slots is nobody's.
-        self.loaded.runner.arrange(layout, (0,) * layout.slots)
+    def _rest(self, smaller: Layout | None) -> None:
+        """Give memory back: what lies in the slots is nobody's."""
+        if smaller is not None:
+            self.loaded.runner.arrange(smaller, (0,) * smaller.slots)
+        self.loaded.runner.release()
 
     def _take(self, step: Step, chunks: Many[Output], rows: Many[Output]) -> list:
         """Hand a step's tokens to the scheduler and turn them into text."""

@@ -24,10 +24,10 @@ from serving.bucket import fetch, is_bucket_url
 from serving.config import Config
 from serving.gguf_checkpoint import GgufCheckpoint, digest_file
 from serving.hf_checkpoint import HfCheckpoint
+from serving.kv_cache import AnyCache, KVCache, PagedCache
 from serving.memory import trim_memory
 from serving.model import Precision, Weights
 from serving.prefix_cache import BLOCK
-from serving.programs import group_size
 from serving.runner import Runner
 from serving.settings import Settings
 from serving.sharding import Devices, make_mesh
@@ -68,6 +68,14 @@ def pick_precision(wanted: str, backend: str) -> Precision:
     return wanted  # type: ignore[return-value]  # the settings allow no other words
 
 
+def pick_cache(wanted: str, backend: str) -> type[AnyCache]:
+    """The kind of cache that goes with `--attention`: `auto` has pages where their kernel runs."""
+    if wanted == "paged" and backend != "tpu":
+        log.warning("attention over pages has no kernel on %s and is slow there", backend)
+    paged = wanted == "paged" or (wanted == "auto" and backend == "tpu")
+    return PagedCache if paged else KVCache
+
+
 def use_compilation_cache(folder: Path) -> None:
     """Let JAX keep compiled programs in `folder`, apart by jaxlib version and CPU."""
     place = folder / "xla" / f"jaxlib-{jaxlib.__version__}-{machine_key()}"
@@ -106,7 +114,6 @@ def make_limits(settings: Settings, config: Config) -> Limits:
         budget=max(settings.step_tokens, least),
         draft_rows=rows,
         draft_width=DRAFT_WIDTH if rows else 1,
-        parts=config.layers // group_size(config.layers),
     )
 
 
@@ -224,7 +231,8 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     trim_memory()
     places = settings.prefix_cache_tokens // BLOCK
     limits = make_limits(settings, model.config)
-    runner = Runner(model.config, model.weights, limits, places, model.devices)
+    kind = pick_cache(settings.attention, backend)
+    runner = Runner(model.config, model.weights, limits, places, model.devices, kind)
     cache = StartCache(kept, "serving.programs") if alone else None
     runner.compile(lambda done, total: report("preparing programs", done, total), cache)
     if links:

@@ -125,7 +125,6 @@ def encode_step(
         "do": "run",
         "sequences": sequences,
         "saves": [[save.slot, save.blocks] for save in step.saves],
-        "growth": step.growth and [step.growth.length, step.growth.slots],
         "layout": step.layout and [step.layout.length, step.layout.slots],
         "source": step.source,
         "loads": [[number[load.sequence], load.places] for load in step.loads],
@@ -164,7 +163,6 @@ def decode_step(message: dict[str, Any], numbers: np.ndarray) -> tuple[Step, dic
         )
     step = Step(
         saves=tuple(Save(slot, tuple(map(tuple, blocks))) for slot, blocks in message["saves"]),
-        growth=Layout(*message["growth"]) if message["growth"] else None,
         layout=Layout(*message["layout"]) if message["layout"] else None,
         source=tuple(message["source"]),
         loads=tuple(Load(sequences[n], tuple(places)) for n, places in message["loads"]),

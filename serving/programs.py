@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -24,10 +24,10 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 
 from serving import cache_copies, kv_cache, pieces
 from serving.config import Config
-from serving.kv_cache import KVCache
+from serving.kv_cache import AnyCache, KVCache
 from serving.model import Weights
 from serving.sampling import SamplingRows, sampling_specs
-from serving.sharding import CACHE_AXES, Devices
+from serving.sharding import Devices
 from serving.start_cache import StartCache
 from serving.step import Layout
 
@@ -60,28 +60,28 @@ class Programs:
     """The compiled programs of one model, with its weights."""
 
     def __init__(
-        self, config: Config, weights: Weights, shapes: Shapes, devices: Devices | None = None
+        self,
+        config: Config,
+        weights: Weights,
+        shapes: Shapes,
+        devices: Devices | None = None,
+        kind: type[AnyCache] = KVCache,
     ) -> None:
-        """Nothing is compiled yet; `devices` is where the weights lie."""
+        """Nothing is compiled yet; `devices` is where the weights lie, `kind` the cache's."""
         self._config, self._weights = config, weights
         devices = devices or Devices(config)
         # Of caches, and of all that is not cut: what comes in and what goes between programs.
-        self._cut, self._whole = devices.sharding(CACHE_AXES), devices.sharding(())
-        self._shapes = shapes
+        self._cut, self._whole = devices.sharding(kind.AXES), devices.sharding(())
+        self._shapes, self._kind = shapes, kind
         self.group = group_size(config.layers)
         starts = range(0, config.layers, self.group)
         self.groups = tuple(weights.layers[start : start + self.group] for start in starts)
         exact = weights.embedding.values.dtype == jnp.float32
-        self._cache_dtype = kv_cache.cache_dtype(config, exact, jax.default_backend())
+        self._cache_dtype = kv_cache.cache_dtype(config, exact, jax.default_backend(), kind)
         self._compiled: dict[tuple, Callable] = {}
         device = jax.devices()[0]
         self._device = (device.platform, device.device_kind)
         self._cache: StartCache | None = None
-
-    @property
-    def group_count(self) -> int:
-        """How often the layers' program runs; each group's cache has a layout of its own."""
-        return len(self.groups)
 
     @property
     def vocabulary(self) -> int:
@@ -109,32 +109,25 @@ class Programs:
 
     # --- shapes -----------------------------------------------------------------------------
 
-    def cache_specs(self, layout: Layout) -> list[KVCache]:
+    def cache_specs(self, layout: Layout) -> list[AnyCache]:
         """The shapes of an empty cache, group by group."""
         return [self._cache_spec(layout)] * len(self.groups)
 
-    def pool_specs(self) -> list[KVCache]:
+    def pool_specs(self) -> list[AnyCache]:
         """The shapes of an empty prefix cache, group by group."""
         cache = self._cache_spec(next(iter(self._shapes.calls)))
-        specs = cache_copies.pool_specs(cache, self._shapes.places)
-        return [jax.tree.map(lambda leaf: self._placed(leaf, self._cut), specs)] * len(self.groups)
+        return [cache_copies.pool_specs(cache, self._shapes.places)] * len(self.groups)
 
-    def _cache_spec(self, layout: Layout) -> KVCache:
-        specs = kv_cache.cache_specs(
-            self._config, self.group, layout.slots, layout.length, self._cache_dtype
-        )
-        return jax.tree.map(lambda leaf: self._placed(leaf, self._cut), specs)
+    def _cache_spec(self, layout: Layout) -> AnyCache:
+        size = (self.group, layout.slots, layout.length)
+        return kv_cache.cache_specs(self._config, *size, self._cache_dtype, self._kind, self._cut)
 
     def _input(self, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
         """Something that every device gets whole."""
         return jax.ShapeDtypeStruct(shape, dtype, sharding=self._whole)
 
     def _sampling(self, rows: int) -> SamplingRows:
-        return jax.tree.map(lambda leaf: self._placed(leaf, self._whole), sampling_specs(rows))
-
-    @staticmethod
-    def _placed(leaf: jax.ShapeDtypeStruct, where: jax.sharding.Sharding | None) -> object:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+        return jax.tree.map(lambda leaf: self._input(leaf.shape, leaf.dtype), sampling_specs(rows))
 
     def _specs(self, tree: object) -> object:
         return jax.tree.map(
@@ -228,8 +221,10 @@ class Programs:
         for target in self._shapes.calls:
             if target != layout:
                 source = self._input((target.slots,), jnp.int32)
-                arrange = functools.partial(cache_copies.arrange, length=target.length)
-                self._add(("arrange", layout, target), arrange, cache.keys[0], source, out=cut)
+                size = {"length": target.length, "axes": self._kind.AXES}
+                arrange = functools.partial(cache_copies.arrange, **size)
+                leaf = jax.tree.leaves(cache)[0]
+                self._add(("arrange", layout, target), arrange, leaf, source, out=cut)
 
     # --- running ----------------------------------------------------------------------------
 
@@ -237,18 +232,18 @@ class Programs:
         """One leaf of the cache in another layout."""
         return self._compiled["arrange", now, wanted](leaf, source)
 
-    def save(self, layout: Layout, cache: KVCache, pool: KVCache, *where: object) -> KVCache:
+    def save(self, layout: Layout, cache: AnyCache, pool: AnyCache, *where: object) -> AnyCache:
         """A group's prefix cache with blocks of a slot in it; the old one is used up."""
         return self._compiled["save", layout](cache, pool, *where)
 
-    def load(self, layout: Layout, cache: KVCache, pool: KVCache, *where: object) -> KVCache:
+    def load(self, layout: Layout, cache: AnyCache, pool: AnyCache, *where: object) -> AnyCache:
         """A group's cache with blocks of the prefix cache in a slot; the old one is used up."""
         return self._compiled["load", layout](cache, pool, *where)
 
     def layers(
         self,
-        layouts: Sequence[Layout],  # by group
-        cache: list[KVCache],  # by group; replaced in place
+        layout: Layout,
+        cache: list[AnyCache],  # by group; replaced in place
         tokens: object,  # R T
         slots: object,  # R
         start: object,  # R
@@ -257,7 +252,7 @@ class Programs:
         weights, shape = self._weights, tokens.shape
         x = self._compiled["embed", *shape](weights.embedding, tokens)
         for index, group in enumerate(self.groups):
-            program = self._compiled["layers", layouts[index], *shape]
+            program = self._compiled["layers", layout, *shape]
             x, cache[index] = program(group, weights.rope, cache[index], x, slots, start)
         return x
 

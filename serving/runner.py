@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import jax
 import numpy as np
 
 from serving.cache_copies import WINDOW
 from serving.config import Config
-from serving.kv_cache import KVCache, make_cache
-from serving.memory import trim_memory
+from serving.kv_cache import AnyCache, KVCache, make_cache
+from serving.memory import release_pages, trim_memory
 from serving.model import Weights
 from serving.prefix_cache import BLOCK
 from serving.programs import Programs, Shapes
@@ -70,25 +71,22 @@ class Runner:
         limits: Limits,
         places: int,
         devices: Devices | None = None,
+        kind: type[AnyCache] = KVCache,
     ) -> None:
         """`places` blocks of prefix cache; `devices` hold the weights; nothing is compiled yet."""
         self.limits, self.places = limits, places
-        self._programs = Programs(config, weights, make_shapes(limits, places), devices)
-        self._layouts = [limits.layouts[0]] * self._programs.group_count
-        self._cache: list[KVCache] = []
-        self._pool: list[KVCache] = []
-
-    @property
-    def layout(self) -> Layout:
-        """The shortest that some part of the cache has; all have as many slots."""
-        return min(self._layouts, key=lambda layout: layout.length)
+        self._programs = Programs(config, weights, make_shapes(limits, places), devices, kind)
+        self.layout = limits.layouts[0]
+        self._cache: list[AnyCache] = []
+        self._pool: list[AnyCache] = []
 
     @property
     def position_bytes(self) -> int:
         """Keys and values of one position in all layers."""
         specs = self._programs.cache_specs(self.limits.layouts[0])
-        leaves = [leaf for group in specs for leaf in (*group.keys, *group.values)]
-        return sum(leaf.shape[1] * leaf.shape[3] * leaf.dtype.itemsize for leaf in leaves)
+        layout = self.limits.layouts[0]
+        held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(specs))
+        return held // (layout.slots * layout.length)
 
     @property
     def vocabulary(self) -> int:
@@ -108,8 +106,11 @@ class Runner:
     def reset(self) -> None:
         """Empty caches, also after a step that failed half-way."""
         self._cache, self._pool = [], []
-        self._layouts = [self.limits.layouts[0]] * self._programs.group_count
-        self._cache = [make_cache(s) for s in self._programs.cache_specs(self.layout)]
+        self.layout = self.limits.layouts[0]
+        for spec in self._programs.cache_specs(self.layout):
+            # Group by group, so that never all of it is held at once.
+            self._cache.append(make_cache(spec))
+            _release(self._cache[-1])
         if self.places:
             self._pool = [make_cache(spec) for spec in self._programs.pool_specs()]
 
@@ -117,9 +118,6 @@ class Runner:
         """Compute a step: what each chunk gave, and each row."""
         for save in step.saves:
             self._save(save.slot, dict(save.blocks))
-        if step.growth is not None:
-            left = [i for i, layout in enumerate(self._layouts) if layout != step.growth]
-            self._move(left[0], step.growth, np.arange(step.growth.slots, dtype=np.int32))
         if step.layout is not None:
             self.arrange(step.layout, step.source)
         for load in step.loads:
@@ -131,28 +129,26 @@ class Runner:
 
     def arrange(self, layout: Layout, source: tuple[int, ...]) -> None:
         """Copy the cache into another layout: slot i is the old slot `source[i]`."""
+        now, self.layout = self.layout, layout
         for index in range(len(self._cache)):
-            self._move(index, layout, np.array(source, np.int32))
-
-    def _move(self, index: int, layout: Layout, slots: np.ndarray) -> None:
-        """Copy one group's cache into another layout, unless it is there already."""
-        now = self._layouts[index]
-        if now == layout:
-            return
-        group = self._cache[index]
-        sides = [list(group.keys), list(group.values)]
-        self._cache[index] = KVCache((), ())
-        del group
-        for side in sides:
-            for place, leaf in enumerate(side):
-                # Leaf by leaf and waited for, so that never two whole caches are held.
-                moved = self._programs.arrange(leaf, now, layout, slots)
-                side[place] = moved.block_until_ready()
-        self._cache[index] = KVCache(tuple(sides[0]), tuple(sides[1]))
-        self._layouts[index] = layout
-        del sides, side, leaf, moved
+            self._move(index, now, np.array(source, np.int32))
         # What was freed cannot hold what comes next, so it would only add up.
         trim_memory()
+
+    def release(self) -> None:
+        """Give back the memory of a cache that nobody reads any more; it stays as it is."""
+        for group in self._cache:
+            _release(group)
+
+    def _move(self, index: int, now: Layout, slots: np.ndarray) -> None:
+        """Copy one group's cache from the layout that it had."""
+        leaves, form = jax.tree.flatten(self._cache[index])
+        self._cache[index] = jax.tree.unflatten(form, [None] * len(leaves))
+        for place, leaf in enumerate(leaves):
+            # Leaf by leaf and waited for, so that never two whole caches are held.
+            moved = self._programs.arrange(leaf, now, self.layout, slots)
+            leaves[place] = moved.block_until_ready()
+        self._cache[index] = jax.tree.unflatten(form, leaves)
 
     def _save(self, slot: int, places: dict[int, int]) -> None:
         """Copy blocks of a slot (by number) to their places."""
@@ -163,7 +159,7 @@ class Runner:
             where = (np.int32(slot), np.int32(window * WINDOW * BLOCK), wanted)
             for index, pool in enumerate(self._pool):
                 cache = self._cache[index]
-                self._pool[index] = self._programs.save(self._layouts[index], cache, pool, *where)
+                self._pool[index] = self._programs.save(self.layout, cache, pool, *where)
 
     def _load(self, slot: int | None, places: tuple[int, ...]) -> None:
         """Copy places to the beginning of a slot."""
@@ -174,7 +170,7 @@ class Runner:
             where = (np.int32(slot), np.int32(first * BLOCK), wanted)
             for index, cache in enumerate(self._cache):
                 pool = self._pool[index]
-                self._cache[index] = self._programs.load(self._layouts[index], cache, pool, *where)
+                self._cache[index] = self._programs.load(self.layout, cache, pool, *where)
 
     # --- prompts ----------------------------------------------------------------------------
 
@@ -184,7 +180,7 @@ class Runner:
         tokens[0, : len(chunk.tokens)] = chunk.tokens
         slot = np.array([chunk.sequence.slot], np.int32)
         start = np.array([chunk.start], np.int32)
-        x = self._programs.layers(self._layouts, self._cache, tokens, slot, start)
+        x = self._programs.layers(self.layout, self._cache, tokens, slot, start)
         prompt = ()
         if job.params.prompt_logprobs is not None and not chunk.sequence.generated_count:
             prompt = self._score(chunk, x, job.params.prompt_logprobs)
@@ -230,7 +226,7 @@ class Runner:
             # Spare rows repeat the first one: the same values are written twice to one place.
             for array in (tokens, slots, start):
                 array[len(batch) :] = array[:1]
-        x = self._programs.layers(self._layouts, self._cache, tokens, slots, start)
+        x = self._programs.layers(self.layout, self._cache, tokens, slots, start)
         wanted: list[Job | None] = [None] * count
         for place, sequence in zip(where, batch, strict=True):
             wanted[place] = jobs[sequence]
@@ -274,6 +270,14 @@ class Runner:
                 count = job.params.logprobs
                 scored[row] = _scored(int(found[row]), own[row], values[row], ids[row], count)
         return found, scored
+
+
+def _release(group: AnyCache) -> None:
+    """Let a group's cache take no memory until it is written again; what it held is lost."""
+    for leaf in jax.tree.leaves(group):
+        for shard in leaf.block_until_ready().addressable_shards:
+            if shard.device.platform == "cpu":
+                release_pages(shard.data.unsafe_buffer_pointer(), shard.data.nbytes)
 
 
 def _scored(token: int, own: np.ndarray, values: np.ndarray, ids: np.ndarray, count: int) -> Scored:

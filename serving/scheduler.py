@@ -11,12 +11,9 @@ Pure Python, without JAX or clocks, so that it can be tested alone. The life of 
    what is finished, and frees those slots.
 4. `cancel` and `finish` end a sequence from outside, at any moment between these calls.
 
-The KV cache is one rectangle of slots x positions (`Layout`), as long as its longest sequence
-needs. Where memory is limited a longer rectangle has fewer slots: then the youngest sequence is
+The KV cache is one rectangle of slots x positions (`Layout`). Where memory is limited it is as long
+as its longest sequence needs, and a longer one has fewer slots: then the youngest sequence is
 pre-empted. It goes back to the head of the queue, and comes back with what it had generated.
-
-While streams run the rectangle grows part by part (`rectangle`); prompts that are too long for the
-present one wait until that is done.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ from collections.abc import Sequence as Many
 
 from serving.counts import Counts
 from serving.prefix_cache import BLOCK, PrefixCache
-from serving.rectangle import Growth, move_slots
+from serving.rectangle import move_slots
 from serving.sequence import Sequence
 from serving.step import Chunk, Layout, Limits, Load, Row, Save, Step, pick_size
 
@@ -50,8 +47,7 @@ class Scheduler:
         self.prefix = PrefixCache(cache_blocks)
         self.counts = Counts()
         self.waiting: deque[Sequence] = deque()
-        self.layout = limits.layouts[0]  # the shortest that some part of the cache has
-        self._growth = Growth(limits.parts)
+        self.layout = limits.layouts[0]
         self._order: list[Sequence] = []  # those in slots, oldest first
         self._unsaved: list[tuple[int, list[int], int]] = []  # slot, tokens, whole blocks of them
 
@@ -102,14 +98,14 @@ class Scheduler:
         """The device lost what it held: nothing is kept, and nobody runs (all were finished)."""
         self.prefix.clear()
         self._unsaved.clear()
-        self.layout, self._growth.target = self.limits.layouts[0], None
+        self.layout = self.limits.layouts[0]
 
     def rest(self) -> Layout | None:
         """The smallest layout, when nobody runs and the present one is larger."""
         smallest = self.limits.layouts[0]
-        if self.busy or (self.layout == smallest and self._growth.target is None):
+        if self.busy or self.layout == smallest:
             return None
-        self.layout, self._growth.target = smallest, None
+        self.layout = smallest
         return smallest
 
     # --- what comes next --------------------------------------------------------------------
@@ -121,9 +117,7 @@ class Scheduler:
         saves = self._save()
         admitted = self._admit()
         decoding = [sequence for sequence in self._order if sequence.decoding]
-        growth = self._grow() if decoding else None
-        growing = bool(decoding) and self._growth.target is not None
-        loads, chunks = self._cut_prompts(self.limits.budget - len(decoding), growing)
+        loads, chunks = self._cut_prompts(self.limits.budget - len(decoding))
         width = 1
         drafts: list[tuple[int, ...]] = [()] * len(decoding)
         if not chunks and self._may_draft(decoding):
@@ -131,14 +125,11 @@ class Scheduler:
             width = self.limits.draft_width if any(drafts) else 1
         # A chunk of this step comes before the rows: its slot is free only after it.
         ends = {chunk.sequence: chunk.start + len(chunk.tokens) for chunk in chunks}
-        reach = max((ends.get(s, s.computed) + width for s in self._order), default=0)
-        # Streams that came to the end of what is there do not wait for the last part.
-        fits = growing and reach <= self.layout.length
-        layout, source = (None, ()) if fits else self._arrange(width)
+        layout, source = self._arrange(width)
         rows = tuple(Row(s, draft) for s, draft in zip(decoding, drafts, strict=True))
         others = [s for s in self._order if s not in set(decoding)]
         idle = tuple((s.slot, ends.get(s, s.computed)) for s in others if s.slot is not None)
-        return Step(saves, growth, layout, source, loads, chunks, rows, width, idle, admitted)
+        return Step(saves, layout, source, loads, chunks, rows, width, idle, admitted)
 
     def _layout_for(self, sequences: Iterable[Sequence], extra: int = 0) -> Layout:
         """The smallest layout that is long enough for all of `sequences`."""
@@ -187,18 +178,6 @@ class Scheduler:
             sequence.slot = next(free)
         return tuple(admitted)
 
-    def _grow(self) -> Layout | None:
-        """Let one more part of the cache go over to the length that will soon be needed."""
-        self._begin_growth()
-        growth = self._growth.target
-        if growth is not None and self._growth.copy_part():
-            self.layout = growth
-            self._begin_growth()
-        return growth
-
-    def _begin_growth(self) -> None:
-        self._growth.begin(self.layout, self._layout_for(self._order, self._growth.lead))
-
     def _arrange(self, width: int) -> tuple[Layout | None, tuple[int, ...]]:
         """The layout of this step when it changes, and the old slot of each of its slots.
 
@@ -213,25 +192,15 @@ class Scheduler:
         source = move_slots(self._order, now, wanted)
         if wanted == now:
             return None, ()
-        if (
-            wanted.length < now.length
-            and wanted.slots == now.slots
-            and any(s.decoding for s in self._order)
-        ):
-            self.layout = wanted
-            self._growth.shrink(wanted)
-            return None, ()
-        self.layout, self._growth.target = wanted, None
+        self.layout = wanted
         return wanted, source
 
-    def _cut_prompts(
-        self, budget: int, growing: bool
-    ) -> tuple[tuple[Load, ...], tuple[Chunk, ...]]:
+    def _cut_prompts(self, budget: int) -> tuple[tuple[Load, ...], tuple[Chunk, ...]]:
         """Chunks of unfinished prompts, the oldest first, and what they need not compute."""
         loads, chunks = [], []
         begun: set[tuple[int, ...]] = set()
         for sequence in self._order:
-            if sequence.decoding or (growing and sequence.needed > self.layout.length):
+            if sequence.decoding:
                 continue
             beginning = tuple(sequence.tokens[:BLOCK])
             # When another is at the same beginning, it pays to wait until that is kept.

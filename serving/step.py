@@ -1,6 +1,6 @@
 """What one step consists of, and the limits that steps are planned under. Plain values.
 
-The parts of a step are computed in this order: saves, growth, layout, loads, chunks, rows.
+The parts of a step are computed in this order: saves, layout, loads, chunks, rows.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ SHORTEST = 256
 
 
 def make_layouts(slots: int, context: int, cache_tokens: int) -> tuple[Layout, ...]:
-    """Doubling lengths from 256 up to the context, each with as many slots as memory allows.
+    """All slots of the whole context where `cache_tokens` positions suffice for that.
 
-    `cache_tokens` positions are held at most, but one whole context always.
+    Else doubling lengths from 256 up to the context, each with as many slots as there is room for,
+    but one always; of lengths with as many slots only the longest.
     """
-    lengths = []
-    length = SHORTEST
+    lengths, length = [context], SHORTEST
     while length < context:
-        lengths.append(length)
+        lengths.insert(-1, length)
         length *= 2
-    lengths.append(context)
-    return tuple(Layout(n, max(1, min(slots, cache_tokens // n))) for n in lengths)
+    layouts = [Layout(n, max(1, min(slots, cache_tokens // n))) for n in lengths]
+    longest = {layout.slots: layout for layout in layouts}
+    return tuple(longest.values())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +56,6 @@ class Limits:
     budget: int  # tokens of one step
     draft_rows: int = 0  # guesses are made while at most so many decode
     draft_width: int = 1  # a token and its guess
-    parts: int = 1  # of the cache, each copied by itself when it grows
 
     def __post_init__(self) -> None:
         """ValueError when some step could not be planned."""
@@ -117,7 +117,6 @@ class Step:
     """What the device computes next."""
 
     saves: tuple[Save, ...]
-    growth: Layout | None  # the next part of the cache goes over to it
     layout: Layout | None  # all of the cache goes over to it; None: as it is
     source: tuple[int, ...]  # with a layout: the old slot that each new one copies
     loads: tuple[Load, ...]

@@ -25,8 +25,6 @@ class FakeDevice:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.layout = scheduler.layout
-        self.parts = [scheduler.layout] * scheduler.limits.parts
-        self.copied = 0  # parts, in the last step
         self.slots = [[GARBAGE] * self.layout.length for _ in range(self.layout.slots)]
         self.places = [[GARBAGE] * BLOCK for _ in range(scheduler.prefix.places)]
 
@@ -58,32 +56,16 @@ class FakeDevice:
                 block = self.slots[save.slot][number * BLOCK : (number + 1) * BLOCK]
                 assert len(block) == BLOCK
                 self.places[place] = list(block)
-        before = list(self.parts)
-        if step.growth is not None:
-            assert step.growth.slots == self.layout.slots
-            left = [i for i, layout in enumerate(self.parts) if layout != step.growth]
-            self.parts[left[0]] = step.growth
         if step.layout is not None:
-            self.parts = [step.layout] * len(self.parts)
-        self.copied = sum(a != b for a, b in zip(before, self.parts, strict=True))
-        self._rearrange(step)
+            assert len(step.source) == step.layout.slots
+            spare = [GARBAGE] * step.layout.length
+            old, self.layout = self.slots, step.layout
+            self.slots = [(old[slot] + spare)[: step.layout.length] for slot in step.source]
         for load in step.loads:
             tokens = [token for place in load.places for token in self.places[place]]
             assert tokens == load.sequence.tokens[: len(tokens)], "another prefix was loaded"
             assert len(tokens) <= self.layout.length, "loaded past the end"
             self.slots[load.sequence.slot][: len(tokens)] = tokens
-
-    def _rearrange(self, step: Step) -> None:
-        shortest = min(self.parts, key=lambda layout: layout.length)
-        if step.layout is None:
-            spare = [GARBAGE] * (shortest.length - self.layout.length)
-            self.slots = [(slot + spare)[: shortest.length] for slot in self.slots]
-            self.layout = shortest
-        else:
-            assert len(step.source) == step.layout.slots
-            spare = [GARBAGE] * step.layout.length
-            old, self.layout = self.slots, step.layout
-            self.slots = [(old[slot] + spare)[: step.layout.length] for slot in step.source]
 
     def _chunk(self, step: Step, number: int) -> int | None:
         chunk = step.chunks[number]

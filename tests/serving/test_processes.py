@@ -38,7 +38,6 @@ def test_a_step_survives_the_wire() -> None:
     }
     step = Step(
         saves=(Save(1, ((0, 5), (1, 6))),),
-        growth=Layout(1024, 2),
         layout=Layout(512, 4),
         source=(3, 2, 1, 0),
         loads=(Load(prompt, (7, 8)),),
@@ -51,7 +50,7 @@ def test_a_step_survives_the_wire() -> None:
     message, arrays = encode_step(step, jobs)
     numbers = np.concatenate([array.astype(np.float32) for array in arrays])
     told, others = decode_step(json.loads(json.dumps(message)), numbers)
-    for name in ("saves", "growth", "layout", "source", "width", "idle"):
+    for name in ("saves", "layout", "source", "width", "idle"):
         assert getattr(told, name) == getattr(step, name)
     (chunk,), (row,) = told.chunks, told.rows
     assert (chunk.start, chunk.tokens, chunk.size, chunk.last) == (1, (6, 7, 8), 32, True)

@@ -12,12 +12,12 @@ from serving.drafting import Lookup
 from serving.prefix_cache import BLOCK
 from serving.scheduler import QueueFull, Scheduler
 from serving.sequence import Sequence
-from serving.step import Layout, Limits, Step
+from serving.step import Layout, Limits, Step, make_layouts
 from tests.serving.fake_device import FakeDevice
 
 CONTEXT = 256
 LAYOUTS = (Layout(64, 4), Layout(128, 2), Layout(256, 1))
-ROOMY = (Layout(64, 4), Layout(128, 4), Layout(256, 4))
+ROOMY = (Layout(256, 4),)
 LIMITS = Limits(LAYOUTS, queue=100, chunk_sizes=(4, 8, 32), budget=36, draft_rows=2, draft_width=4)
 STOP = 0
 
@@ -85,14 +85,13 @@ traffic = st.lists(st.tuples(sequences, st.integers(0, 4)), min_size=1, max_size
     arrivals=traffic,
     blocks=st.integers(0, 12),
     layouts=st.sampled_from([LAYOUTS, ROOMY]),
-    parts=st.integers(1, 4),
 )
 def test_everyone_is_served_as_if_alone(
-    arrivals: list[tuple[Sequence, int]], blocks: int, layouts: tuple[Layout, ...], parts: int
+    arrivals: list[tuple[Sequence, int]], blocks: int, layouts: tuple[Layout, ...]
 ) -> None:
     """No sequence starves, no slot is lost, the budget is kept, what is read is one's own, and
-    each gets the tokens it would get alone: with prefix cache, guesses, pre-emption and growth."""
-    limits = dataclasses.replace(LIMITS, layouts=layouts, parts=parts)
+    each gets the tokens it would get alone: with prefix cache, guesses and pre-emption."""
+    limits = dataclasses.replace(LIMITS, layouts=layouts)
     device = FakeDevice(Scheduler(limits, blocks))
     for sequence, pause in arrivals:
         device.scheduler.add(sequence)
@@ -233,32 +232,12 @@ def test_the_youngest_is_preempted_and_comes_back() -> None:
         assert sequence.generated == alone(sequence).generated
 
 
-def test_growth_holds_no_stream_up() -> None:
-    """While streams run no step copies more than one part of the cache: not when a long prompt
-    arrives, nor when a stream outgrows it; without streams a prompt does not wait for parts."""
-    limits = dataclasses.replace(LIMITS, layouts=ROOMY, parts=4, draft_rows=0)
-    device = FakeDevice(Scheduler(limits))
-    stream, other = Sequence((1,) * 8, 220), Sequence((2,) * 8, 100)
-    device.scheduler.add(stream, other)
-    copied = []
-    while device.scheduler.busy:
-        if len(copied) == 20:
-            device.scheduler.add(Sequence((3,) * 100, 3))
-        step = run(device)
-        assert not copied or step.rows, "the streams are held up"
-        copied.append(device.copied)
-    assert max(copied) == 1
-    assert sum(copied) == 2 * limits.parts
-    assert device.layout == ROOMY[-1]
-    short = Sequence((1,) * 4, 50)
-    device.scheduler.add(short, Sequence((3,) * 200, 3))
-    copied = [run(device) and device.copied for _ in range(40)]
-    assert device.layout == ROOMY[0], "it has become shorter again, beside a stream"
-    assert max(copied[1:]) == 1
-    alone = FakeDevice(Scheduler(limits))
-    alone.scheduler.add(Sequence((3,) * 200, 3))
-    assert run(alone).chunks
-    assert alone.copied == limits.parts
+def test_no_length_is_planned_for_that_saves_nothing() -> None:
+    """With memory for all there is one rectangle; else lengths that leave room for more slots."""
+    assert make_layouts(16, 2048, 16 * 2048) == (Layout(2048, 16),)
+    assert make_layouts(16, 2048, 16 * 1024) == (Layout(1024, 16), Layout(2048, 8))
+    assert make_layouts(3, 512, 768) == (Layout(256, 3), Layout(512, 1))
+    assert make_layouts(2, 256, 10) == (Layout(256, 1),)
 
 
 def test_guesses_bring_several_tokens_a_step() -> None:

@@ -14,7 +14,7 @@ COST = Cost(
 
 def make_step(chunks: tuple[Chunk, ...] = (), rows: tuple[Row, ...] = ()) -> Step:
     """A step that does nothing else."""
-    return Step((), None, None, (), (), chunks, rows, 1, (), ())
+    return Step((), None, (), (), chunks, rows, 1, (), ())
 
 
 def test_a_prompt_in_two_chunks_is_the_prompt_but_for_reading_twice() -> None:
