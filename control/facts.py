@@ -1,6 +1,6 @@
 """What the cloud is asked about one plan, for the guards: permissions now.
 
-What could not be read stays None, which guards tell as unknown.
+What could not be read is left out, which guards tell as unknown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ class PermissionsPort(Protocol):
     """What of `services.permissions.Permissions` is needed."""
 
     def list_held(self, asked: Sequence[str]) -> Mapping[str, bool]:
-        """Of each of these, whether we have it; raises OpsError."""
+        """Of each of these that the project tells, whether we have it; raises OpsError."""
+        ...
+
+    def list_held_on_billing(self, asked: Sequence[str]) -> Mapping[str, bool]:
+        """The same of those that the billing account tells."""
         ...
 
 
@@ -36,11 +40,12 @@ class Facts:
         """What could be found out."""
         return CloudFacts(permissions=self._held(plan))
 
-    def _held(self, plan: Plan) -> Mapping[str, bool] | None:
-        if not plan.permissions:
-            return {}
-        try:
-            return self._permissions.list_held(plan.permissions)
-        except OpsError as error:
-            _log.warning("permissions could not be asked for", why=error.message)
-            return None
+    def _held(self, plan: Plan) -> Mapping[str, bool]:
+        """Whoever fails to answer leaves what the other says."""
+        found: dict[str, bool] = {}
+        for ask in (self._permissions.list_held, self._permissions.list_held_on_billing):
+            try:
+                found |= ask(plan.permissions)
+            except OpsError as error:
+                _log.warning("permissions could not be asked for", why=error.message)
+        return found

@@ -1,15 +1,15 @@
 """Scale a tier's multi-host slices: each is an atomic node pool, added or removed whole, with the
 group of pods that it serves as.
 
-Adding makes pools first, then raises the workload's replicas; removing lowers the replicas, then
-deletes the pools whose groups have gone. Single-host slices are `scale_tier.py`'s.
+Adding makes pools first, as far as none stand idle, then raises the workload's replicas; removing
+lowers the replicas, then deletes the pools whose groups have gone. Single-host slices are
+`scale_tier.py`'s.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,6 +21,7 @@ from core.actions.context import PlanContext
 from core.actions.rollouts import workload_name, workload_of
 from core.actions.scaling import cost_of, delta_of, irreversible, pools_of, who_feels_it
 from core.actions.scaling import observe as observe_pools
+from core.actions.slice_groups import IDLE, groups_on, last_first, told_group
 from core.actions.tear_down import remove_command
 from core.actions.tier_lookup import usual
 from core.actions.tier_places import on_terms, places_of
@@ -31,14 +32,13 @@ from core.cloud_resources import CONTAINER, path_of
 from core.errors import PlanError
 from core.fleet import assemble_fleet
 from core.plans import Facts, Plan, Request, Step
-from core.records import NodePool, Pod, Snapshot, Source, Workload
+from core.records import NodePool, Snapshot, Source, Workload
 from core.specs import PartKind, TierSpec
 from core.wording import plural
 
 VERB: Final = "kube.set_replicas"
 REPLICAS: Final = "replicas"  # "replicas:FULL NAME OF A WORKLOAD" → how many it is to have
 _BROKEN: Final = "ERROR"
-_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _ACCOUNT: Final = ("nodes-account", "nodes-role")  # what the new nodes run as
 _PERMISSIONS: Final = (
     "container.clusters.update",
@@ -60,6 +60,11 @@ class _Now:
     broken: tuple[NodePool, ...]
     workload: Workload
     name: str
+
+    @property
+    def idle(self) -> int:
+        """Slices that no group is to serve on, as a change that failed half way leaves them."""
+        return max(0, len(self.pools) - self.workload.replicas_wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,8 @@ def plan_scale_slices(
     """
     delta, arithmetic = delta_of(snapshot, spec, request)
     there = _there(snapshot, spec, request, context)
-    have, tier = len(there.pools), assemble_fleet(snapshot).tier(spec.name)
+    have = len(there.pools) - (there.idle if delta > 0 else 0)
+    tier = assemble_fleet(snapshot).tier(spec.name)
     if have + delta < 0:
         raise PlanError(
             f"{spec.title} has {plural(have, 'slice')} that can be removed, not {-delta}.",
@@ -137,6 +143,9 @@ def scale_chain(snapshot: Snapshot, request: Request, context: PlanContext) -> C
     if delta <= 0:
         return Chain(())
     there = _there(snapshot, spec, request, context)
+    delta -= there.idle
+    if delta <= 0:
+        return Chain(())
     place = there.place
     pieces = [p for p in platform_pieces(place.site, {place.part.kind}) if p.key in _ACCOUNT]
     policies = {pool.placement_policy for pool in (*there.pools, *there.broken)} - {""}
@@ -201,27 +210,30 @@ def _adding(
     keys = {piece.key for piece in missing}
     pools = sorted(key for key in keys if key.startswith("pool-"))
     steps = [create_step(piece, keys, piece.body.get("initialNodeCount")) for piece in missing]
+    idle = min(delta, there.idle)
+    wanted = len(there.pools) - there.idle + delta
     return _Change(
-        (*steps, *_replicas(there, len(there.pools) + delta, pools, context)),
+        (*steps, *_replicas(there, wanted, pools, context)),
         observe_pieces(chain.names, present),
         (
+            *([f"{plural(idle, 'slice')} stood idle: used first"] if idle else ()),
             *who_feels_it(snapshot, assemble_fleet(snapshot).tier(spec.name), delta),
             "Each new slice serves once all its hosts run and its group of pods is ready",
         ),
-        delta,
-        ((delta * ownership.chips_per_slice(spec), there.place.spot),),
+        delta - idle,
+        (((delta - idle) * ownership.chips_per_slice(spec), there.place.spot),),
     )
 
 
 def _removing(
     snapshot: Snapshot, there: _Now, spec: TierSpec, count: int, context: PlanContext
 ) -> _Change:
-    groups = _groups(snapshot, there)
-    going = sorted(there.pools, key=lambda pool: _last_first(pool, groups))[:count]
+    groups = groups_on(snapshot, there.place.part, there.pools, there.workload.namespace)
+    going = sorted(there.pools, key=lambda pool: last_first(pool, groups))[:count]
     lowered = _replicas(there, len(there.pools) - count, (), context)
     needs = tuple(step.key for step in lowered)
-    names = ", ".join(f"{pool.name} ({_told(groups.get(pool.name))})" for pool in going[:8])
-    serving = sum(groups.get(pool.name) != _IDLE for pool in going)
+    names = ", ".join(f"{pool.name} ({told_group(groups.get(pool.name))})" for pool in going[:8])
+    serving = sum(groups.get(pool.name) != IDLE for pool in going)
     notes = [f"These slices go: {names}{' …' if len(going) > 8 else ''}"]
     if serving:
         notes += who_feels_it(snapshot, assemble_fleet(snapshot).tier(spec.name), -serving)
@@ -239,44 +251,6 @@ def _removing(
 
 def _chips(pool: NodePool) -> int:
     return pool.node_count * ownership.hardware_of(pool.machine_type)[1]
-
-
-_IDLE: Final = -1
-
-
-def _groups(snapshot: Snapshot, there: _Now) -> Mapping[str, int | None]:
-    """Pool → the group of pods on it; `_IDLE`: none; None, or no key: not known."""
-    if snapshot.pods is None or snapshot.hosts is None:
-        return {}
-    found: dict[str, int | None] = {pool.name: _IDLE for pool in there.pools}
-    cluster = (there.place.part.cluster_location, there.place.part.cluster)
-    pools = {
-        host.name: host.pool
-        for host in snapshot.hosts
-        if (host.cluster_location, host.cluster) == cluster
-    }
-    for pod in snapshot.pods:
-        pool = pools.get(pod.host, "")
-        if pool in found and pod.namespace == there.workload.namespace:
-            found[pool] = _group(pod)
-    return found
-
-
-def _group(pod: Pod) -> int | None:
-    said = pod.labels.get(_GROUP, "")
-    return int(said) if said.isdecimal() else None
-
-
-def _last_first(pool: NodePool, groups: Mapping[str, int | None]) -> tuple[bool, int, str]:
-    """Idle pools first, then those of the highest groups, or of the highest numbers."""
-    group = groups.get(pool.name)
-    number = re.search(r"(\d+)$", pool.name)
-    last = group if group is not None else int(number[1]) if number else 0
-    return group != _IDLE, -last, pool.name
-
-
-def _told(group: int | None) -> str:
-    return "group unknown" if group is None else "idle" if group == _IDLE else f"group {group}"
 
 
 def _replicas(there: _Now, wanted: int, needs: Sequence[str], context: PlanContext) -> list[Step]:

@@ -121,6 +121,18 @@ def test_an_idle_slice_goes_before_any_that_serves() -> None:
     assert not any("cut off" in line for line in found.affected)
 
 
+def test_an_idle_slice_is_used_before_another_is_made() -> None:
+    """A change that failed before its groups is completed when asked again, and not doubled."""
+    found = plan(world(idle="hw-medium-02"), delta=1)
+    assert [(s.verb, s.after) for s in found.steps] == [(VERB, {"replicas": 4})]
+    assert (found.title.endswith("3 → 4"), found.chip_delta) == (True, 0)
+    assert found.cost.delta_usd_per_hour == 0
+    assert "1 slice stood idle: used first" in found.affected
+    found = plan(world(idle="hw-medium-02"), delta=2)
+    assert [s.key for s in found.steps if s.key.startswith("pool-")] == ["pool-04"]
+    assert (found.steps[-1].after, found.chip_delta) == ({"replicas": 5}, 16)
+
+
 def test_unknown_groups_are_said_to_be() -> None:
     """Then the last by name go."""
     found = plan(world(labelled=False), delta=-1)

@@ -56,11 +56,6 @@ class FakeHistory:
         return Reading(signal, series, window, now)
 
 
-def all_granted(plan: Plan, _snapshot: Snapshot) -> CloudFacts:
-    """A cloud in which we may do all."""
-    return CloudFacts(permissions=dict.fromkeys(plan.permissions, True))
-
-
 @dataclass
 class FakeResources:
     """What exists in the project, by full name."""
@@ -94,11 +89,15 @@ class FakeConsole:
     resources: FakeResources = field(default_factory=FakeResources)
     person: Actor | None = None
     asked: int = 0
+    lacking: Collection[str] = ()
     notes: tuple[Annotation, ...] = ()
     burning: Mapping[str, tuple[Series, Series]] = field(
         default_factory=dict[str, tuple[Series, Series]]
     )
     solved: Mapping[str, tuple[Series, Series]] = field(
+        default_factory=dict[str, tuple[Series, Series]]
+    )
+    arriving: Mapping[str, tuple[Series, Series]] = field(
         default_factory=dict[str, tuple[Series, Series]]
     )
 
@@ -113,8 +112,12 @@ class FakeConsole:
         self.approvals = Approvals(self.audit.engine)
         self.planning = Planning(
             self.settings, self.snapshot, self.past, self.audit,  # type: ignore[arg-type]
-            facts=all_granted, resources=self.resources,
+            facts=self.granted, resources=self.resources,
         )  # fmt: skip
+
+    def granted(self, plan: Plan, _snapshot: Snapshot) -> CloudFacts:
+        """A cloud in which we may do all but what is `lacking`."""
+        return CloudFacts(permissions={p: p not in self.lacking for p in plan.permissions})
 
     def set_window(self, cancel_window_s: float) -> None:
         """Have a click on a green plan applied after so long."""
@@ -137,6 +140,10 @@ class FakeConsole:
     def solved_series(self) -> Mapping[str, tuple[Series, Series]]:
         """Likewise."""
         return self.solved
+
+    def arriving_series(self) -> Mapping[str, tuple[Series, Series]]:
+        """Likewise."""
+        return self.arriving
 
     def annotations(self, window: Window, tier: str | None = None) -> tuple[Annotation, ...]:
         """Planted ones and those of the audit store."""

@@ -73,6 +73,19 @@ def test_a_drain_that_would_leave_paths_without_an_answer_is_blocked(open_page: 
     assert at.button(key="plan_apply").disabled
 
 
+def test_a_permission_that_lacks_is_named_where_apply_is_disabled(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """Beside the button, and with the guard that says so."""
+    console.lacking = ("billing.budgets.update",)
+    at = open_page("cost", do="change_budget:small")
+    at.number_input(key="plan_amount_usd").set_value(2.5e6).run()
+    assert at.button(key="plan_apply").disabled
+    said = [m.value for m in at.markdown if "Blocked" in m.value]
+    assert len(said) == 1
+    assert "lacks billing.budgets.update" in said[0]
+
+
 def test_a_budget_is_changed_from_the_cost_page(console: FakeConsole, open_page: Open) -> None:
     """The form starts with what is there; nothing can be applied before something differs."""
     at = open_page("cost")

@@ -1,12 +1,16 @@
-"""google.cloud.billing.v1.CloudBilling (reads) and CloudCatalog."""
+"""google.cloud.billing.v1.CloudBilling (reads, and the account's policy) and CloudCatalog."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from google.cloud import billing_v1
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from emulator.apis.billing.model import services, skus
+from emulator.apis.iam.enforcement import held
+from emulator.apis.iam.model import iam_state
+from emulator.apis.iam.permissions import check_permissions
 from emulator.context import Cloud
 from emulator.wire.call import Call
 from emulator.wire.errors import ApiError, invalid
@@ -39,10 +43,36 @@ class CloudBilling:
         self._known(request.name)
         return self._account()
 
-    def _known(self, name: str) -> None:
-        found = parse_name("billingAccounts/{account}", name)
+    def get_iam_policy(
+        self, request: iam_policy_pb2.GetIamPolicyRequest, call: Call
+    ) -> policy_pb2.Policy:
+        """Who may do what with the account, beside those whom the project's policy lets."""
+        name = self._known(request.resource, "resource")
+        version = request.options.requested_policy_version
+        return iam_state(self._cloud).policies.get(name, version)
+
+    def set_iam_policy(
+        self, request: iam_policy_pb2.SetIamPolicyRequest, call: Call
+    ) -> policy_pb2.Policy:
+        """Replaces the account's policy."""
+        name = self._known(request.resource, "resource")
+        policies = iam_state(self._cloud).policies
+        return policies.set(name, request.policy, request.update_mask.paths)
+
+    def test_iam_permissions(
+        self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
+    ) -> iam_policy_pb2.TestIamPermissionsResponse:
+        """Those of the asked that the caller has on the account, or by the project's policy."""
+        name = self._known(request.resource, "resource")
+        check_permissions(request.permissions, service="billing")
+        found = held(self._cloud, call, request.permissions, name)
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=found)
+
+    def _known(self, name: str, field: str = "name") -> str:
+        found = parse_name("billingAccounts/{account}", name, field=field)
         if found["account"] != self._cloud.project.billing_account:
             raise ApiError("PERMISSION_DENIED", "The caller does not have permission")
+        return name
 
     def _info(self) -> Any:
         project = self._cloud.project

@@ -58,6 +58,8 @@ _EXCEPTIONS: Final = {
     ("cloudquotas", "create_quota_preference"): "quotas.update",
     ("cloudquotas", "update_quota_preference"): "quotas.update",
     ("cloudbilling", "get_billing_account"): "accounts.get",
+    ("cloudbilling", "get_iam_policy"): "accounts.getIamPolicy",
+    ("cloudbilling", "set_iam_policy"): "accounts.setIamPolicy",
     ("cloudbilling", "get_project_billing_info"): "resourceAssociations.list",
     ("cloudbilling", "list_project_billing_info"): "resourceAssociations.list",
     ("cloudbilling", "update_project_billing_info"): "resourceAssociations.create",

@@ -34,7 +34,7 @@ _TABLE: Final[dict[str, dict[str, str]]] = {
         "tables": f"{_CRUD} getData updateData export", "readsessions": "create getData update",
     },
     "billing": {
-        "accounts": "get list getSpendingInformation getPricing", "budgets": _CRUD,
+        "accounts": f"get list getSpendingInformation getPricing {_POLICY}", "budgets": _CRUD,
         "resourceCosts": "get", "resourceAssociations": "create delete list",
     },
     "cloudquotas": {"quotas": "get update"},
@@ -179,7 +179,11 @@ _ROLES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "bigquery.tables.export")),
     "bigquery.jobUser": ("BigQuery Job User", ("bigquery.jobs.create", *_PROJECT)),
     "bigquery.user": ("BigQuery User", ("bigquery.jobs.*", "bigquery.datasets.get", *_PROJECT)),
-    "billing.costsManager": ("Billing Account Costs Manager", ("billing.*",)),
+    "billing.admin": ("Billing Account Administrator", _all("billing")),
+    "billing.costsManager": ("Billing Account Costs Manager", (
+        "billing.accounts.get", "billing.accounts.getIamPolicy",
+        "billing.accounts.getSpendingInformation", "billing.accounts.list", "billing.budgets.*",
+        "billing.resourceAssociations.list", "billing.resourceCosts.get")),
     "billing.viewer": ("Billing Account Viewer", ("billing.*.get*", "billing.*.list")),
     "cloudquotas.admin": ("Quota Administrator", (*_all("cloudquotas"), *_PROJECT)),
     "cloudquotas.viewer": ("Quota Viewer", (*_read("cloudquotas"), *_PROJECT)),
