@@ -179,10 +179,8 @@ _ROLES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "bigquery.tables.export")),
     "bigquery.jobUser": ("BigQuery Job User", ("bigquery.jobs.create", *_PROJECT)),
     "bigquery.user": ("BigQuery User", ("bigquery.jobs.*", "bigquery.datasets.get", *_PROJECT)),
-    "billing.admin": ("Billing Account Administrator", _all("billing")),
     "billing.costsManager": ("Billing Account Costs Manager", (
-        "billing.accounts.get", "billing.accounts.getIamPolicy",
-        "billing.accounts.getSpendingInformation", "billing.accounts.list", "billing.budgets.*",
+        "billing.accounts.get*", "billing.accounts.list", "billing.budgets.*",
         "billing.resourceAssociations.list", "billing.resourceCosts.get")),
     "billing.viewer": ("Billing Account Viewer", ("billing.*.get*", "billing.*.list")),
     "cloudquotas.admin": ("Quota Administrator", (*_all("cloudquotas"), *_PROJECT)),
