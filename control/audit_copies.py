@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
@@ -55,12 +57,14 @@ class CopyState:
         behind: records that it does not have yet.
         problem: why the last try failed; "" when it did not.
         tried_at: when that was; None: nothing had to be copied yet.
+        failing_since: when the first of the tries that failed was; None: the last did not.
     """
 
     destination: str
     behind: int
     problem: str
     tried_at: datetime | None
+    failing_since: datetime | None = None
 
 
 def destinations_of(settings: Settings, clients: Clients) -> Mapping[str, Destination]:
@@ -115,7 +119,9 @@ class AuditCopies:
             newest = _newest(db)
             rows = {row["destination"]: row for row in db.execute(sa.select(copies)).mappings()}
         return tuple(
-            CopyState(name, newest - row["seq"], row["problem"], row["tried_at"])
+            CopyState(
+                name, newest - row["seq"], row["problem"], row["tried_at"], row["failing_since"]
+            )
             for name in self._destinations
             if (row := rows.get(name)) is not None
         )
@@ -133,23 +139,31 @@ class AuditCopies:
             except (HeartwoodError, SQLAlchemyError) as error:
                 pause_s = min(pause_s * 2, _LONGEST_S)
                 _log.warning("the record could not be copied", to=name, why=str(error))
+            except Exception as error:  # noqa: BLE001 - a thread that ends in silence copies nothing
+                pause_s = min(pause_s * 2, _LONGEST_S)
+                why = f"{type(error).__name__} at {_place(error)}"
+                _log.error("a fault of ours kept the record from being copied", to=name, why=why)
 
     def copy(self, name: str) -> int:
         """Copy the next records; how many: 0 when there are none, or another console is at it.
 
         Raises:
-            HeartwoodError: they did not arrive; the row says so.
+            HeartwoodError: they did not arrive; the row says so, as of whatever else is raised.
         """
         done = self._hold(name)
         if done is None:
             return 0
-        records = self._after(done)
-        if not records:
-            return 0
         try:
+            records = self._after(done)
+            if not records:
+                return 0
             self._destinations[name].write(records)
         except HeartwoodError as error:
             self._note(name, done, error.message)
+            raise
+        except Exception as error:
+            told = f"A fault of ours, {type(error).__name__} at {_place(error)}."
+            self._note(name, done, told)
             raise
         self._note(name, records[-1].seq, "")
         return len(records)
@@ -179,17 +193,25 @@ class AuditCopies:
             return int(db.execute(query).scalar_one())
 
     def _note(self, name: str, seq: int, problem: str) -> None:
+        now = utc_now()
+        since = sa.func.coalesce(copies.c.failing_since, now) if problem else None
         with self._engine.begin() as db:
             db.execute(
                 copies.update()
                 .where(copies.c.destination == name, copies.c.holder == self._me)
-                .values(seq=seq, problem=problem, tried_at=utc_now())
+                .values(seq=seq, problem=problem, tried_at=now, failing_since=since)
             )
 
     def _after(self, seq: int) -> list[AuditRecord]:
         query = sa.select(chain).where(chain.c.seq > seq).order_by(chain.c.seq).limit(_BATCH)
         with self._engine.connect() as db:
             return [_record(db, dict(link)) for link in db.execute(query).mappings().all()]
+
+
+def _place(error: Exception) -> str:
+    """The line that raised it. Its message is not told: it may hold an address with a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown line"
 
 
 def _newest(db: sa.Connection) -> int:

@@ -168,6 +168,7 @@ audit_copies: Final = sa.Table(
     sa.Column("held_until", UtcTime, nullable=True),
     sa.Column("problem", sa.Text, nullable=False),  # why the last try failed; "" when it did not
     sa.Column("tried_at", UtcTime, nullable=True),
+    sa.Column("failing_since", UtcTime, nullable=True),  # of tries in a row
 )
 
 # Sign-ins that were ended by their owners, by a hash of what tells them apart.

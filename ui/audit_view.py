@@ -107,8 +107,10 @@ def copies() -> None:
     for found in access.console().copies.states():
         name = formats.plain(found.destination)
         if found.problem:
+            since = formats.stamp(found.failing_since)
             st.warning(
-                f"{formats.plural(found.behind, 'record')} could not be copied to {name} yet:"
+                f"Copying to {name} has failed since {since} UTC,"
+                f" {formats.plural(found.behind, 'record')} to come:"
                 f" {formats.plain(found.problem)} It is tried again by itself.",
                 icon=":material/sync_problem:",
             )

@@ -23,6 +23,7 @@ from core.audit_record import AuditRecord
 from core.errors import ConfigError, Unavailable
 from services.webhook import SIGNATURE, Webhook
 from tests.control.test_audit import record
+from tests.control.test_console import wait_until
 
 
 @dataclass
@@ -121,6 +122,40 @@ def test_a_failing_destination_holds_nothing_up_and_gets_all_of_it_later(
     receiver.status = 200
     assert copies.copy("webhook") == 2
     assert [(s.behind, s.problem) for s in copies.states()] == [(0, "")]
+
+
+class Breaking:
+    """A destination with a fault of ours, until it is mended."""
+
+    def __init__(self) -> None:
+        self.mended = threading.Event()
+        self.seen: list[str] = []
+
+    def write(self, records: Sequence[AuditRecord]) -> None:
+        """Raise what nobody foresaw."""
+        if not self.mended.is_set():
+            raise KeyError("https://example.com/?token=s3cret")
+        self.seen.extend(r.hash for r in records)
+
+
+def test_a_fault_that_nobody_foresaw_is_told_and_tried_again(audit: Audit) -> None:
+    """The thread lives on; since when and where it fails is told, without what was raised."""
+    broken = Breaking()
+    copies = AuditCopies(audit.engine, "me", {"log": broken}, look_s=0.01)
+    copies.start()
+    record(audit, "i1")
+    wait_until(lambda: copies.states()[0].problem != "")
+    (first,) = copies.states()
+    assert (first.behind, first.failing_since) == (2, first.tried_at)
+    assert first.problem.startswith("A fault of ours, KeyError at test_audit_copies.py:")
+    assert "s3cret" not in first.problem
+    wait_until(lambda: copies.states()[0].tried_at != first.tried_at)  # again, by itself
+    assert copies.states()[0].failing_since == first.failing_since
+    broken.mended.set()
+    wait_until(lambda: copies.states()[0].behind == 0)
+    copies.stop()
+    (last,) = copies.states()
+    assert (last.problem, last.failing_since, len(broken.seen)) == ("", None, 2)
 
 
 def test_of_several_consoles_one_copies(audit: Audit) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import pytest
 
+from control.audit_copies import AuditCopies
+from core.audit_record import AuditRecord
 from core.plans import Request
 from core.specs import TierSpec
 from tests import make
+from tests.control.test_audit import record
 from tests.pages.conftest import Open, all_text
 from tests.pages.fake_console import FakeConsole
 from ui import playground_view
@@ -268,3 +271,24 @@ def test_a_machine_without_a_tpu_is_not_unknown(open_page: Open) -> None:
     assert set(alone["TensorCore"]) == {"no TPU"}
     every = open_page("fleet").dataframe[-1].value.set_index("Tier")
     assert "no TPU" in every.loc["Local", "Why"]
+
+
+def test_the_audit_page_says_since_when_copying_fails(
+    console: FakeConsole, open_page: Open
+) -> None:
+    """And why, where all that waits is told of a copy that works."""
+
+    class Broken:
+        def write(self, records: Sequence[AuditRecord]) -> None:
+            raise KeyError(len(records))
+
+    console.copies = AuditCopies(console.audit.engine, "here", {"webhook": Broken()}, look_s=60)
+    console.copies.start()
+    record(console.audit, "i1")
+    assert "2 still to come" in all_text(open_page("audit"))
+    console.copies.stop()  # tries once more before it ends
+    (state,) = console.copies.states()
+    text = all_text(open_page("audit"))
+    assert "still to come" not in text
+    assert f"failed since {state.failing_since:%Y-%m-%d %H:%M:%S} UTC, 2 records to come" in text
+    assert "A fault of ours, KeyError at" in text
