@@ -46,6 +46,7 @@ _CHANGED: Final = (
     Source.BUDGETS,
     Source.ALERTS,
     Source.RESERVATIONS,
+    Source.RECOMMENDER,
 )
 
 

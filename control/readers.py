@@ -26,6 +26,7 @@ from services.kube import Kube
 from services.load_balancer import LoadBalancers
 from services.monitoring import Monitoring
 from services.quotas import Quotas
+from services.recommender import Recommender
 from services.sdk_imports import import_sdk
 from services.stock import Stock
 from services.tier_rows import Inventory
@@ -43,6 +44,7 @@ def make_readers(
     tpu, vertex = Tpu(clients), Vertex(clients)
     balancers, budgets = LoadBalancers(clients), Budgets(clients)
     alerts, quotas, stock = Alerts(clients), Quotas(clients), Stock(clients)
+    recommender = Recommender(clients)
 
     def read_gke(_: Snapshot) -> Fields:
         clusters, pools = gke.list_inventory()
@@ -63,6 +65,7 @@ def make_readers(
         Source.QUOTAS: lambda _: {"quotas": quotas.list_quotas()},
         Source.MACHINE_TYPES: lambda _: {"machine_types": stock.list_machine_types(specs)},
         Source.RESERVATIONS: lambda _: {"reservations": stock.list_reservations(specs)},
+        Source.RECOMMENDER: lambda _: _read_recommendations(recommender, specs),
     }
     for source in not_set_up(settings):
         reads.pop(source, None)
@@ -104,6 +107,13 @@ def read_loads(
     """
     found = monitoring.read_loads(specs, _now(), Inventory.of(snapshot))
     fields = {"loads": found.by_tier}
+    return fields if found.problem is None else Partial(fields, found.problem)
+
+
+def _read_recommendations(recommender: Recommender, specs: Sequence[TierSpec]) -> Fields | Partial:
+    """Those of all recommenders that answered."""
+    found = recommender.list_cost(specs)
+    fields: Fields = {"recommendations": found.found}
     return fields if found.problem is None else Partial(fields, found.problem)
 
 

@@ -172,6 +172,7 @@ class RefreshSettings(Section):
     quotas_s: Seconds = 600
     machine_types_s: Seconds = 3600
     reservations_s: Seconds = 60
+    recommender_s: Seconds = 3600
 
     def interval_s(self, source: Source) -> float:
         """Seconds between two reads of that source."""

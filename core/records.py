@@ -41,6 +41,7 @@ from core.load_balancer import (
     UrlMap,
 )
 from core.money import Budget, CostRow, Price, PriceBasis
+from core.recommendations import Recommendation
 from core.specs import TierSpec
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "PriceBasis",
     "Problem",
     "Quantiles",
+    "Recommendation",
     "ReservedChips",
     "RouteMatch",
     "RouteRule",
@@ -100,6 +102,7 @@ class Source(StrEnum):
     QUOTAS = "quotas"  # Cloud Quotas: chips that regions and zones allow
     MACHINE_TYPES = "machine_types"  # Compute Engine: what each zone offers
     RESERVATIONS = "reservations"  # Compute Engine: chips held for us
+    RECOMMENDER = "recommender"  # Recommender: what costs for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,7 @@ class Snapshot:
     quotas: tuple[ChipQuota, ...] | None = None
     machine_types: MachineTypes | None = None  # a zone that is missing was not read
     reservations: tuple[ReservedChips, ...] | None = None
+    recommendations: tuple[Recommendation, ...] | None = None  # to save cost, still standing
 
     def spec(self, tier: str) -> TierSpec:
         """The configuration of that tier.

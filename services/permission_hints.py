@@ -21,6 +21,7 @@ _VIEWER_ROLES: Final = {
     "lustre": "roles/lustre.viewer",
     "cloudquotas": "roles/cloudquotas.viewer",
     "pubsub": "roles/pubsub.viewer",
+    "recommender": "roles/recommender.viewer",
     "billing": "roles/billing.viewer",
     "bigquery": "roles/bigquery.dataViewer",
 }

@@ -45,6 +45,7 @@ _MODULES: Final = {
     Source.QUOTAS: ("google.cloud.cloudquotas_v1",),
     Source.MACHINE_TYPES: ("google.cloud.compute_v1.services.machine_types",),
     Source.RESERVATIONS: ("google.cloud.compute_v1.services.reservations",),
+    Source.RECOMMENDER: ("google.cloud.recommender_v1",),
 }
 _DEFERRED: Final = (  # a package stands before its subpackages
     "google.cloud.aiplatform_v1",

@@ -22,6 +22,7 @@ GOOGLE_HOSTS: Final = {
     Source.QUOTAS: "cloudquotas.googleapis.com",
     Source.MACHINE_TYPES: "compute.googleapis.com",
     Source.RESERVATIONS: "compute.googleapis.com",
+    Source.RECOMMENDER: "recommender.googleapis.com",
 }
 REST_PREFIXES: Final = {
     Source.KUBE: "/k8s",

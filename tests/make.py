@@ -158,6 +158,7 @@ _FIELDS = {
     Source.QUOTAS: "quotas",
     Source.MACHINE_TYPES: "machine_types",
     Source.RESERVATIONS: "reservations",
+    Source.RECOMMENDER: "recommendations",
 }
 
 
@@ -169,7 +170,7 @@ def make_snapshot(scenario: str = "normal", now: datetime = NOW) -> Snapshot:
         return Snapshot(now, specs, sources)
     base = Snapshot(
         now, specs, make_sources(now), server=make_server(), prices=make_prices(), alerts=(),
-        quotas=(ChipQuota("us-central1", "TPU7x", 20_000),), reservations=(),
+        quotas=(ChipQuota("us-central1", "TPU7x", 20_000),), reservations=(), recommendations=(),
         machine_types={"us-central1-c": frozenset({"tpu7x-standard-4t"})},
     )  # fmt: skip
     if scenario == "empty":

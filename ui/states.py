@@ -35,6 +35,7 @@ SOURCE_TITLES: Mapping[Source, str] = {
     Source.QUOTAS: "Quotas",
     Source.MACHINE_TYPES: "Machine types",
     Source.RESERVATIONS: "Reservations",
+    Source.RECOMMENDER: "Recommender",
 }
 
 
