@@ -1,7 +1,7 @@
-"""Attention over the KV cache: what is written into it, and what each query reads of it.
+"""Attention over the KV cache in spans: what is written into it, and what each query reads of it.
 
 The letters of the shapes are those of `model`. What does not live here: the projections and the
-rotation around it (`model`), the cache's arrays (`kv_cache`).
+rotation around it (`model`), the cache's arrays (`kv_cache`), the TPU's way (`paged_attention`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from serving.config import Config
+from serving.kv_cache import KVCache, write
 
 
 def exact_products(dtype: jnp.dtype) -> jax.lax.Precision | None:
@@ -26,7 +27,7 @@ def softcap(x: jax.Array, cap: float | None) -> jax.Array:
     return x if cap is None else cap * jnp.tanh(x / cap)
 
 
-def pack(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+def _pack(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """Numbers as the cache holds them."""
     if dtype == jnp.uint16:
         return jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16)
@@ -38,16 +39,6 @@ def _unpack(held: jax.Array) -> jax.Array:
     if held.dtype == jnp.uint16:
         return jax.lax.bitcast_convert_type(held, jnp.bfloat16)
     return held
-
-
-def write(leaf: jax.Array, new: jax.Array, slots: jax.Array, start: jax.Array) -> jax.Array:
-    """Write `new` [R K T E] into its slots from `start` on.
-
-    One in-place slice update per row: the scatter that a fancy index becomes is a loop on CPU.
-    """
-    for row in range(new.shape[0]):
-        leaf = jax.lax.dynamic_update_slice(leaf, new[row][None], (slots[row], 0, start[row], 0))
-    return leaf
 
 
 def _read(leaf: jax.Array, slots: jax.Array, first: jax.Array, count: int) -> jax.Array:
@@ -62,7 +53,7 @@ def _read(leaf: jax.Array, slots: jax.Array, first: jax.Array, count: int) -> ja
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("slots", "start", "cosine", "sine", "oldest", "newest", "first", "end"),
+    data_fields=("slots", "start", "cosine", "sine", "oldest", "newest", "first", "end", "local"),
     meta_fields=(),
 )
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +68,7 @@ class Place:
     newest: jax.Array  # R G*T: ... and the last, its own
     first: jax.Array  # of all these the first, ...
     end: jax.Array  # ... and one past the last
+    local: jax.Array | None  # bool: they see a window only; None where no layer does
 
 
 # Of what a query has seen so far: the highest score, the sum of weights, the weighted values.
@@ -85,6 +77,27 @@ SPAN = 128  # positions that attention reads at once
 
 
 def attend(
+    config: Config,
+    query: jax.Array,  # R T K G E
+    key: jax.Array,  # R T K E
+    value: jax.Array,  # R T K E
+    cache: KVCache,  # of one layer
+    place: Place,
+) -> tuple[jax.Array, KVCache]:
+    """What each query sees [R T K G E], and the cache with these tokens in it."""
+    rows, tokens, k, g, e = query.shape
+    (keys,), (values,) = cache.keys, cache.values
+    key, value = (_pack(new.swapaxes(1, 2), keys.dtype) for new in (key, value))
+    keys = write(keys, key, KVCache.AXES, place.slots, place.start)
+    values = write(values, value, KVCache.AXES, place.slots, place.start)
+    query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e)
+    query = query.astype(jnp.bfloat16 if keys.dtype == jnp.uint16 else keys.dtype)
+    out = attend_spans(config, query, keys, values, place)  # R K G*T E
+    out = out.reshape(rows, k, g, tokens, e).transpose(0, 3, 1, 2, 4)  # R T K G E
+    return out, KVCache((keys,), (values,))
+
+
+def attend_spans(
     config: Config, query: jax.Array, keys: jax.Array, values: jax.Array, place: Place
 ) -> jax.Array:
     """Grouped-query attention [R K G*T E] of a query of that shape over a cache [S K L E].

@@ -1,9 +1,9 @@
 """The Llama, Qwen and Gemma decoders as plain pytrees: weights and forward.
 
-Reading order: `Config` (`config`) says the shapes, `KVCache` (`kv_cache`) holds what was seen; here
+Reading order: `Config` (`config`) says the shapes, `kv_cache` holds what was seen; here
 `Linear` / `Layer` / `Weights` hold the parameters, and `forward` is the whole network: `embed`,
 `run_layers`, `head`, the three pieces that `programs` compiles. Each block attends as `attention`
-says. Shapes stand as trailing comments with these letters:
+says, or `paged_attention`. Shapes stand as trailing comments with these letters:
 
     R rows (streams of this call)   T tokens of a row in this call   S slots of the cache
     L cached positions              D model width                    F feed-forward width
@@ -28,9 +28,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from serving.attention import Place, attend, exact_products, pack, softcap, write
+from serving import attention, paged_attention
+from serving.attention import Place, exact_products, softcap
 from serving.config import Config
-from serving.kv_cache import KVCache
+from serving.kv_cache import AnyCache, PagedCache
 from serving.rope import RopeScaling, rope_angles
 
 Precision = Literal["f32", "bf16", "w8a8"]
@@ -196,9 +197,9 @@ def _attention(
     config: Config,
     layer: Layer,
     x: jax.Array,
-    cache: tuple[jax.Array, jax.Array],
+    cache: AnyCache,  # of this layer
     place: Place,
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+) -> tuple[jax.Array, AnyCache]:
     """Self-attention of x [R T D] over the cache after writing these tokens into it."""
     rows, tokens, width = x.shape
     k, g, e = config.kv_heads, config.group, config.head_width
@@ -210,15 +211,10 @@ def _attention(
     cosine, sine = place.cosine[:, :, None], place.sine[:, :, None]  # R T 1 E/2
     query = rotate(query, cosine[..., None, :], sine[..., None, :])
     key = rotate(key, cosine, sine)
-    keys, values = cache
-    keys = write(keys, pack(key.swapaxes(1, 2), keys.dtype), place.slots, place.start)
-    values = write(values, pack(value.swapaxes(1, 2), values.dtype), place.slots, place.start)
-    query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e)
-    query = query.astype(jnp.bfloat16 if keys.dtype == jnp.uint16 else keys.dtype)
-    out = attend(config, query, keys, values, place)  # R K G*T E
-    out = out.reshape(rows, k, g, tokens, e).transpose(0, 3, 1, 2, 4)  # R T K G E
+    kind = paged_attention if isinstance(cache, PagedCache) else attention
+    out, cache = kind.attend(config, query, key, value, cache, place)  # R T K G E
     y = project(out.reshape(rows * tokens, k * g * e), layer.output)
-    return y.reshape(rows, tokens, width), (keys, values)
+    return y.reshape(rows, tokens, width), cache
 
 
 def _feed_forward(config: Config, layer: Layer, x: jax.Array) -> jax.Array:
@@ -242,9 +238,9 @@ def _block(
     config: Config,
     layer: Layer,
     x: jax.Array,
-    cache: tuple[jax.Array, jax.Array],
+    cache: AnyCache,  # of this layer
     places: tuple[Place, Place | None],
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+) -> tuple[jax.Array, AnyCache]:
     """One decoder layer on x [R T D]: attention and feed-forward, each added to what came in."""
     place = _choose_place(layer, *places)
     h = rms_norm(x, layer.attention_norm, config.norm_epsilon)
@@ -275,36 +271,37 @@ def _find_places(
     newest = jnp.tile(position, (1, config.group))  # R G*T
     end = jnp.max(start) + tokens
 
-    def place(oldest: jax.Array, cosine: jax.Array, sine: jax.Array) -> Place:
-        return Place(slots, start, cosine, sine, oldest, newest, jnp.min(oldest), end)
+    def place(oldest: jax.Array, cosine: jax.Array, sine: jax.Array, local: bool) -> Place:
+        flag = None if config.window is None else jnp.asarray(local)
+        return Place(slots, start, cosine, sine, oldest, newest, jnp.min(oldest), end, flag)
 
     cosine, sine = rope.cosine[position], rope.sine[position]
-    whole = place(jnp.zeros_like(newest), cosine, sine)
+    whole = place(jnp.zeros_like(newest), cosine, sine, local=False)
     if config.window is None:
         return whole, None
     if rope.local_cosine is not None and rope.local_sine is not None:
         cosine, sine = rope.local_cosine[position], rope.local_sine[position]
-    return whole, place(jnp.maximum(newest - config.window + 1, 0), cosine, sine)
+    oldest = jnp.maximum(newest - config.window + 1, 0)
+    return whole, place(oldest, cosine, sine, local=True)
 
 
 def run_layers(
     config: Config,
     layers: tuple[Layer, ...],
     rope: Rope,
-    cache: KVCache,  # of these layers
+    cache: AnyCache,  # of these layers
     x: jax.Array,  # R T D
     slots: jax.Array,  # R int32: the slot of each row
     start: jax.Array,  # R int32: the position of each row's first token
-) -> tuple[jax.Array, KVCache]:
+) -> tuple[jax.Array, AnyCache]:
     """Some consecutive layers: what leaves the last of them `[R T D]`, and their cache."""
     places = _find_places(config, rope, slots, start, x.shape[1])
-    keys, values = [], []
+    parts = []
     # Unrolled, not scanned: a scan over layers copies each layer's cache (measured 2-3x slower).
-    for layer, *kv in zip(layers, cache.keys, cache.values, strict=True):
-        x, (key, value) = _block(config, layer, x, (kv[0], kv[1]), places)
-        keys.append(key)
-        values.append(value)
-    return x, KVCache(tuple(keys), tuple(values))
+    for layer, part in zip(layers, cache.split(), strict=True):
+        x, part = _block(config, layer, x, part, places)
+        parts.append(part)
+    return x, cache.join(parts)
 
 
 def head(
@@ -323,12 +320,12 @@ def head(
 def forward(
     config: Config,
     weights: Weights,
-    cache: KVCache,
+    cache: AnyCache,
     tokens: jax.Array,  # R T int32
     slots: jax.Array,  # R int32
     start: jax.Array,  # R int32
     last: jax.Array,  # R int32
-) -> tuple[jax.Array, KVCache]:
+) -> tuple[jax.Array, AnyCache]:
     """The whole network: logits `[R V]` after token `last` of each row, and the cache with T more.
 
     A prefill is one row of many tokens, a decode many rows of one token. Tokens after `last` are

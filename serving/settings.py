@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args, get_origin
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "f32", "bf16", "w8a8"] = Field(
         "auto", description="of the weights; auto is the fastest that is exact enough here"
+    )
+    attention: Literal["auto", "spans", "paged"] = Field(
+        "auto", description="how it is computed; auto is paged on TPUs, which have a kernel for it"
     )
     devices: int = Field(0, ge=0, description="devices that share the model; 0 is all there are")
     coordinator: str | None = Field(
@@ -100,7 +103,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else f", default {field.default}"
-        choices = "auto f32 bf16 w8a8: " if name == "precision" else ""
+        words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        choices = f"{' '.join(words)}: " if words else ""
         parser.add_argument(
             "--" + name.replace("_", "-"),
             default=argparse.SUPPRESS,

@@ -25,7 +25,6 @@ MODEL_AXIS = "model"
 RULES: Mapping[str, str] = MappingProxyType(
     {"heads": MODEL_AXIS, "ffn": MODEL_AXIS, "vocabulary": MODEL_AXIS}
 )
-CACHE_AXES: Axes = (None, "heads", None, None)  # S K L E
 
 
 class Devices:

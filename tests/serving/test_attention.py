@@ -78,7 +78,7 @@ def test_a_query_sees_its_past_and_nothing_beyond_is_read(
         for leaf in (keys, values):
             leaf[:, :, : first // attention.SPAN * attention.SPAN] = np.nan
             leaf[:, :, -(-end // attention.SPAN) * attention.SPAN :] = np.nan
-    attend = jax.jit(attention.attend, static_argnums=0)
+    attend = jax.jit(attention.attend_spans, static_argnums=0)
     found = attend(CONFIG, query, keys, values, find_place(slots, start, window))
     expected = expect(query, keys, values, slots, seen)
     assert np.abs(np.asarray(found) - expected).max() < 1e-5

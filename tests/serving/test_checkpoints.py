@@ -27,18 +27,24 @@ from tests.serving.small_checkpoints import (
 
 TOKENS = [int(token) for token in np.random.default_rng(5).integers(0, 320, 45)]
 SLOTS, LENGTH = 3, 256
+# What attention itself differs in: windows in all layers and in some, caps, few heads and one.
+PAGED = ("mistral", "qwen3", "gemma", "gemma2", "gemma3")
 
 
 def ignore_progress(_done: int, _total: int) -> None:
     """Loading reports; these tests do not listen."""
 
 
-def run_in_chunks(checkpoint: HfCheckpoint, precision: model.Precision) -> dict[int, np.ndarray]:
+def run_in_chunks(
+    checkpoint: HfCheckpoint,
+    precision: model.Precision,
+    kind: type[kv_cache.AnyCache] = kv_cache.KVCache,
+) -> dict[int, np.ndarray]:
     """Logits by position: a padded prefill of 20, one of 20 more, then single steps beside it."""
     config = checkpoint.config
     weights = checkpoint.read_weights(precision, LENGTH, ignore_progress)
     dtype = jnp.dtype(jnp.bfloat16 if precision == "bf16" else jnp.float32)
-    specs = kv_cache.cache_specs(config, config.layers, SLOTS, LENGTH, dtype)
+    specs = kv_cache.cache_specs(config, config.layers, SLOTS, LENGTH, dtype, kind)
     cache = kv_cache.make_cache(specs)
     forward = jax.jit(functools.partial(model.forward, config), donate_argnums=1)
     found = {}
@@ -57,23 +63,43 @@ def run_in_chunks(checkpoint: HfCheckpoint, precision: model.Precision) -> dict[
     return found
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_family_agrees_with_float64(tmp_path: Path, name: str) -> None:
-    """Chunks and steps in f32 give the reference's logits, whatever the family's variants."""
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, kv_cache.KVCache) for name in CONFIGS),
+        *((name, kv_cache.PagedCache) for name in PAGED),
+    ],
+)
+def test_family_agrees_with_float64(
+    tmp_path: Path, name: str, kind: type[kv_cache.AnyCache]
+) -> None:
+    """Chunks and steps in f32 give the reference's logits, whatever the family's variants.
+
+    Also where keys and values lie in pages, padded for the TPU's kernel.
+    """
     tensors = write_checkpoint(tmp_path, name, shards=3)
     expected = NumpyFamily(make_config(name), tensors).logits(TOKENS)
-    found = run_in_chunks(HfCheckpoint(tmp_path), "f32")
+    found = run_in_chunks(HfCheckpoint(tmp_path), "f32", kind)
     assert len(found) == 12
     for position, logits in found.items():
         np.testing.assert_allclose(logits, expected[position], atol=2e-4, rtol=0)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "w8a8"])
-def test_smaller_precisions_stay_close(tmp_path: Path, precision: model.Precision) -> None:
+@pytest.mark.parametrize(
+    ("precision", "kind"),
+    [
+        ("bf16", kv_cache.KVCache),
+        ("bf16", kv_cache.PagedCache),
+        ("w8a8", kv_cache.KVCache),
+    ],
+)
+def test_smaller_precisions_stay_close(
+    tmp_path: Path, precision: model.Precision, kind: type[kv_cache.AnyCache]
+) -> None:
     """A whole family's path in bf16 and W8A8 keeps its logits' direction (cosine above 0.99)."""
     tensors = write_checkpoint(tmp_path, "qwen2")
     expected = NumpyFamily(make_config("qwen2"), tensors).logits(TOKENS)
-    for position, logits in run_in_chunks(HfCheckpoint(tmp_path), precision).items():
+    for position, logits in run_in_chunks(HfCheckpoint(tmp_path), precision, kind).items():
         sizes = np.linalg.norm(logits) * np.linalg.norm(expected[position])
         assert logits @ expected[position] / sizes > 0.99
 

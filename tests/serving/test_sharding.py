@@ -51,15 +51,20 @@ def answer_on(devices: int, folder: Path, *flags: str, seen: int | None = None) 
     return found["answers"]
 
 
-@pytest.mark.parametrize(("devices", "name"), [(1, "gemma"), (8, "llama")])
-def test_any_number_of_devices_answers_the_same(tmp_path: Path, devices: int, name: str) -> None:
+@pytest.mark.parametrize(
+    ("devices", "name", "attention"), [(1, "gemma2", "paged"), (8, "llama", "spans")]
+)
+def test_any_number_of_devices_answers_the_same(
+    tmp_path: Path, devices: int, name: str, attention: str
+) -> None:
     """Tensor parallel on 8 devices gives the reference's tokens, as one device does.
 
     Through the server's own programs, which know of Gemma's embedding scale and of Llama's head
     that is not its embedding.
     """
     tensors = write_checkpoint(tmp_path, name)
-    assert answer_on(devices, tmp_path) == expected_answers(name, tensors)
+    found = answer_on(devices, tmp_path, "--attention", attention)
+    assert found == expected_answers(name, tensors)
 
 
 def test_too_few_devices_are_told(tmp_path: Path) -> None:
@@ -72,11 +77,12 @@ def test_too_few_devices_are_told(tmp_path: Path) -> None:
 def test_two_processes_answer_the_same(tmp_path: Path) -> None:
     """Two processes of two devices give the reference's tokens; the follower serves no HTTP.
 
+    Keys and values lie in pages, each device with those of its own heads.
     It ends by itself when the leader has gone, although SIGTERM came before.
     """
     tensors = write_checkpoint(tmp_path / "model", "llama")
     address, http_port = f"127.0.0.1:{find_free_port()}", find_free_port()
-    flags = ("--coordinator", address, "--processes", "2")
+    flags = ("--coordinator", address, "--processes", "2", "--attention", "paged")
     model = ("--model", str(tmp_path / "model"), *FLAGS, "--speculation-rows", "0")
     own = ("--process", "1", "--port", str(http_port))
     options = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
