@@ -2,8 +2,8 @@
 # `make help` lists what there is.
 
 PYTHON   ?= python3
-SCENARIO ?= normal
-SPEED    ?= 60
+SCENARIO ?=
+SPEED    ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -22,7 +22,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew; ARGS=--local-pods=2)
-	@exec $(BIN)/python -u -m control.run --scenario $(SCENARIO) --speed $(SPEED) $(if $(FRESH),--fresh) $(ARGS)
+	@exec $(BIN)/python -u -m control.run $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SPEED),--speed $(SPEED)) $(if $(FRESH),--fresh) $(ARGS)
 
 test: $(TESTABLE) lint types ## lint, types, then every test
 	$(BIN)/python -m pytest -q -n 3

@@ -106,11 +106,10 @@ def run_apply(arguments: argparse.Namespace) -> int:
         if len(arguments.digest) < 12 or not digest.startswith(arguments.digest):
             sys.stderr.write(f"The plan is another one by now: {digest}. Look at it again.\n")
             return 1
+        overrides = overrides_of(arguments.override)
+        check_guards(judged, (*arguments.agree, *overrides))
         intent = console.submit(
-            judged,
-            arguments.agree,
-            reason=arguments.reason,
-            overrides=overrides_of(arguments.override),
+            judged, arguments.agree, reason=arguments.reason, overrides=overrides
         )
         return _follow(console, intent)
     except HeartwoodError as error:
@@ -194,6 +193,20 @@ def overrides_of(words: Iterable[str]) -> Mapping[str, str]:
             raise Invalid(f"{word!r} is not GUARD=REASON.", hint="An override needs a reason")
         found[guard] = reason.strip()
     return found
+
+
+def check_guards(judged: Judged, named: Iterable[str]) -> None:
+    """Pass names of guards that judged the plan.
+
+    Raises:
+        Invalid: there is no such guard, so that nobody would read the name.
+    """
+    known = {verdict.guard for verdict in judged.verdicts}
+    if strange := [name for name in named if name not in known]:
+        raise Invalid(
+            f"There is no guard {', '.join(map(repr, strange))}.",
+            hint=f"Guards: {', '.join(sorted(known))}",
+        )
 
 
 def _value(text: str) -> str | int | float | bool:

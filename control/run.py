@@ -22,6 +22,7 @@ from core.errors import ConfigError
 SCENARIOS: Final = tuple(sorted(p.stem for p in (ROOT / "emulator" / "scenarios").glob("*.toml")))
 SCENARIO_VARIABLE: Final = "HEARTWOOD_EMULATOR_SCENARIO"
 DEFAULT_SPEED: Final = 60.0
+_OF_EMULATOR: Final = ("scenario", "speed", "fresh", "local-pods")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,9 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--speed",
-        type=float,
-        default=DEFAULT_SPEED,
-        help="shortens emulated operations only (default: %(default)g)",
+        type=_positive,
+        help=f"shortens emulated operations only (default: {DEFAULT_SPEED:g})",
     )
     parser.add_argument(
         "--fresh",
@@ -50,8 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--local-pods",
-        type=int,
-        default=0,
+        type=_whole,
         metavar="N",
         help="up to N pods of the project's own server are processes (emulator/README.md)",
     )
@@ -60,9 +59,44 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", type=Path, help="another file than heartwood.toml")
     parser.add_argument(
-        "--start-limit-s", type=float, default=600.0, help="until all are healthy (%(default)g)"
+        "--start-limit-s", type=_positive, default=600.0, help="until all are healthy (%(default)g)"
     )
     return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def check_emulator_options(
+    settings: Settings, arguments: argparse.Namespace, environment: Mapping[str, str]
+) -> None:
+    """Pass options that somebody will read: with Google as the target no emulator is started.
+
+    Raises:
+        ConfigError: one of them is the emulator's.
+    """
+    if settings.cloud.target != "google":
+        return
+    given = [f"--{name}" for name in _OF_EMULATOR if getattr(arguments, name.replace("-", "_"))]
+    if environment.get(SCENARIO_VARIABLE, "").strip():
+        given.append(SCENARIO_VARIABLE)
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: nobody would read it, since the target is Google Cloud"
+            " (cloud.target is google) and no emulator is started.",
+            hint="Leave it out, or choose the emulator: HEARTWOOD_CLOUD__TARGET=emulator",
+        )
 
 
 def chosen_scenario(environment: Mapping[str, str]) -> str:
@@ -197,10 +231,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = _Progress()
     try:
         settings = load_settings(arguments.config)
+        check_emulator_options(settings, arguments, os.environ)
         scenario = arguments.scenario or chosen_scenario(os.environ)
         table = children(
-            settings, scenario, arguments.speed, fresh=arguments.fresh,
-            local_pods=arguments.local_pods,
+            settings, scenario, arguments.speed or DEFAULT_SPEED, fresh=arguments.fresh,
+            local_pods=arguments.local_pods or 0,
         )  # fmt: skip
         if arguments.config is not None:
             config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}
@@ -211,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             table, say=progress.say, show=progress.show, start_limit_s=arguments.start_limit_s
         )
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        print(f"{error}\n{error.hint}".rstrip(), file=sys.stderr)
         return 2
 
 

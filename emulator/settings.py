@@ -79,6 +79,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     chosen = _parser().parse_args(arguments)
     faults = chosen.faults or environment.get(FAULTS_VARIABLE, "").strip()
     state_dir = chosen.state_dir or environment.get(STATE_DIR_VARIABLE, "").strip()
+    if chosen.fresh and not state_dir:
+        raise SettingsError(
+            f"--fresh drops what a folder holds: name it, --state-dir or {STATE_DIR_VARIABLE}"
+        )
     return Settings(
         scenario=chosen.scenario or _scenario(environment),
         speed=chosen.speed,

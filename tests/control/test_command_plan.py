@@ -10,7 +10,7 @@ from control.__main__ import main
 from control.access import Actor
 from control.approvals import APPROVED, DECLINED, WAITING, Approvals
 from control.audit import utc_now
-from control.command_plan import FORMATS, overrides_of, parameters_of, plan_lines
+from control.command_plan import FORMATS, check_guards, overrides_of, parameters_of, plan_lines
 from control.planning import Judged
 from control.store import open_store
 from core.actions import PlanContext, make_plan
@@ -61,6 +61,17 @@ def test_an_override_needs_its_reason() -> None:
     for word in ("not_drained", "not_drained= "):
         with pytest.raises(Invalid, match="GUARD=REASON"):
             overrides_of([word])
+
+
+def test_a_guard_that_there_is_not_is_refused() -> None:
+    """Misspelt, nobody would read it; those that there are are named."""
+    snapshot = make_snapshot()
+    request = Request("scale_tier", "small", {"delta": 1})
+    plan = make_plan(snapshot, request, utc_now(), PlanContext("demo"))
+    judged = Judged(plan, (Verdict("over_budget", Outcome.CONSENT, "soon"),))
+    check_guards(judged, ("over_budget",))
+    with pytest.raises(Invalid, match="no guard 'over_bugdet'"):
+        check_guards(judged, ("over_bugdet", "over_budget"))
 
 
 def test_a_second_person_decides_on_the_command_line(

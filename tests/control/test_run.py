@@ -303,6 +303,31 @@ def test_against_google_there_is_no_emulator() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "scenario"),
+    [(["--local-pods=1"], ""), (["--speed=5"], ""), (["--fresh"], ""), ([], "hot-key")],
+)
+def test_what_nobody_would_read_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    given: list[str], scenario: str,
+) -> None:  # fmt: skip
+    """The emulator's options where Google is the target: named, with what to do, before a start."""
+    monkeypatch.setenv("HEARTWOOD_CLOUD__TARGET", "google")
+    monkeypatch.setenv("HEARTWOOD_EMULATOR_SCENARIO", scenario)
+    assert main(given) == 2
+    told = capsys.readouterr().err
+    assert (given[0].partition("=")[0] if given else "HEARTWOOD_EMULATOR_SCENARIO") in told
+    assert "no emulator is started" in told
+    assert "Leave it out" in told
+
+
+@pytest.mark.parametrize("given", ["--speed=0", "--speed=nan", "--local-pods=-1"])
+def test_numbers_that_can_not_be_are_refused_before_a_start(given: str) -> None:
+    """As argparse does, and not in a child's log."""
+    with pytest.raises(SystemExit):
+        main([given])
+
+
 def test_a_wrong_setting_stops_the_start(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

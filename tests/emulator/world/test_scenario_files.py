@@ -88,3 +88,10 @@ def test_both_programs_know_all_of_them() -> None:
         settings.parse([], {"HEARTWOOD_EMULATOR_SCENARIO": "hot"})
     with pytest.raises(ConfigError, match="HEARTWOOD_EMULATOR_SCENARIO is 'hot'"):
         run.chosen_scenario({"HEARTWOOD_EMULATOR_SCENARIO": "hot"})
+
+
+def test_a_fresh_start_without_a_folder_is_refused() -> None:
+    """There is nothing to drop, and nobody would read the flag."""
+    with pytest.raises(SettingsError, match="--state-dir or HEARTWOOD_EMULATOR_STATE_DIR"):
+        settings.parse(["--fresh"], {})
+    assert settings.parse(["--fresh"], {"HEARTWOOD_EMULATOR_STATE_DIR": "/tmp/x"}).fresh
