@@ -8,16 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
+
+import structlog
 
 from control.refresh import Fields, Partial
 from core import ownership
 from core.errors import OpsError
 from core.records import Cluster, Host, KubeEvent, NodePool, Pod, Snapshot, Workload
+from core.server_findings import telling_line, troubled
 from core.specs import PartKind, TierSpec
 from services.kube import Kube
 
+_log: Final = structlog.get_logger("kube")
 KEEP_S: Final = (
     120.0  # a plan may not rest on older data, and its guard sees the source's age alone
 )
@@ -25,7 +30,7 @@ _SERVING: Final = ("RUNNING", "RECONCILING", "DEGRADED")
 _GKE: Final = (PartKind.GKE_SINGLE_HOST, PartKind.GKE_MULTI_HOST)
 _CALLS_AT_ONCE: Final = 8
 
-_Key = tuple[str, str]  # location and name of a cluster
+_Key = tuple[str, str]  # location and name of a cluster, namespace and name of a pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +112,37 @@ class KubeReads:
             for cluster, (hosts, workloads, pods, events) in zip(clusters, asked, strict=True):
                 key = (cluster.location, cluster.name)
                 try:
-                    told = workloads.result()
+                    told, there = workloads.result(), hosts.result()
+                    heard = self._heard(cluster, there, pods.result())
                     found[key] = _Content(
-                        hosts.result(), told.found, pods.result(), events.result(),
-                        self._clock(), told.problem,
+                        there, told.found, heard, events.result(), self._clock(), told.problem,
                     )  # fmt: skip
                 except OpsError as error:
                     found[key] = error
             return found
+
+    def _heard(
+        self, cluster: Cluster, hosts: Sequence[Host], pods: tuple[Pod, ...]
+    ) -> tuple[Pod, ...]:
+        """The pods; of servers that crash or start slowly one each with what its log tells.
+
+        Nobody may be allowed to read logs: then it stays untold.
+        """
+        said: dict[_Key, Pod] = {}  # by namespace and name
+        for spec in self._specs:
+            found = troubled(spec, pods, hosts, datetime.now(UTC))
+            for several, crashed in ((found.crashing, True), (found.slow, False)):
+                chosen = min(several, key=lambda p: (-p.restarts, p.name), default=None)
+                if chosen is None:
+                    continue
+                try:
+                    lines = self._kube.read_log(cluster, chosen, previous=crashed)
+                except OpsError as error:
+                    _log.info("log not read", pod=chosen.name, problem=error.message)
+                    continue
+                told = replace(chosen, said=telling_line(lines, crashed=crashed))
+                said[chosen.namespace, chosen.name] = told
+        return tuple(said.get((p.namespace, p.name), p) for p in pods) if said else pods
 
 
 def matters(cluster: Cluster, specs: Sequence[TierSpec], pools: Sequence[NodePool] | None) -> bool:

@@ -28,6 +28,7 @@ from services.monitoring import Monitoring
 from services.quotas import Quotas
 from services.recommender import Recommender
 from services.sdk_imports import import_sdk
+from services.server_series import ServerSeries
 from services.stock import Stock
 from services.tier_rows import Inventory
 from services.tpu import Tpu
@@ -41,6 +42,7 @@ def make_readers(
     specs = settings.tiers
     gke, kube = Gke(clients), Kube(clients)
     monitoring, billing = Monitoring(clients), Billing(clients)
+    servers = ServerSeries(clients)
     tpu, vertex = Tpu(clients), Vertex(clients)
     balancers, budgets = LoadBalancers(clients), Budgets(clients)
     alerts, quotas, stock = Alerts(clients), Quotas(clients), Stock(clients)
@@ -57,7 +59,7 @@ def make_readers(
         Source.VERTEX: lambda _: {"endpoints": vertex.list_endpoints(specs)},
         Source.LOAD_BALANCER: lambda _: {"load_balancer": balancers.read_load_balancer()},
         Source.LOAD: lambda s: read_loads(monitoring, specs, s),
-        Source.CHIPS: lambda _: {"chips": monitoring.read_chips(specs, _now())},
+        Source.CHIPS: lambda s: _read_chips(monitoring, servers, specs, s),
         Source.PRICES: lambda _: {"prices": billing.list_prices(specs)},
         Source.COSTS: lambda _: {"costs": billing.list_costs(_now().date())},
         Source.BUDGETS: lambda _: {"budgets": budgets.list_budgets()},
@@ -108,6 +110,17 @@ def read_loads(
     found = monitoring.read_loads(specs, _now(), Inventory.of(snapshot))
     fields = {"loads": found.by_tier}
     return fields if found.problem is None else Partial(fields, found.problem)
+
+
+def _read_chips(
+    monitoring: Monitoring, servers: ServerSeries, specs: Sequence[TierSpec], snapshot: Snapshot
+) -> Fields | Partial:
+    """Figures of each chip and each server; servers alone may fail."""
+    fields: Fields = {"chips": monitoring.read_chips(specs, _now())}
+    try:
+        return {**fields, "servers": servers.read(specs, _now(), Inventory.of(snapshot))}
+    except OpsError as error:
+        return Partial(fields, error)
 
 
 def _read_recommendations(recommender: Recommender, specs: Sequence[TierSpec]) -> Fields | Partial:

@@ -180,6 +180,10 @@ class Console:
         """
         return self._pairs((Signal.SOLVED, "6h"), (Signal.SOLVED, "7d"))
 
+    def arriving_series(self) -> Mapping[str, tuple[Series, Series]]:
+        """Requests/s of the last 6 h and of 7 d by tier, for `core.surge.surge`; likewise."""
+        return self._pairs((Signal.REQUESTS, "6h"), (Signal.REQUESTS, "7d"))
+
     def _pairs(
         self, one: tuple[Signal, str], other: tuple[Signal, str]
     ) -> Mapping[str, tuple[Series, Series]]:

@@ -84,7 +84,14 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A Kubernetes pod. `uid` tells it from a later one of its name; `ending`: it terminates."""
+    """A Kubernetes pod. `uid` tells it from a later one of its name; `ending`: it terminates.
+
+    Attributes:
+        image: of its first container.
+        started_at: when that container's present run began; None: it does not run.
+        turned_at: when it became ready, or stopped being so, the last time; None: not told.
+        said: the line of its log that tells what it is about, where somebody looked; "": none.
+    """
 
     name: str
     namespace: str
@@ -98,6 +105,10 @@ class Pod:
     cluster_location: str = ""
     uid: str = ""
     ending: bool = False
+    image: str = ""
+    started_at: datetime | None = None
+    turned_at: datetime | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,21 @@ class ChipReading:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerReading:
+    """What one server in Kubernetes, all of its engines, did over the newest minutes.
+
+    `cached_prompt_ratio`: of the tokens of its prompts, those found in its prefix cache. None: it
+    sent no such point.
+    """
+
+    tier: str
+    pod: str
+    cluster: str
+    requests_per_s: float | None
+    cached_prompt_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerStatus:
     """Our own inference server's word about itself."""
 

@@ -1,56 +1,45 @@
 """What is wrong now, worst first: the findings at the head of the Overview.
 
-Ranks facts that other modules derived; it decides no state itself.
+Ranks facts that other modules derived; it decides no state itself. Causes that take more than a
+look at one record are found in `core/host_findings.py`, `core/server_findings.py`,
+`core/spread.py` and `core/surge.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from enum import IntEnum
+from datetime import timedelta
 from typing import Final
 
 from core.answers import WorseAnswers
+from core.finding import Finding, Severity
 from core.fleet import Fleet, FleetTier, State
 from core.forecast import Forecast
+from core.host_findings import host_findings
+from core.ownership import Unassigned
 from core.pricing import unassigned_rate
 from core.records import Snapshot, SourceState
+from core.server_findings import server_findings
 from core.slo import Standing, TierSlo
+from core.spread import uneven_findings
+from core.surge import Surge, surge_findings
 from core.wording import plural
 
 _STALE_INTERVALS: Final = 5
 _SCRAPED_WITHIN_S: Final = 900.0  # after its start
 _SMALL_SHARE: Final = 0.5  # of the slices that a tier is meant to have
-_CRASHING: Final = "CrashLoopBackOff"
-_MANY_RESTARTS: Final = 2  # of a server that is not ready now
-_HOT_RATIO: Final = 0.9  # TensorCore utilisation of one slice, and of the middle one beside it
-_FEWEST_SLICES: Final = 4  # of fewer, one alone tells little
-_CALM_RATIO: Final = 0.65
 _MUCH_USD_PER_HOUR: Final = 100.0  # for resources of no tier
-
-
-class Severity(IntEnum):
-    """Worst first."""
-
-    CRITICAL = 0
-    WARNING = 1
-    NOTE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong.
-
-    `tier` "": concerns all. `since` None: not known. `page` is the url_path of the page that shows
-    more.
-    """
-
-    severity: Severity
-    tier: str
-    sentence: str
-    since: datetime | None
-    page: str
+_OF_LATE: Final = timedelta(hours=1)
+_A_ROW: Final = 3  # so many pools made of late are no single mistake
+# Objective → what may relieve it.
+_RELIEF: Final = {
+    "availability": "See on Traffic which requests fail, and since when; shift traffic, scale, or"
+    " roll back what was changed then",
+    "TTFT p95": "See on Traffic whether requests queue: then scale it or shift traffic; else look"
+    " at what its servers changed",
+    "latency p95": "See on Traffic whether requests queue or answers are longer; scale it or shift"
+    " traffic",
+}
 
 
 def what_is_wrong(
@@ -59,22 +48,37 @@ def what_is_wrong(
     slos: Mapping[str, TierSlo],
     forecasts: Mapping[str, Forecast] | None = None,
     worse: Mapping[str, WorseAnswers] | None = None,
+    surges: Mapping[str, Surge] | None = None,
 ) -> tuple[Finding, ...]:
-    """Findings, worst first, production before other tiers; empty: nothing known to be wrong."""
+    """Findings, worst first, production before other tiers; empty: nothing known to be wrong.
+
+    A cause stands before what is worst of its tier, since that comes of it.
+    """
     findings: list[Finding] = []
     for tier in fleet.tiers:
         findings += _objectives(tier, slos.get(tier.name))
         findings += _tier_state(tier)
-        findings += _uneven(tier)
+        findings += uneven_findings(tier, snapshot)
         findings += _answers(tier, (worse or {}).get(tier.name))
-    findings += _servers(snapshot)
+        findings += surge_findings(tier.spec, (surges or {}).get(tier.name))
+    findings += host_findings(snapshot, fleet)
+    findings += server_findings(snapshot)
     findings += _backends(snapshot)
     findings += _unmetered(snapshot)
     findings += _sources(snapshot)
     findings += _budgets((forecasts or {}).values())
     findings += _unassigned(snapshot, fleet)
     production = {s.name: s.production for s in snapshot.specs}
-    return tuple(sorted(findings, key=lambda f: (f.severity, _rank(f.tier, production))))
+    worst: dict[str, Severity] = {}
+    for one in findings:
+        worst[one.tier] = min(one.severity, worst.get(one.tier, one.severity))
+
+    def place(one: Finding) -> tuple[int, int, bool]:
+        causes = one.is_cause and one.severity < Severity.NOTE
+        severity = worst[one.tier] if causes else one.severity
+        return severity, _rank(one.tier, production), not causes
+
+    return tuple(sorted(findings, key=place))
 
 
 def _rank(tier: str, production: Mapping[str, bool]) -> int:
@@ -88,7 +92,12 @@ def _tier_state(tier: FleetTier) -> Iterable[Finding]:
         nothing = tier.slice_count.ready == 0
         severity = Severity.CRITICAL if nothing else Severity.WARNING
         yield Finding(
-            severity, tier.name, f"{tier.spec.title} is degraded: {reasons}", None, "fleet"
+            severity,
+            tier.name,
+            f"{tier.spec.title} is degraded: {reasons}",
+            None,
+            "fleet",
+            "See on Fleet which slices: restart one whose hosts are well, or shift its traffic",
         )
     elif tier.state in (State.EMPTY, State.STOPPED):
         yield Finding(
@@ -97,10 +106,16 @@ def _tier_state(tier: FleetTier) -> Iterable[Finding]:
             f"{tier.spec.title} is {tier.state}: {reasons}",
             None,
             "fleet",
+            "Scale it up, or tear it down if nobody needs it",
         )
     elif tier.state is State.PROVISIONING:
         yield Finding(
-            Severity.NOTE, tier.name, f"{tier.spec.title} is starting: {reasons}", None, "fleet"
+            Severity.NOTE,
+            tier.name,
+            f"{tier.spec.title} is starting: {reasons}",
+            None,
+            "fleet",
+            "Nothing: machines, images and weights take minutes; Fleet shows how far it is",
         )
     elif tier.state is State.RUNNING:
         yield from _smaller_than_meant(tier)
@@ -118,6 +133,7 @@ def _smaller_than_meant(tier: FleetTier) -> Iterable[Finding]:
         f"{tier.spec.title} runs with {there} of the {wanted} slices that it is meant to have",
         None,
         "fleet",
+        "Scale it to what the settings say, or change the settings if that is how it shall be",
     )
 
 
@@ -135,6 +151,7 @@ def _objectives(tier: FleetTier, slo: TierSlo | None) -> Iterable[Finding]:
             f" {objective.sentence}",
             None,
             "traffic",
+            _RELIEF[objective.name],
         )
 
 
@@ -145,9 +162,10 @@ def _answers(tier: FleetTier, worse: WorseAnswers | None) -> Iterable[Finding]:
         Severity.WARNING if tier.spec.production else Severity.NOTE,
         tier.name,
         f"{tier.spec.title}: answers solve {worse.now_ratio:.1%} of an evaluation's tasks, usually"
-        f" {worse.usual_ratio:.1%}: look at its last roll-out",
+        f" {worse.usual_ratio:.1%}",
         None,
         "traffic",
+        "Look at its last roll-out: the answers of another revision or model may be worse",
     )
 
 
@@ -167,58 +185,7 @@ def _backends(snapshot: Snapshot) -> Iterable[Finding]:
             f"Backend service {service.name}: {bad} of {members} members are unhealthy",
             None,
             "traffic",
-        )
-
-
-def _servers(snapshot: Snapshot) -> Iterable[Finding]:
-    """Server pods that crash again and again, or that do not serve on hosts that are ready."""
-    ready_hosts = {(h.cluster, h.name) for h in snapshot.hosts or () if h.ready}
-    for spec in snapshot.specs:
-        own = [p for p in snapshot.pods or () if spec.namespace and p.namespace == spec.namespace]
-        waiting = [p for p in own if not p.ready and not p.ending]
-        crashing = [p for p in waiting if p.reason == _CRASHING or p.restarts >= _MANY_RESTARTS]
-        if crashing:
-            most = max(p.restarts for p in crashing)
-            yield Finding(
-                Severity.WARNING,
-                spec.name,
-                f"{spec.title}: {len(crashing)} of {plural(len(own), 'server pod')} crash again"
-                f" and again ({most} restarts of one at most)",
-                None,
-                "fleet",
-            )
-        slow = [p for p in waiting if p not in crashing and (p.cluster, p.host) in ready_hosts]
-        if slow:
-            yield Finding(
-                Severity.NOTE,
-                spec.name,
-                f"{spec.title}: {len(slow)} of {plural(len(own), 'server pod')} run on ready hosts"
-                " and do not serve: they load weights, or wait for others of their slice",
-                None,
-                "fleet",
-            )
-
-
-def _uneven(tier: FleetTier) -> Iterable[Finding]:
-    """One slice runs at its limit while the others have room: the requests are badly spread."""
-    used: list[tuple[float, str]] = []
-    for one in tier.slices:
-        ratios = [r.tensorcore_utilisation_ratio for h in one.hosts for r in h.readings]
-        known = [ratio for ratio in ratios if ratio is not None]
-        if known:
-            used.append((sum(known) / len(known), one.name))
-    if len(used) < _FEWEST_SLICES:
-        return
-    used.sort()
-    (hottest, name), (middle, _) = used[-1], used[len(used) // 2]
-    if hottest >= _HOT_RATIO and middle <= _CALM_RATIO:
-        yield Finding(
-            Severity.WARNING,
-            tier.name,
-            f"{tier.spec.title}: requests are spread unevenly: chips at {hottest:.0%} on {name},"
-            f" at {middle:.0%} or less on most other slices",
-            None,
-            "fleet",
+            "See on Fleet whether hosts or servers of these members are not ready",
         )
 
 
@@ -236,9 +203,10 @@ def _unmetered(snapshot: Snapshot) -> Iterable[Finding]:
                 Severity.NOTE,
                 spec.name,
                 f"{spec.title}: no metric of its server reaches Cloud Monitoring, so its load is"
-                " unknown: a collector must send them (README, Connecting a real project)",
+                " unknown: a collector must send them",
                 None,
                 "connections",
+                "Set up the collector (README, Connecting a real project)",
             )
 
 
@@ -251,6 +219,7 @@ def _sources(snapshot: Snapshot) -> Iterable[Finding]:
                 f"{source_title(state)} {_lost(state)}: {state.problem.message}",
                 state.failing_since,
                 "connections",
+                state.problem.hint or "See on Connections as whom it is read and what it answers",
             )
             continue
         age_s = state.age_s(snapshot.taken_at)
@@ -261,6 +230,7 @@ def _sources(snapshot: Snapshot) -> Iterable[Finding]:
                 f"{source_title(state)} was last read {age_s / 60:.0f} min ago",
                 state.read_at,
                 "connections",
+                "See on Connections whether it is being read; plans refuse data so old",
             )
 
 
@@ -302,6 +272,7 @@ def _budgets(forecasts: Iterable[Forecast]) -> Iterable[Finding]:
             f" ${f.month_end_usd:,.0f} by the end of the month",
             None,
             "cost",
+            "See on Cost what it is spent on; scale down, or change the budget",
         )
 
 
@@ -315,10 +286,27 @@ def _unassigned(snapshot: Snapshot, fleet: Fleet) -> Iterable[Finding]:
     least = "at least" if None in rates else "about"
     told = f", at {least} ${usd:,.0f} an hour" if usd else ""
     whose = "belongs" if len(paid) == 1 else "belong"
+    late = _made_of_late(snapshot, paid)
+    row = f"; {late} of them were made within the last hour" if late >= _A_ROW else ""
     yield Finding(
         Severity.WARNING if usd >= _MUCH_USD_PER_HOUR else Severity.NOTE,
         "",
-        f"{plural(len(paid), 'resource')} with {chips:,} chips {whose} to no tier{told}",
+        f"{plural(len(paid), 'resource')} with {chips:,} chips {whose} to no tier{told}{row}",
         None,
         "fleet",
+        "Find what keeps making them and stop it, then clean up what belongs to nobody (Fleet)"
+        if row
+        else "Give them a tier's label, or clean up what belongs to nobody (Fleet)",
+        is_cause=bool(row),
     )
+
+
+def _made_of_late(snapshot: Snapshot, paid: Iterable[Unassigned]) -> int:
+    """How many node pools of no tier have their first nodes since an hour."""
+    first = {u.name: snapshot.taken_at for u in paid if u.kind == "node pool"}
+    known: set[str] = set()
+    for host in snapshot.hosts or ():
+        if host.pool in first and host.created_at is not None:
+            known.add(host.pool)
+            first[host.pool] = min(first[host.pool], host.created_at)
+    return sum(first[name] > snapshot.taken_at - _OF_LATE for name in known)

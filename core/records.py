@@ -28,7 +28,7 @@ from core.inventory import (
     TpuVm,
     Workload,
 )
-from core.load import ChipReading, Quantiles, ServerStatus, TierLoad
+from core.load import ChipReading, Quantiles, ServerReading, ServerStatus, TierLoad
 from core.load_balancer import (
     Backend,
     BackendService,
@@ -73,6 +73,7 @@ __all__ = [
     "ReservedChips",
     "RouteMatch",
     "RouteRule",
+    "ServerReading",
     "ServerStatus",
     "Snapshot",
     "Source",
@@ -93,7 +94,7 @@ class Source(StrEnum):
     VERTEX = "vertex"
     LOAD_BALANCER = "load_balancer"
     LOAD = "load"  # Cloud Monitoring: what each tier carries right now
-    CHIPS = "chips"  # Cloud Monitoring: per-chip utilisation and HBM
+    CHIPS = "chips"  # Cloud Monitoring: per-chip utilisation and HBM, what each server did
     PRICES = "prices"  # Cloud Billing Catalog
     COSTS = "costs"  # BigQuery billing export
     BUDGETS = "budgets"
@@ -178,6 +179,7 @@ class Snapshot:
     load_balancer: LoadBalancer | None = None
     loads: Mapping[str, TierLoad] | None = None  # by tier
     chips: tuple[ChipReading, ...] | None = None
+    servers: tuple[ServerReading, ...] | None = None  # in Kubernetes, behind the load balancer
     prices: tuple[Price, ...] | None = None
     costs: tuple[CostRow, ...] | None = None  # 31 days
     budgets: tuple[Budget, ...] | None = None

@@ -21,6 +21,8 @@ from services.clients import Clients
 
 _TIMEOUT_S: Final = 20.0
 _PAGE: Final = 500
+_LOG_LINES: Final = 400  # a server that loads for an hour was probed 360 times
+_LOG_S: Final = 5.0
 _TPU: Final = "google.com/tpu"
 _SYSTEM_NAMESPACES: Final = re.compile(r"(kube|gke|gmp)-.*|.*-system")
 
@@ -76,6 +78,28 @@ class Kube:
         with calls.converting(_name(cluster, "pods")):
             pods = (convert_pod(cluster, item) for item in items)
             return tuple(p for p in pods if not _SYSTEM_NAMESPACES.fullmatch(p.namespace))
+
+    def read_log(self, cluster: Cluster, pod: Pod, *, previous: bool = False) -> tuple[str, ...]:
+        """The newest lines of the pod's only container, or of its run before; oldest first.
+
+        Raises:
+            OpsError: it has no log, or nobody may read it.
+        """
+        tail = {"tail_lines": _LOG_LINES, "previous": previous}
+
+        def read(timeout_s: float) -> str:
+            api = self._clients.kube(cluster.name, cluster.location, cluster.endpoint)
+            answer = _core(api).read_namespaced_pod_log(
+                pod.name, pod.namespace, **tail, _preload_content=False, _request_timeout=timeout_s
+            )
+            return answer.data.decode("utf-8", "replace")
+
+        resource = f"{_name(cluster, 'log of')} {pod.namespace}/{pod.name}"
+        return tuple(
+            self._clients.call(
+                read, resource=resource, timeout_s=_LOG_S, policy=calls.ONCE
+            ).splitlines()
+        )
 
     def list_events(self, cluster: Cluster) -> tuple[KubeEvent, ...]:
         """Events that the cluster still keeps (an hour, by default), newest first."""
@@ -216,7 +240,23 @@ def convert_pod(cluster: Cluster, item: _Json) -> Pod:
         labels=dict(meta.get("labels") or {}),
         uid=str(meta.get("uid") or ""),
         ending=bool(meta.get("deletionTimestamp")),
+        image=_image(item),
+        started_at=_started_at(containers),
+        turned_at=next(
+            (_time(c.get("lastTransitionTime")) for c in conditions if c["type"] == "Ready"), None
+        ),
     )
+
+
+def _image(item: _Json) -> str:
+    containers = (item.get("spec") or {}).get("containers") or ()
+    return str(containers[0].get("image", "")) if containers else ""
+
+
+def _started_at(containers: Sequence[_Json]) -> datetime | None:
+    """When the first container's present run began; None: it does not run."""
+    state = (containers[0].get("state") or {}) if containers else {}
+    return _time((state.get("running") or {}).get("startedAt"))
 
 
 def _pod_reason(status: _Json, conditions: Sequence[_Json], containers: Sequence[_Json]) -> str:

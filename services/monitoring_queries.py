@@ -75,6 +75,11 @@ def _vllm(
     return Source(query, Owner.NAMESPACE)
 
 
+def server_query(name: str) -> Query:
+    """Growth of vLLM's counter of that name per server pod, all of its engines together."""
+    return _vllm(name, "counter", "ALIGN_DELTA", "REDUCE_SUM", "pod").query
+
+
 def _https(name: str, aligner: str, *labels: str) -> Source:
     metric = f"loadbalancing.googleapis.com/https/{name}"
     fields = (_BACKEND, *(f"metric.labels.{label}" for label in labels))

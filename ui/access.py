@@ -53,7 +53,8 @@ def snapshot() -> Snapshot:
 def derived() -> Derived:
     """The latest Snapshot with all that follows from it; never waits."""
     console = get_console()
-    return derive(console.snapshot(), console.burn_series(), console.solved_series())
+    series = console.burn_series(), console.solved_series(), console.arriving_series()
+    return derive(console.snapshot(), *series)
 
 
 def now() -> datetime:

@@ -19,13 +19,14 @@ from core.records import Snapshot
 from core.series import Series
 from core.slo import TierSlo, tier_slo
 from core.specs import TierSpec
+from core.surge import surge
 from ui import formats
 
 _KEPT: Final = 3
 
 Burning = Mapping[str, tuple[Series, Series]]  # requests/s and error ratio of 6 h, by tier
-Solved = Mapping[str, tuple[Series, Series]]  # share of tasks solved over 6 h and 7 d, by tier
-_NOTHING: Final[Solved] = {}
+Weeks = Mapping[str, tuple[Series, Series]]  # one signal over 6 h and over 7 d, by tier
+_NOTHING: Final[Weeks] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Derived:
 
     snapshot: Snapshot
     burning: Burning
-    solved: Solved
+    solved: Weeks
+    arriving: Weeks
     fleet: Fleet
     rates: Mapping[str, Rate]
     rate: Rate
@@ -56,25 +58,31 @@ _lock = threading.Lock()
 _recent: list[Derived] = []
 
 
-def derive(snapshot: Snapshot, burning: Burning, solved: Solved = _NOTHING) -> Derived:
+def derive(
+    snapshot: Snapshot, burning: Burning, solved: Weeks = _NOTHING, arriving: Weeks = _NOTHING
+) -> Derived:
     """What follows from these; the same snapshot and series give the same result again.
 
     Args:
         snapshot: the newest.
         burning: for the burn of the error budgets; a tier that is not in it has none known yet.
-        solved: for how good answers are; likewise.
+        solved: share of tasks solved, for how good answers are; likewise.
+        arriving: requests/s, for whether more come than usual; likewise.
     """
+    series = (burning, solved, arriving)
     with _lock:
         for known in _recent:
-            if known.snapshot is snapshot and (known.burning, known.solved) == (burning, solved):
+            if known.snapshot is snapshot and series == (
+                known.burning, known.solved, known.arriving
+            ):  # fmt: skip
                 return known
-        fresh = _derive(snapshot, burning, solved)
+        fresh = _derive(snapshot, *series)
         _recent.append(fresh)
         del _recent[:-_KEPT]
         return fresh
 
 
-def _derive(snapshot: Snapshot, burning: Burning, solved: Solved) -> Derived:
+def _derive(snapshot: Snapshot, burning: Burning, solved: Weeks, arriving: Weeks) -> Derived:
     fleet = assemble_fleet(snapshot)
     rates = {t.name: tier_rate(t, snapshot.prices) for t in fleet.tiers}
     loads = snapshot.loads or {}
@@ -93,15 +101,21 @@ def _derive(snapshot: Snapshot, burning: Burning, solved: Solved) -> Derived:
         for tier, (newest, before) in solved.items()
     )
     worse = {found.tier: found for found in judged if found is not None}
+    surges = {
+        tier: more
+        for tier, (newest, before) in arriving.items()
+        if (more := surge(newest, before)) is not None
+    }
     return Derived(
         snapshot=snapshot,
         burning=burning,
         solved=solved,
+        arriving=arriving,
         fleet=fleet,
         rates=rates,
         rate=fleet_rate(fleet, snapshot.prices),
         slos=slos,
         worse=worse,
         forecasts=forecasts,
-        findings=what_is_wrong(snapshot, fleet, slos, forecasts, worse),
+        findings=what_is_wrong(snapshot, fleet, slos, forecasts, worse, surges),
     )

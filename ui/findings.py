@@ -1,4 +1,4 @@
-"""What is wrong, worst first, each with a link to the page that shows more."""
+"""What is wrong, worst first, each with what to do next and a link to the page that shows more."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from core.problems import Finding
 from ui import formats, view, words
 
 _SHOWN: Final = 5
+_MOST: Final = 240  # characters of a sentence; all of it is told to who points at it
 
 
 def draw_findings(findings: Sequence[Finding], complete: bool, *, alerts: bool = False) -> None:
@@ -48,9 +49,11 @@ def _draw(finding: Finding) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"
     ):
+        shown = formats.plain(formats.shortened(sentence, _MOST))
         st.markdown(
-            f":{colour}[:material/{icon}:] {formats.plain(formats.shortened(sentence, 120))}{when}",
-            help=formats.plain(sentence) if len(sentence) > 120 else None,
+            f":{colour}[:material/{icon}:] {shown}{when}"
+            f"  \n:small[:gray[Next: {formats.plain(finding.next_step)}]]",
+            help=formats.plain(sentence) if len(sentence) > _MOST else None,
             width="content",
         )
         st.page_link(

@@ -205,6 +205,11 @@ class World:
         model, load = part.seed.model, self.load(part, span)
         return quality.solved(model, load, dropped, self.seed, part.key)[asked - asked[0]]
 
+    def restarts(self, tier: str) -> list[Event]:
+        """Restarts of servers that stories make, oldest first; each slice is its event's target."""
+        found = [e for e in self._caused() if e.tier == tier and e.hosts == "loading"]
+        return sorted(found, key=lambda event: event.start)
+
     def hot_slice(self, part: Part) -> int | None:
         """The slice that a story sends more requests than its share, or sent or will send."""
         for event in reversed(self._caused()):

@@ -97,6 +97,6 @@ def test_it_is_a_finding_with_a_next_step() -> None:
     }  # fmt: skip
     assert told["small"].page == "traffic"
     assert told["small"].sentence == (
-        "Small: answers solve 68.0% of an evaluation's tasks, usually 75.0%: look at its last"
-        " roll-out"
+        "Small: answers solve 68.0% of an evaluation's tasks, usually 75.0%"
     )
+    assert told["small"].next_step.startswith("Look at its last roll-out")

@@ -100,7 +100,7 @@ def happenings(
             pool = cluster.pools[job.data["pool"]]
             found.extend(_resize(cloud, job, pool, seeds.get(pool.tier)))
     for hit in hits:
-        found.extend(_incident(hit))
+        found.extend(_incident(hit, cloud.clock.wall_s))
     yield from (h for h in found if since <= h.at <= now)
 
 
@@ -122,17 +122,21 @@ def _arrival(node: GkeNode, wall_s: Callable[[float], float]) -> Iterator[Happen
     yield _on_node(node, node.ready_at, "NodeReady", text, "kubelet")
     if not node.tier:
         return
-    text = f"Successfully assigned {namespace_of(node.tier)}/{pod_name(node)} to {node.name}"
-    yield _on_pod(node, node.ready_at, "Scheduled", text, "default-scheduler")
-    pulled = node.ready_at + wall_s(PULL_S)
-    yield _on_pod(node, pulled, "Pulled", "Successfully pulled image", "kubelet")
-    yield _on_pod(node, pulled, "Started", "Started container server", "kubelet")
-    serving = node.ready_at + wall_s(SERVE_S)
+    yield from _pod_start(node, node.ready_at, wall_s)
     unready = Happening(
-        (pulled + serving) / 2, PODS, namespace_of(node.tier), pod_name(node), "Unhealthy",
+        node.ready_at + wall_s((PULL_S + SERVE_S) / 2), PODS, namespace_of(node.tier),
+        pod_name(node), "Unhealthy",
         "Readiness probe failed: HTTP probe failed with statuscode: 503", "kubelet", warning=True,
     )  # fmt: skip
     yield unready
+
+
+def _pod_start(node: GkeNode, at: float, wall_s: Callable[[float], float]) -> Iterator[Happening]:
+    text = f"Successfully assigned {namespace_of(node.tier)}/{pod_name(node)} to {node.name}"
+    yield _on_pod(node, at, "Scheduled", text, "default-scheduler")
+    pulled = at + wall_s(PULL_S)
+    yield _on_pod(node, pulled, "Pulled", "Successfully pulled image", "kubelet")
+    yield _on_pod(node, pulled, "Started", "Started container server", "kubelet")
 
 
 def _resize(cloud: Cloud, job: Job, pool: NodePool, seed: TierSeed | None) -> Iterator[Happening]:
@@ -161,7 +165,7 @@ def _resize(cloud: Cloud, job: Job, pool: NodePool, seed: TierSeed | None) -> It
             yield _on_node(node, job.ended_at, "RemovingNode", text, "node-controller")
 
 
-def _incident(hit: Hit) -> Iterator[Happening]:
+def _incident(hit: Hit, wall_s: Callable[[float], float]) -> Iterator[Happening]:
     incident = hit.incident
     if incident.kind == "slow_decode":
         for at, text in ((incident.start, "Rolling out"), (incident.end, "Rolling back")):
@@ -171,10 +175,14 @@ def _incident(hit: Hit) -> Iterator[Happening]:
             )  # fmt: skip
     for node in hit.hosts:
         if hit.state in _ON_POD:
+            if incident.hosts == nodes.LOADING_WEIGHTS:  # it was restarted
+                text = "Stopping container server"
+                yield _on_pod(node, incident.start, "Killing", text, "kubelet")
+                yield from _pod_start(node, incident.start, wall_s)
             reason, text, component = _ON_POD[hit.state]
             yield Happening(
-                incident.start + _SEEN_S, PODS, namespace_of(node.tier), pod_name(node), reason,
-                text.format(pod=pod_name(node)), component, True,
+                incident.start + wall_s(PULL_S) + _SEEN_S, PODS, namespace_of(node.tier),
+                pod_name(node), reason, text.format(pod=pod_name(node)), component, True,
             )  # fmt: skip
             continue
         reason, text, component, warning = _ON_NODE[hit.state]

@@ -1,8 +1,9 @@
 """Logs of containers: lines that follow from what the pod is and when it began.
 
-A server's log holds its start and the kubelet's health probes, which answer as the pod is; what
-requests it serves is the telemetry's business. A container without a probe writes nothing that the
-emulator could know. Of a container that is a process of this machine it is what that wrote.
+A server's log holds its start, that it loads its weights and how long that took, and the kubelet's
+health probes, which answer as the pod is; what requests it serves is the telemetry's business. A
+container without a probe writes nothing that the emulator could know. Of a container that is a
+process of this machine it is what that wrote.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from emulator.apis.kubernetes.status import StatusError, bad_request
 from emulator.apis.kubernetes.store import Item
 from emulator.clock import rfc3339
-from emulator.local_pods.processes import written
+from emulator.local_pods import processes
 from emulator.scenario import TIER_LABEL
 
 # What a server that crashes says last.
@@ -105,7 +107,7 @@ def log_lines(pod: Item, options: LogOptions, until: float) -> list[tuple[float,
     if options.previous and not _last_run(pod, options.container):
         told = f'previous terminated container "{options.container}" in pod "{pod.name}" not found'
         raise bad_request(told)
-    found = written(str(pod.body["metadata"].get("uid")), _run_number(pod, options))
+    found = processes.written(str(pod.body["metadata"].get("uid")), _run_number(pod, options))
     if found is None:
         found = _made_up(pod, options, until)
     if options.since is not None:
@@ -129,7 +131,8 @@ def _made_up(pod: Item, options: LogOptions, until: float) -> list[tuple[float, 
             f'container "{options.container}" in pod "{pod.name}" is waiting to start: '
             "ContainerCreating"
         )
-    found = list(_written(pod, options.container, began, min(until, ended)))
+    written = _written(pod, options.container, began, min(until, ended))
+    found = sorted(written, key=itemgetter(0))
     last = _last_run(pod, options.container)
     serves = TIER_LABEL in (pod.body["metadata"].get("labels") or {})
     if serves and last and moment(last.get("finishedAt")) == ended <= until:
@@ -184,14 +187,28 @@ def _written(pod: Item, name: str, began: float, until: float) -> Iterator[tuple
     first = began + int(probe.get("initialDelaySeconds") or 0)
     count = max(0, int((until - first) // period))
     skipped = max(0, count - _KEPT)
+    ready_at = _ready_at(pod)
     if not skipped and began <= until:
         yield began, start
-    ready_at = _ready_at(pod)
+    if TIER_LABEL in (pod.body["metadata"].get("labels") or {}):
+        kept = first + skipped * period if skipped else began
+        yield from _weights(container, began, ready_at, kept, until)
     path, host = probe["httpGet"].get("path", "/"), pod.body["status"].get("hostIP", "127.0.0.1")
     for index in range(skipped + 1, count + 1):
         at = first + index * period
         answer = "200 OK" if at >= ready_at else "503 Service Unavailable"
         yield at, f'INFO {host} - "GET {path} HTTP/1.1" {answer}'
+
+
+def _weights(
+    container: Mapping[str, Any], began: float, ready_at: float, kept: float, until: float
+) -> Iterator[tuple[float, str]]:
+    """What a server of a tier says of its weights, as far as that is kept and was said by then."""
+    model = next((a for a in container.get("args") or () if a.startswith("--model=")), "")
+    if kept <= began <= until:
+        yield began, f"INFO Loading weights of {model.removeprefix('--model=')}"
+    if kept <= ready_at <= until:
+        yield ready_at, f"INFO Loading weights took {ready_at - began:.2f} seconds"
 
 
 def _ready_at(pod: Item) -> float:

@@ -22,6 +22,7 @@ from emulator.apis.kubernetes.pods import (
     READY,
     ServerPod,
     pod_draft,
+    restarted,
     scaled,
     server_pod,
 )
@@ -183,10 +184,14 @@ class ClusterObjects:
     def _asked_at(self, pool: NodePool) -> float:
         """When the resize that runs on the pool began."""
         jobs = self._cloud.operations.of("container")
+        restarts = self._restarts(seed.name, now)
         times = [j.started_at for j in jobs if j.data.get("pool") == pool.name and not j.done]
         return max(times, default=pool.created_at)
 
     def _workload(self, seed: TierSeed, pods: Sequence[tuple[ServerPod, NodePool]]) -> list[Draft]:
+                again = restarts.get(node.slice_name)
+                if pod.state == READY and again is not None and again[0] > pod.since:
+                    pod = restarted(node, *again, cloud.clock, now)
         kind = LEADER_WORKER_SETS if seed.multi_host else DEPLOYMENTS
         key = (kind, namespace_of(seed.name), workload_of(seed.name))
         if key in self._overlays.hidden:
@@ -213,6 +218,16 @@ class ClusterObjects:
                 slices[tier] = self._slices(tier)
             target = incident.target
             if state == nodes.NORMAL or target is None or target not in range(len(slices[tier])):
+    def _restarts(self, tier: str, now: float) -> dict[str, tuple[float, float]]:
+        """Slices whose servers a story restarted so far: when last, and when they serve again."""
+        begun = [e for e in self._world.restarts(tier) if e.start <= now]
+        names = [hosts[0].slice_name for hosts in self._slices(tier)] if begun else []
+        return {
+            names[e.target]: (e.start, e.end)
+            for e in begun
+            if e.target is not None and e.target < len(names)
+        }
+
                 found.append(Hit(incident, (), nodes.NORMAL))
                 continue
             hosts = slices[tier][target]

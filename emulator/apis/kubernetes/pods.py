@@ -50,8 +50,8 @@ class ServerPod:
     """One server pod: the host that it runs on or waits for, and where it stands.
 
     `since` is when that began, in Unix seconds; `next_at` when it will go on by itself, if it will;
-    `anew` when a caller deleted the one before it on the same host. `restarts` of its container,
-    `revision` of the server in it.
+    `anew` when the one before it on the same host was deleted. `restarts` of its container,
+    `revision` of the server in it. `pulled` is when its container was first started, None before.
     """
 
     node: GkeNode
@@ -62,6 +62,7 @@ class ServerPod:
     restarts: int = 0
     revision: str = USUAL
 
+    pulled: float | None = None
     @property
     def bound(self) -> bool:
         """Whether it has a host."""
@@ -86,22 +87,34 @@ def server_pod(
         return ServerPod(node, TERMINATING, now)
     pulled = node.ready_at + clock.wall_s(PULL_S)
     serving = pulled + clock.wall_s((SERVE_S - PULL_S) * slower)
-    if node.ready_at <= node.created_at:  # there since the project was made
-        pulled = serving = node.ready_at
     if now < pulled:
         return ServerPod(node, CREATING, node.ready_at, pulled)
     if now < serving:
-        return ServerPod(node, LOADING, pulled, serving)
+        return ServerPod(node, LOADING, pulled, serving, pulled=pulled)
     if not nodes.is_ready(node, state):
-        return ServerPod(node, UNREADY, serving)
-    return ServerPod(node, READY, serving)
+        return ServerPod(node, UNREADY, serving, pulled=pulled)
+    return ServerPod(node, READY, serving, pulled=pulled)
+
+
+def restarted(node: GkeNode, start: float, serving: float, clock: Clock, now: float) -> ServerPod:
+    """The pod that took the place of one deleted at `start`, on a host that is well.
+
+    Its server serves at `serving`, however long one usually loads.
+    """
+    pulled = min(start + clock.wall_s(PULL_S), serving)
+    fresh = replace(node, created_at=start - 0.001, ready_at=start)
+    if now < pulled:
+        return ServerPod(fresh, CREATING, start, pulled, anew=start)
+    if now < serving:
+        return ServerPod(fresh, LOADING, pulled, serving, anew=start, pulled=pulled)
+    return ServerPod(fresh, READY, serving, anew=start, pulled=pulled)
 
 
 def hit(pod: ServerPod, state: str, since: float, revision: str, now: float) -> ServerPod:
     """The pod while its server crashes or loads, on a host that is well."""
     if pod.state != READY:
         return pod
-    if state != nodes.CRASHING:
+    if state != nodes.CRASHING:  # it served, and waits for others of its slice
         return replace(pod, state=LOADING, since=since)
     restarts, began, ends = 0, since, since + _RUNS_S
     while ends + (wait := _back_off_s(restarts)) <= now:
@@ -118,7 +131,7 @@ def pod_draft(pod: ServerPod, pool: NodePool, seed: TierSeed, project: Project) 
     """The Pod."""
     key = (
         pod.node, pod.state, pod.anew, None if pod.state == TERMINATING else pod.since,
-        pod.restarts, pod.revision,
+        pod.restarts, pod.revision, pod.pulled,
     )  # fmt: skip
     name, namespace = pod_name(pod.node), namespace_of(seed.name)
     return Draft(PODS, namespace, name, key, lambda: _pod(pod, pool, seed, project))
@@ -275,7 +288,8 @@ def _container_state(pod: ServerPod, began: str, since: str) -> dict[str, Any]:
     if pod.restarts:
         last = _ended(pod.since - _back_off_s(pod.restarts - 1))
         return {"state": {"running": {"startedAt": since}}, "lastState": {"terminated": last}}
-    return {"state": {"running": {"startedAt": began}}}
+    started = began if pod.pulled is None else rfc3339(pod.pulled)
+    return {"state": {"running": {"startedAt": started}}}
 
 
 def _back_off_s(restarts: int) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,14 +16,14 @@ from control.readers import make_readers
 from control.refresh import Partial
 from control.settings import Settings, load_settings
 from control.wiring import cloud_target
-from core.problems import Finding
+from core.problems import Finding, Severity
 from core.records import Alert, Snapshot, Source, SourceState
 from core.series import Series, Signal
 from services.clients import Clients
 from services.monitoring import Monitoring
 from services.tier_rows import Inventory
 from tests.processes import EmulatorProcess
-from ui.derived import Solved, derive
+from ui.derived import Weeks, derive
 
 # What shows a story within minutes; prices stay, and the bill comes hours later.
 _LASTING: Final = (Source.PRICES,)
@@ -29,6 +31,44 @@ _LIVELY: Final = (
     Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX, Source.LOAD_BALANCER, Source.CHIPS,
     Source.LOAD,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How soon a story is to be found out: its tiers blamed and its cause named.
+
+    `cause` is a word of what is said of each affected tier; minutes are after the story's start.
+    """
+
+    minutes: int
+    cause: str
+
+
+EXPECTED: Final = {
+    "black-friday": Expected(20, "times as many requests as usual"),
+    "regional-outage": Expected(3, "the whole zone is down"),
+    "bad-rollout": Expected(6, "all of revision 0.33.0"),
+    "chip-fault": Expected(1, "TPUDeviceUnhealthy"),
+    "preemption-storm": Expected(5, "pre-empted"),
+    "slow-weights": Expected(6, "load their weights slowly"),
+    "hot-key": Expected(10, "a prefix that one server has cached"),
+    "runaway-cost": Expected(1, "to no tier"),
+}
+
+
+def serious(findings: Iterable[Finding]) -> set[str]:
+    """Tiers of which more than a note is made."""
+    return {f.tier for f in findings if f.severity < Severity.NOTE}
+
+
+def named(findings: Iterable[Finding], cause: str) -> set[str]:
+    """Tiers of which that cause is told."""
+    return {f.tier for f in findings if cause in f.sentence}
+
+
+def affected(truth: Mapping[str, Any]) -> set[str]:
+    """Tiers that a story hits, by its truth; "" for one that hits none."""
+    return set(truth["story"]["tiers"]) or {""}
 
 
 class Watcher:
@@ -44,6 +84,7 @@ class Watcher:
                 reader.prepare()
         self._reads = {reader.source: reader.read for reader in readers}
         self._monitoring = Monitoring(self._clients)
+        self._days: dict[Signal, list[Series]] = {}
         self._first = Snapshot(_now(), settings.tiers, {})
         self._first = self._read(self._first, _LASTING)
 
@@ -58,6 +99,24 @@ class Watcher:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def calm(self) -> None:
+        """End the story that runs; not even its past is left."""
+        self.tell("normal", -6 * 3600.0)
+
+    def begin(self, name: str, minutes: float) -> dict[str, Any]:
+        """Have the story begun so long ago, and what it makes be there; the truth."""
+        truth = self.tell(name, -60.0 * minutes)
+        if name == "runaway-cost" and truth["running"]["state"] == "running":
+            self._wait_for_pool()
+        return truth
+
+    def _wait_for_pool(self) -> None:
+        end = time.monotonic() + 60
+        while not any(
+            p.name.startswith("retry-") and p.node_count for p in self.snapshot().node_pools or ()
+        ):
+            assert time.monotonic() < end
+
     def snapshot(self) -> Snapshot:
         """All of it as it is now."""
         return self._read(self._first, _LIVELY)
@@ -69,26 +128,25 @@ class Watcher:
     def findings(self) -> tuple[Finding, ...]:
         """What the console's Overview would say."""
         snapshot = self.snapshot()
-        signals = (Signal.REQUESTS, Signal.ERRORS)
-        window = preset_window("6h", _now())
+        requests, errors = self._read_series(snapshot, "6h", Signal.REQUESTS, Signal.ERRORS)
+        (solved,) = self._read_series(snapshot, "6h", Signal.SOLVED)
+        for signal in (Signal.SOLVED, Signal.REQUESTS):
+            if signal not in self._days:  # of which no story moves what counts: the days before
+                (self._days[signal],) = self._read_series(snapshot, "7d", signal)
+        found = derive(
+            snapshot,
+            _paired(requests, errors),
+            _paired(solved, self._days[Signal.SOLVED]),
+            _paired(requests, self._days[Signal.REQUESTS]),
+        )
+        return found.findings
+
+    def _read_series(self, snapshot: Snapshot, span: str, *signals: Signal) -> list[list[Series]]:
+        window = preset_window(span, _now())
         read = self._monitoring.read_series_group(
             signals, snapshot.specs, window, Inventory.of(snapshot)
         )
-        pairs = {
-            spec.name: (_of(read[signals[0]], spec.name), _of(read[signals[1]], spec.name))
-            for spec in snapshot.specs
-        }
-        burning = {name: (a, b) for name, (a, b) in pairs.items() if a and b}
-        return derive(snapshot, burning, self._solved(snapshot)).findings
-
-    def _solved(self, snapshot: Snapshot) -> Solved:
-        newest, before = (
-            self._monitoring.read_series(
-                Signal.SOLVED, snapshot.specs, preset_window(span, _now()), Inventory.of(snapshot)
-            )
-            for span in ("6h", "7d")
-        )
-        return {one.tier: (one, other) for one, other in zip(newest, before, strict=True)}
+        return [read[signal] for signal in signals]
 
     def _read(self, snapshot: Snapshot, sources: tuple[Source, ...]) -> Snapshot:
         first = [s for s in sources if s in (Source.GKE, Source.TPU, Source.VERTEX)]
@@ -113,8 +171,9 @@ def _settings(emulator: EmulatorProcess) -> Settings:
     return load_settings(environ=ports)
 
 
-def _of(series: list[Series], tier: str) -> Series | None:
-    return next((one for one in series if one.tier == tier), None)
+def _paired(one: list[Series], other: list[Series]) -> Weeks:
+    """By tier; both lists are in the tiers' order."""
+    return {a.tier: (a, b) for a, b in zip(one, other, strict=True)}
 
 
 def _now() -> datetime:
