@@ -1,4 +1,4 @@
-"""Counts of API calls per method, shown at /metrics; tests read them."""
+"""Counts of API calls per method, and of log entries that were lost; shown at /metrics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 
 class CallCounter:
-    """Counter `heartwood_emulator_calls_total{service,method,wire,code}`."""
+    """`heartwood_emulator_calls_total`, and `heartwood_emulator_log_entries_lost_total`."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -16,6 +16,16 @@ class CallCounter:
             ("service", "method", "wire", "code"),
             registry=self._registry,
         )
+        self._lost = Counter(
+            "heartwood_emulator_log_entries_lost",
+            "Log entries that a sink let through and that no topic got, by reason.",
+            ("reason",),
+            registry=self._registry,
+        )
+
+    def lost(self, reason: str, amount: int) -> None:
+        """Count entries that were not published: queue_full, no_room or failed."""
+        self._lost.labels(reason).inc(amount)
 
     def count(self, service: str, method: str, wire: str, code: str = "OK") -> None:
         """Count one answered call."""

@@ -6,11 +6,10 @@ beside those that callers write, and like them end with the process.
 
 from __future__ import annotations
 
-import logging
 import random
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from google.cloud.logging_v2.types import log_entry
@@ -18,11 +17,10 @@ from google.protobuf import json_format
 
 from emulator.apis.logging import sinks
 from emulator.apis.logging.model import Entry, logging_state, tree_of
+from emulator.apis.logging.outbox import Outbox
 from emulator.context import Cloud
 from emulator.data_plane.fronts import Route
 from emulator.wire.codec import plain
-
-_LOG = logging.getLogger("emulator")
 
 _TYPE: Final = "type.googleapis.com/google.cloud.loadbalancing.type.LoadBalancerLogEntry"
 _ERROR: Final = 500
@@ -51,8 +49,7 @@ class AccessLog:
         self._cloud = cloud
         self._chance = random.Random(cloud.seed)
         self._written = 0
-        # Publishing is a change, which no request waits for.
-        self._router = ThreadPoolExecutor(1, thread_name_prefix="log-router")
+        self._outbox = Outbox(partial(sinks.route, cloud), cloud.calls.lost)
 
     def write(self, route: Route, served: Served) -> None:
         """An entry, if the sample takes it."""
@@ -67,13 +64,11 @@ class AccessLog:
             kept = Entry(at, entry, tree_of(entry))
             logging_state(self._cloud).entries.append(kept)
         if sinks.topic_sinks(self._cloud):
-            self._router.submit(self._publish, kept)
+            self._outbox.put(kept)
 
-    def _publish(self, entry: Entry) -> None:
-        try:
-            sinks.route(self._cloud, [entry])
-        except Exception:  # noqa: BLE001 - nobody waits for this: the log is where it can be seen
-            _LOG.exception("an access log entry was not published")
+    def close(self) -> None:
+        """Publish what still waits; no request comes any more."""
+        self._outbox.stop()
 
     def _body(self, route: Route, served: Served, at: float) -> dict[str, Any]:
         stamp = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -73,6 +73,7 @@ class DataPlanePort:
             finally:
                 probing.cancel()
                 await asyncio.gather(probing, return_exceptions=True)
+                await asyncio.to_thread(app.close)
 
 
 class _Server(uvicorn.Server):

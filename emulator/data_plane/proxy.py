@@ -68,6 +68,10 @@ class DataPlane:
         self._chance = random.Random(cloud.seed)
         self._choice = Choice(members, self._chance)
 
+    def close(self) -> None:
+        """After the last request: what the log still has to hand on goes out."""
+        self._log.close()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
         if scope["type"] != "http":

@@ -48,7 +48,7 @@ def route(cloud: Cloud, entries: Iterable[Entry]) -> None:
             try:
                 broker.publish_as_caller(topic, drafts)
             except ApiError:
-                continue  # the emulator has no room for more messages
+                cloud.calls.lost("no_room", len(drafts))  # Pub/Sub's backlogs are full
 
 
 def route_change(cloud: Cloud, number: int, change: Change) -> None:
