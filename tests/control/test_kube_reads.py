@@ -29,6 +29,9 @@ class FakeKube:
     failing: dict[str, Exception] = field(default_factory=dict[str, Exception])
     no_sets: bool = False
     asked: set[str] = field(default_factory=set[str])
+    pods: tuple[Pod, ...] = ()
+    log: tuple[str, ...] | None = None  # None: nobody may read it
+    logs_asked: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
 
     def list_hosts(self, cluster: Cluster) -> tuple[Host, ...]:
         self.asked.add(cluster.name)
@@ -39,8 +42,14 @@ class FakeKube:
     def list_workloads(self, _cluster: Cluster) -> Workloads:
         return Workloads((), Denied("no LeaderWorkerSets") if self.no_sets else None)
 
-    def list_pods(self, _cluster: Cluster) -> tuple[Pod, ...]:
-        return ()
+    def list_pods(self, cluster: Cluster) -> tuple[Pod, ...]:
+        return tuple(p for p in self.pods if p.cluster == cluster.name)
+
+    def read_log(self, _cluster: Cluster, pod: Pod, *, previous: bool) -> tuple[str, ...]:
+        self.logs_asked.append((pod.name, previous))
+        if self.log is None:
+            raise Denied("logs are not yours to read")
+        return self.log
 
     def list_events(self, _cluster: Cluster) -> tuple[KubeEvent, ...]:
         return ()
@@ -127,3 +136,19 @@ def test_what_may_not_be_read_inside_a_cluster_is_told() -> None:
     assert isinstance(answer.problem, Denied)
     assert fields(answer)["hosts"]
     assert fields(answer)["clusters_unread"] == ()
+
+
+def test_one_log_of_servers_that_crash_is_read_and_none_of_those_that_serve() -> None:
+    """Of the run before, of what crashed most; where nobody may read it, all else stands."""
+    snapshot, kube, reads, _ = world()
+    own = [p for p in snapshot.pods or () if p.namespace == "small"]
+    crashed = [replace(p, ready=False, restarts=5 + n) for n, p in enumerate(own[:2])]
+    kube.pods = (*crashed, *own[2:])
+    assert {p.said for p in fields(reads.read(snapshot))["pods"]} == {""}
+    kube.log = ("INFO starting", "ERROR out of HBM")
+    pods = fields(reads.read(snapshot))["pods"]
+    assert {p.name: p.said for p in pods if p.said} == {crashed[1].name: "ERROR out of HBM"}
+    assert kube.logs_asked == [(crashed[1].name, True)] * 2
+    kube.pods = tuple(own)
+    reads.read(snapshot)
+    assert len(kube.logs_asked) == 2
