@@ -55,7 +55,8 @@ def add_parser(commands: Any) -> None:
             "parameters",
             nargs="*",
             metavar="NAME=VALUE",
-            help="e.g. slices=2 or delta=-1; intent=ID of what take_back undoes",
+            help="e.g. slices=2 or delta=-1; intent=ID of what take_back undoes (what that deleted"
+            " stays deleted)",
         )
         parser.add_argument("--reason", default="", help="kept in the audit")
         parser.add_argument("--config", type=Path, metavar="FILE")

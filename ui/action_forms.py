@@ -299,7 +299,8 @@ FORMS: Final = MappingProxyType[str, Form](
             "Change the budget of {tier}", _budget,
         ),
         "take_back": Form(
-            "Take back", ":material/undo:", "Undo what an action did, where it is as it left it",
+            "Take back", ":material/undo:",
+            "Undo what an action did, where it is as it left it; what it deleted stays deleted",
             "Take back an action on {tier}", take_back_view.draw_form,
         ),
         "tear_down_tier": Form(

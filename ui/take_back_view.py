@@ -22,8 +22,8 @@ from ui import access, formats, states
 OpenPlan = Callable[[Judged], None]
 _LISTED: Final = 20
 _HELP: Final = (
-    "Deletes what it made and writes back what it changed, where that is as it left it; shows a"
-    " plan first"
+    "Deletes what it made and writes back what it changed, where that is as it left it; what it"
+    " deleted stays deleted. Shows a plan first"
 )
 
 

@@ -14,7 +14,7 @@ from core.errors import Blocked, Unconfirmed
 from core.fleet import assemble_fleet
 from core.guards import action_in_progress, legal_size, over_budget, price_known, stale_data
 from core.guards.context import GuardContext, Running
-from core.plans import Outcome, Request, Verdict
+from core.plans import CostChange, Outcome, Request, Verdict
 from core.records import Source
 from tests.core.guards.conftest import demand
 from tests.make import NOW, make_failure, make_snapshot
@@ -55,6 +55,20 @@ def test_a_known_price_passes_and_an_unknown_one_blocks_growth(judged: Judged) -
     unpriced = replace(make_snapshot(), prices=None)
     assert judged(price_known.judge, 1, snapshot=unpriced).outcome is Outcome.BLOCK
     assert judged(price_known.judge, -1, snapshot=unpriced).outcome is Outcome.WARN
+
+
+def test_what_lifts_an_unknown_price_is_named(judged: Judged) -> None:
+    """A catalogue that was not read; a price that it lacks, and for spot chips the way around."""
+    snapshot = make_snapshot()
+    unread = judged(price_known.judge, 1, snapshot=replace(snapshot, prices=None))
+    assert unread.lift == "the price catalogue must be readable (see Connections)"
+    cost = CostChange(21.6, None, "list", "not priced: v6e preemptible: not in the catalogue")
+    lacking = judged(price_known.judge, change={"cost": cost})
+    assert lacking.lift == "a SKU for that chip, region and use in Cloud Billing's catalogue"
+    spot = Request("provision_tier", "dev", {"spot": True})
+    found = judged(price_known.judge, change={"cost": cost, "request": spot, "slice_delta": 1})
+    assert found.outcome is Outcome.BLOCK
+    assert found.lift.endswith("or leave out spot, where the price on demand is known")
 
 
 def test_spending_less_is_within_any_budget(judged: Judged) -> None:
