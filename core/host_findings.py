@@ -5,6 +5,7 @@ That slices are not ready says `core/fleet.py`; these say what they have in comm
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
@@ -14,7 +15,7 @@ from core.fleet import Fleet, FleetHost, FleetTier, State
 from core.records import KubeEvent, Snapshot
 from core.wording import plural
 
-_FEWEST_HOSTS: Final = 4  # of a zone; of fewer, all may be down by chance
+_FEWEST_SLICES: Final = 4  # of a zone; fewer may all be down for reasons of their own
 # It says that a host is not ready, which is known; not why.
 _NO_REASON: Final = ("NodeNotReady", "NodeNotSchedulable")
 
@@ -32,17 +33,14 @@ def host_findings(snapshot: Snapshot, fleet: Fleet) -> Iterable[Finding]:
 
 
 def _lost_zones(fleet: Fleet) -> set[str]:
-    """Zones with hosts, none of which is well."""
-    by_zone: dict[str, list[FleetHost]] = {}
+    """Zones with several slices, no host of which is well."""
+    slices: Counter[str] = Counter()
+    well: set[str] = set()
     for tier in fleet.tiers:
         for one in tier.slices:
-            for host in one.hosts:
-                by_zone.setdefault(host.zone, []).append(host)
-    return {
-        zone
-        for zone, hosts in by_zone.items()
-        if zone and len(hosts) >= _FEWEST_HOSTS and all(h.state is State.DEGRADED for h in hosts)
-    }
+            slices.update({h.zone for h in one.hosts if h.zone})
+            well |= {h.zone for h in one.hosts if h.state is not State.DEGRADED}
+    return {zone for zone, count in slices.items() if count >= _FEWEST_SLICES} - well
 
 
 def _zones(tier: FleetTier, hosts: list[FleetHost], lost: set[str]) -> Iterable[Finding]:

@@ -39,7 +39,7 @@ def uneven_findings(tier: FleetTier, snapshot: Snapshot) -> Iterable[Finding]:
         sentence = f"{tier.spec.title}: requests are spread unevenly: {where}"
         step = "Look at how requests are routed to servers: by prefix, by session, or by weight"
     else:
-        sentence = f"{tier.spec.title}: {drawn}; requests are spread unevenly: {where}"
+        sentence = f"{tier.spec.title}: {drawn}; {where}"
         step = (
             "Let the routing spread that prefix over several servers (weigh load more, affinity"
             " less), and find whose prompts begin with it; adding slices alone does not help"

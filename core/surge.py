@@ -17,7 +17,7 @@ from core.series import Series
 from core.specs import TierSpec
 
 NEWEST_S: Final = 300
-LEAST_RATIO: Final = 1.5
+LEAST_RATIO: Final = 1.4  # by day, week and chance alone they make 1.3 of it at most
 LEAST_PER_S: Final = 1.0  # of fewer requests chance alone makes as many more
 AROUND_S: Final = 1800  # of the same time on other days
 DAY_S: Final = 86_400

@@ -11,7 +11,7 @@ from core.problems import Finding
 from ui import formats, view, words
 
 _SHOWN: Final = 5
-_MOST: Final = 240  # characters of a sentence; all of it is told to who points at it
+_MOST: Final = 300  # characters of a sentence; all of it is told to who points at it
 
 
 def draw_findings(findings: Sequence[Finding], complete: bool, *, alerts: bool = False) -> None:
@@ -54,7 +54,7 @@ def _draw(finding: Finding) -> None:
             f":{colour}[:material/{icon}:] {shown}{when}"
             f"  \n:small[:gray[Next: {formats.plain(finding.next_step)}]]",
             help=formats.plain(sentence) if len(sentence) > _MOST else None,
-            width="content",
+            width="stretch",  # a long sentence leaves the link beside it
         )
         st.page_link(
             f"pages/{finding.page}.py",

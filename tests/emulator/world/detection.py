@@ -45,7 +45,7 @@ class Expected:
 
 
 EXPECTED: Final = {
-    "black-friday": Expected(20, "times as many requests as usual"),
+    "black-friday": Expected(25, "times as many requests as usual"),
     "regional-outage": Expected(3, "the whole zone is down"),
     "bad-rollout": Expected(6, "all of revision 0.33.0"),
     "chip-fault": Expected(1, "TPUDeviceUnhealthy"),
