@@ -2,8 +2,9 @@
 
 A request's life: the HTTP side builds a `Job` and calls `submit`, which queues its sequence or
 raises. The thread, which sleeps on a condition while there is nothing to do, asks the scheduler
-for a step, lets the runner compute it outside the lock, hands the tokens back to the scheduler,
-turns them into text, and gives all texts of the step to the event loop in one call. `cancel` ends
+for a step and lets the runner begin it outside the lock, and at once the step after it where that
+does not depend on the first one's tokens. It hands these to the scheduler, turns them into text,
+and gives all texts of the step to the event loop in one call. `cancel` ends
 a job whose client went away; a job whose deadline has passed is ended between two steps. What
 does not live here: HTTP (`api`), device programs (`runner`),
 the order of things (`scheduler`).
@@ -30,6 +31,7 @@ from serving.settings import Settings
 from serving.step import Layout, Step
 
 if TYPE_CHECKING:
+    from serving.computed import Computed
     from serving.loading import Loaded
 
 log = logging.getLogger("serving")
@@ -51,6 +53,16 @@ class State:
     total: int = 0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Flight:
+    """A step that the device computes, and since when."""
+
+    step: Step
+    jobs: dict[Sequence, Job]
+    computed: Computed
+    began_s: float
+
+
 class Engine:
     """Loads and runs one model in a thread of its own."""
 
@@ -62,6 +74,8 @@ class Engine:
         self._scheduler: Scheduler | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._flight: _Flight | None = None  # the step that the device computes
+        self._ended_s = 0.0  # when the newest step had ended
         self._closing = False
         self._draining = False
         self.loaded: Loaded | None = None
@@ -176,39 +190,65 @@ class Engine:
             log.warning("a program was compiled after the server was ready")
 
     def _step_once(self) -> bool:
-        """Wait for work and do one step of it; False when the engine closes."""
+        """Wait for work, begin a step and the one after it; False when the engine closes.
+
+        While the device computes the second one, the tokens of the first become text.
+        """
+        flight = self._flight
         with self._wake:
-            idle = not self._closing and not self._scheduler.busy
+            idle = flight is None and not self._closing and not self._scheduler.busy
             resting = idle and not self._wake.wait(REST_S)
             if self._closing:
                 return False
             smaller = self._scheduler.rest() if resting else None
-            step = None if resting else self._schedule()
+            step = None if resting or flight is not None else self._schedule()
             jobs = dict(self._jobs)
         try:
-            if step is None:
+            if resting:
                 self._rest(smaller)
                 return True
-            began = time.monotonic()
-            chunks, rows = self.loaded.runner.run(step, jobs)
-            elapsed_s = time.monotonic() - began
+            if step is not None:
+                flight = self._begin(step, jobs)
+            self._flight = self._begin_next(flight)
+            chunks, rows = flight.computed.outputs()
         except Exception:
             log.exception("a step failed; its requests are ended")
+            self._flight = None
             with self._wake:
                 self._abandon("error")
                 self._scheduler.forget()
                 self.loaded.runner.reset()
             return True
+        ended_s = time.monotonic()
         with self._wake:
-            self.metrics.observe_work(self.loaded.cost.of(step), elapsed_s)
-            deltas = self._take(step, chunks, rows)
+            elapsed_s = ended_s - max(flight.began_s, self._ended_s)
+            self.metrics.observe_work(self.loaded.cost.of(flight.step), elapsed_s)
+            deltas = self._take(flight.step, chunks, rows)
+        self._ended_s = ended_s
         self._deliver(deltas)
         return True
 
-    def _schedule(self) -> Step:
-        now = time.monotonic()
+    def _begin(self, step: Step, jobs: dict[Sequence, Job]) -> _Flight:
+        began_s = time.monotonic()
+        return _Flight(step, jobs, self.loaded.runner.begin(step, jobs), began_s)
+
+    def _begin_next(self, flight: _Flight) -> _Flight | None:
+        """The step after one whose tokens are not known yet, where it does not depend on them."""
+        jobs = flight.jobs
+        if any(jobs[row.sequence].adjustment is not None for row in flight.step.rows):
+            return None
+        with self._wake:
+            self._end_late(time.monotonic())
+            step = self._scheduler.follow(flight.step)
+        return None if step is None else self._begin(step, jobs)
+
+    def _end_late(self, now: float) -> None:
         late = [job for job in self._jobs.values() if job.deadline_s and job.deadline_s < now]
         self._end(late, "timeout")
+
+    def _schedule(self) -> Step:
+        now = time.monotonic()
+        self._end_late(now)
         step = self._scheduler.schedule()
         for sequence in step.admitted:
             job = self._jobs[sequence]

@@ -43,6 +43,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, how many done,
 
 CHUNK_SIZES = (8, 32, 128)  # tokens of a prompt that are computed at once
 LARGEST_KEPT_BYTES = 2**30  # weights that a cache folder can be asked to hold once more
+CHUNK_ROWS = 4  # chunks of short prompts that are computed at once
 DRAFT_WIDTH = 8  # a token and a guess of seven: on CPU a fifth slower than the token alone
 
 
@@ -114,6 +115,7 @@ def make_limits(settings: Settings, config: Config) -> Limits:
         budget=max(settings.step_tokens, least),
         draft_rows=rows,
         draft_width=DRAFT_WIDTH if rows else 1,
+        chunk_rows=CHUNK_ROWS,
     )
 
 

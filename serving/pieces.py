@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from serving import model
 from serving.config import Config
-from serving.kv_cache import KVCache
+from serving.kv_cache import AnyCache
 from serving.model import Layer, Linear, Rope
 from serving.sampling import SamplingRows, adjust, rank, sample
 
@@ -25,11 +25,11 @@ def layers(
     config: Config,
     group: tuple[Layer, ...],
     rope: Rope,
-    cache: KVCache,
+    cache: AnyCache,
     x: jax.Array,  # R T D
     slots: jax.Array,  # R
     start: jax.Array,  # R
-) -> tuple[jax.Array, KVCache]:
+) -> tuple[jax.Array, AnyCache]:
     """What leaves the last layer of a group, and the group's cache with T more positions."""
     return model.run_layers(config, group, rope, cache, x, slots, start)
 
@@ -57,8 +57,8 @@ def head(
     place: jax.Array,  # N: where the next token will stand
     sampling: SamplingRows,
 ) -> jax.Array:
-    """The next token of each row."""
-    return sample(_logits(config, matrix, norm, x), sampling, place)
+    """The next token of each row [N 1], as the layers take it."""
+    return sample(_logits(config, matrix, norm, x), sampling, place)[:, None]
 
 
 def ranked_head(
@@ -71,10 +71,10 @@ def ranked_head(
     repeat: jax.Array,  # N V
     bias: jax.Array,  # N V
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
-    """The next token of adjusted rows, and (log-probability, best values, best ids)."""
+    """The next token [N 1] of adjusted rows, and (log-probability, best values, best ids)."""
     logits = _logits(config, matrix, norm, x)
     token = sample(adjust(logits, repeat, bias), sampling, place)
-    return token, rank(logits, token)
+    return token[:, None], rank(logits, token)
 
 
 def scores(

@@ -32,7 +32,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from serving.request import Job, Output, SamplingParams
+from serving.computed import Computed
+from serving.request import Job, SamplingParams
 from serving.runner import Runner
 from serving.sequence import Sequence
 from serving.settings import Settings
@@ -100,7 +101,7 @@ def _receive(link: socket.socket) -> tuple[dict[str, Any], np.ndarray] | None:
 def encode_step(
     step: Step, jobs: Mapping[Sequence, Job]
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """What `Runner.run` needs of a step; of long answers only the length and the newest token."""
+    """What `Runner.begin` needs of a step; of long answers only the length and the newest token."""
     chunked = {chunk.sequence for chunk in step.chunks}
     used = [*(load.sequence for load in step.loads), *chunked, *(row.sequence for row in step.rows)]
     number = {sequence: place for place, sequence in enumerate(dict.fromkeys(used))}
@@ -132,6 +133,8 @@ def encode_step(
         "rows": [[number[row.sequence], row.draft] for row in step.rows],
         "width": step.width,
         "idle": step.idle,
+        "batches": step.batches,
+        "ahead": step.ahead,
     }, arrays
 
 
@@ -174,6 +177,8 @@ def decode_step(message: dict[str, Any], numbers: np.ndarray) -> tuple[Step, dic
         width=message["width"],
         idle=tuple(map(tuple, message["idle"])),
         admitted=(),
+        batches=tuple(map(tuple, message["batches"])),
+        ahead=message["ahead"],
     )
     return step, jobs
 
@@ -207,10 +212,10 @@ class LeadingRunner:
             log.critical("a process has gone (%s); ending, so that all are started anew", error)
             os._exit(1)
 
-    def run(self, step: Step, jobs: Mapping[Sequence, Job]) -> tuple[list[Output], list[Output]]:
-        """Compute a step, everywhere."""
+    def begin(self, step: Step, jobs: Mapping[Sequence, Job]) -> Computed:
+        """Hand a step to the devices, everywhere."""
         self._tell(*encode_step(step, jobs))
-        return self._runner.run(step, jobs)
+        return self._runner.begin(step, jobs)
 
     def arrange(self, layout: Layout, source: tuple[int, ...]) -> None:
         """Copy the cache into another layout, everywhere."""
@@ -309,7 +314,7 @@ def follow(runner: Runner, link: socket.socket) -> int:
     while (found := _receive(link)) is not None:
         message, numbers = found
         if message["do"] == "run":
-            runner.run(*decode_step(message, numbers))
+            runner.begin(*decode_step(message, numbers)).outputs()
             steps += 1
         elif message["do"] == "arrange":
             runner.arrange(Layout(*message["layout"]), tuple(message["source"]))

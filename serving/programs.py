@@ -265,13 +265,13 @@ class Programs:
         return self._compiled["flatten", *x.shape[:2]](x)
 
     def head(self, x: jax.Array, place: object, sampling: SamplingRows) -> jax.Array:
-        """The next token of each row of x [N D]."""
+        """The next token [N 1] of each row of x [N D]."""
         weights = self._weights
         head = self._compiled["head", x.shape[0]]
         return head(weights.head, weights.final_norm, x, place, sampling)
 
     def ranked_head(self, x: jax.Array, place: object, sampling: SamplingRows, *wide: object):
-        """The next token of adjusted rows, and (log-probability, best values, best ids)."""
+        """The next token [N 1] of adjusted rows, and (log-probability, best values, best ids)."""
         weights = self._weights
         head = self._compiled["ranked", x.shape[0]]
         return head(weights.head, weights.final_norm, x, place, sampling, *wide)

@@ -6,20 +6,22 @@ the programs themselves (`programs`), which request computes when (`scheduler`),
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 
 from serving.cache_copies import WINDOW
+from serving.computed import Answers, Chosen, Computed, Prompts
 from serving.config import Config
 from serving.kv_cache import AnyCache, KVCache, make_cache
 from serving.memory import release_pages, trim_memory
 from serving.model import Weights
 from serving.prefix_cache import BLOCK
 from serving.programs import Programs, Shapes
-from serving.request import Job, Output, SamplingParams, Scored
-from serving.sampling import stack_params
+from serving.request import Job, SamplingParams
+from serving.sampling import SamplingRows, stack_params
 from serving.sequence import Sequence
 from serving.sharding import Devices
 from serving.start_cache import StartCache
@@ -45,6 +47,9 @@ def make_shapes(limits: Limits, places: int) -> Shapes:
         shapes = [(rows, 1) for rows in counts]
         shapes += [(rows, limits.draft_width) for rows in drafted]
         shapes += [(1, size) for size in limits.chunk_sizes]
+        if limits.rows_of_prompts(layout) > 1:
+            # Larger chunks use the processor well by themselves.
+            shapes += [(limits.chunk_rows, size) for size in limits.chunk_sizes[:-1]]
         calls[layout] = tuple(dict.fromkeys(shapes))
         heads |= {*counts, *(rows * limits.draft_width for rows in drafted)}
         ranked |= {*counts}
@@ -79,6 +84,7 @@ class Runner:
         self.layout = limits.layouts[0]
         self._cache: list[AnyCache] = []
         self._pool: list[AnyCache] = []
+        self._answers: Answers | None = None  # of the newest step
 
     @property
     def position_bytes(self) -> int:
@@ -105,7 +111,7 @@ class Runner:
 
     def reset(self) -> None:
         """Empty caches, also after a step that failed half-way."""
-        self._cache, self._pool = [], []
+        self._cache, self._pool, self._answers = [], [], None
         self.layout = self.limits.layouts[0]
         for spec in self._programs.cache_specs(self.layout):
             # Group by group, so that never all of it is held at once.
@@ -114,16 +120,25 @@ class Runner:
         if self.places:
             self._pool = [make_cache(spec) for spec in self._programs.pool_specs()]
 
-    def run(self, step: Step, jobs: Mapping[Sequence, Job]) -> tuple[list[Output], list[Output]]:
-        """Compute a step: what each chunk gave, and each row."""
+    def begin(self, step: Step, jobs: Mapping[Sequence, Job]) -> Computed:
+        """Hand a step to the device; what comes of it is there later.
+
+        A step `ahead` continues the rows of the step that was handed over before it.
+        """
         for save in step.saves:
             self._save(save.slot, dict(save.blocks))
         if step.layout is not None:
             self.arrange(step.layout, step.source)
         for load in step.loads:
             self._load(load.sequence.slot, load.places)
-        chunks = [self._chunk(chunk, jobs[chunk.sequence]) for chunk in step.chunks]
-        return chunks, self._rows(step, jobs) if step.rows else []
+        prompts = tuple(
+            self._prompts([step.chunks[number] for number in batch], jobs) for batch in step.batches
+        )
+        if step.ahead:
+            self._answers = self._continue(self._answers)
+        else:
+            self._answers = self._rows(step, jobs) if step.rows else None
+        return Computed(prompts, step.batches, self._answers)
 
     # --- copies -----------------------------------------------------------------------------
 
@@ -174,39 +189,36 @@ class Runner:
 
     # --- prompts ----------------------------------------------------------------------------
 
-    def _chunk(self, chunk: Chunk, job: Job) -> Output:
-        """Compute one chunk; with the last one the token that follows it."""
-        tokens = np.zeros((1, chunk.size), np.int32)
-        tokens[0, : len(chunk.tokens)] = chunk.tokens
-        slot = np.array([chunk.sequence.slot], np.int32)
-        start = np.array([chunk.start], np.int32)
-        x = self._programs.layers(self.layout, self._cache, tokens, slot, start)
-        prompt = ()
-        if job.params.prompt_logprobs is not None and not chunk.sequence.generated_count:
-            prompt = self._score(chunk, x, job.params.prompt_logprobs)
-        if not chunk.last:
-            return Output(prompt=prompt)
-        end = len(chunk.tokens)
-        x = self._programs.pick(x, np.array([end - 1], np.int32))
-        place = np.array([chunk.start + end], np.int32)
-        found, scored = self._choose(x, place, [job])
-        return Output((int(found[0]),), scored[0], prompt)
-
-    def _score(self, chunk: Chunk, x: object, count: int) -> tuple[Scored, ...]:
-        """How likely the prompt's tokens are that follow each token of a chunk."""
-        after = chunk.sequence.tokens[chunk.start + 1 : chunk.start + 1 + len(chunk.tokens)]
-        following = np.zeros(chunk.size, np.int32)
-        following[: len(after)] = after
-        ranks = self._programs.scores(x, following)
-        own, values, ids = (np.asarray(array) for array in ranks)
-        return tuple(
-            _scored(token, own[row], values[row], ids[row], count)
-            for row, token in enumerate(after)
-        )
+    def _prompts(self, chunks: list[Chunk], jobs: Mapping[Sequence, Job]) -> Prompts:
+        """Compute chunks of one size; with the last one of a prompt the token that follows it."""
+        count, size = 1 if len(chunks) == 1 else self.limits.chunk_rows, chunks[0].size
+        tokens = np.zeros((count, size), np.int32)
+        slots, start = np.zeros(count, np.int32), np.zeros(count, np.int32)
+        ends = np.zeros(count, np.int32)
+        for row, chunk in enumerate(chunks):
+            tokens[row, : len(chunk.tokens)] = chunk.tokens
+            slots[row], start[row] = chunk.sequence.slot, chunk.start
+            ends[row] = len(chunk.tokens)
+        _repeat_first(len(chunks), tokens, slots, start, ends)
+        x = self._programs.layers(self.layout, self._cache, tokens, slots, start)
+        first, job = chunks[0], jobs[chunks[0].sequence]
+        ranks, following = None, ()
+        if job.params.prompt_logprobs is not None and not first.sequence.generated_count:
+            following = tuple(first.sequence.tokens[first.start + 1 :][: len(first.tokens)])
+            wanted = np.zeros(size, np.int32)
+            wanted[: len(following)] = following
+            ranks = self._programs.scores(x, wanted)
+        chosen = None
+        if any(chunk.last for chunk in chunks):
+            owners: list[Job | None] = [None] * count
+            for row, chunk in enumerate(chunks):
+                owners[row] = jobs[chunk.sequence] if chunk.last else None
+            chosen = self._choose(self._programs.pick(x, ends - 1), start + ends, owners)
+        return Prompts(chunks, chosen, ranks, following, job.params.prompt_logprobs or 0)
 
     # --- answers ----------------------------------------------------------------------------
 
-    def _rows(self, step: Step, jobs: Mapping[Sequence, Job]) -> list[Output]:
+    def _rows(self, step: Step, jobs: Mapping[Sequence, Job]) -> Answers:
         """Tokens for each row of a step: `width` of them, to be held against its draft."""
         width, batch = step.width, [row.sequence for row in step.rows]
         count = pick_size(row_counts(self.layout.slots), len(batch))
@@ -223,53 +235,67 @@ class Runner:
             slots[place] = row.sequence.slot
             start[place] = len(row.sequence.tokens) - 1
         if count != self.layout.slots:
-            # Spare rows repeat the first one: the same values are written twice to one place.
-            for array in (tokens, slots, start):
-                array[len(batch) :] = array[:1]
-        x = self._programs.layers(self.layout, self._cache, tokens, slots, start)
-        wanted: list[Job | None] = [None] * count
+            _repeat_first(len(batch), tokens, slots, start)
+        owners: list[Job | None] = [None] * count
         for place, sequence in zip(where, batch, strict=True):
-            wanted[place] = jobs[sequence]
-        found, scored = self._finish_rows(x, start, wanted, width)
-        return [Output(tuple(found[place].tolist()), scored[place]) for place in where]
-
-    def _finish_rows(
-        self, x: object, start: np.ndarray, jobs: list[Job | None], width: int
-    ) -> tuple[np.ndarray, list[Scored | None]]:
-        """Tokens [R width] after each token of each row."""
-        count = len(jobs)
+            owners[place] = jobs[sequence]
+        x = self._programs.layers(self.layout, self._cache, tokens, slots, start)
         if width == 1:
-            x = self._programs.pick(x, np.zeros(count, np.int32))
-            found, scored = self._choose(x, start + 1, jobs)
-            return found[:, None], scored
+            sampling = _stack(owners)
+            chosen = self._choose(self._pick_only(x), start + 1, owners, sampling)
+            return Answers(chosen, width, where, slots, start, sampling)
         # Rows that need more than a token are never guessed for, nor are those beside them.
-        x = self._programs.flatten(x)
         place = (start[:, None] + np.arange(1, width + 1, dtype=np.int32)).reshape(-1)
-        params = [job.params if job else GREEDY for job in jobs for _ in range(width)]
-        found = np.asarray(self._programs.head(x, place, stack_params(params)))
-        return found.reshape(count, width), [None] * count
+        sampling = _stack([job for job in owners for _ in range(width)])
+        token = self._programs.head(self._programs.flatten(x), place, sampling)
+        return Answers(Chosen(token, owners), width, where, slots, start, sampling)
+
+    def _continue(self, last: Answers | None) -> Answers:
+        """One more token for each row of a call whose tokens nobody has seen yet."""
+        if last is None or last.width != 1:
+            raise ValueError("only rows of one token each can be continued unseen")
+        start = last.start.copy()
+        if len(start) == self.layout.slots:
+            start[last.where] += 1
+        else:
+            start += 1
+        tokens, owners = last.chosen.token, last.chosen.jobs
+        x = self._programs.layers(self.layout, self._cache, tokens, last.slots, start)
+        chosen = self._choose(self._pick_only(x), start + 1, owners, last.sampling)
+        return dataclasses.replace(last, chosen=chosen, start=start)
+
+    def _pick_only(self, x: jax.Array) -> jax.Array:
+        """The only token of each row [R D] of x [R 1 D]."""
+        return self._programs.pick(x, np.zeros(x.shape[0], np.int32))
 
     def _choose(
-        self, x: object, place: np.ndarray, jobs: list[Job | None]
-    ) -> tuple[np.ndarray, list[Scored | None]]:
+        self,
+        x: jax.Array,
+        place: np.ndarray,
+        jobs: list[Job | None],
+        sampling: SamplingRows | None = None,
+    ) -> Chosen:
         """The next token of each row of x [N D], and how likely it was where that is asked for."""
-        sampling = stack_params([job.params if job else GREEDY for job in jobs])
+        sampling = _stack(jobs) if sampling is None else sampling
         if not any(job is not None and job.ranked for job in jobs):
-            return np.asarray(self._programs.head(x, place, sampling)), [None] * len(jobs)
+            return Chosen(self._programs.head(x, place, sampling), jobs)
         repeat = np.ones((len(jobs), self.vocabulary), np.float32)
         bias = np.zeros_like(repeat)
         for row, job in enumerate(jobs):
             if job is not None and job.adjustment is not None:
                 repeat[row], bias[row] = job.adjustment.repeat, job.adjustment.bias
         token, ranks = self._programs.ranked_head(x, place, sampling, repeat, bias)
-        found = np.asarray(token)
-        own, values, ids = (np.asarray(array) for array in ranks)
-        scored: list[Scored | None] = [None] * len(jobs)
-        for row, job in enumerate(jobs):
-            if job is not None and job.params.logprobs is not None:
-                count = job.params.logprobs
-                scored[row] = _scored(int(found[row]), own[row], values[row], ids[row], count)
-        return found, scored
+        return Chosen(token, jobs, ranks)
+
+
+def _stack(jobs: list[Job | None]) -> SamplingRows:
+    return stack_params([job.params if job is not None else GREEDY for job in jobs])
+
+
+def _repeat_first(count: int, *arrays: np.ndarray) -> None:
+    """Let rows from `count` on be the first one: the same values are written twice to one place."""
+    for array in arrays:
+        array[count:] = array[:1]
 
 
 def _release(group: AnyCache) -> None:
@@ -278,8 +304,3 @@ def _release(group: AnyCache) -> None:
         for shard in leaf.block_until_ready().addressable_shards:
             if shard.device.platform == "cpu":
                 release_pages(shard.data.unsafe_buffer_pointer(), shard.data.nbytes)
-
-
-def _scored(token: int, own: np.ndarray, values: np.ndarray, ids: np.ndarray, count: int) -> Scored:
-    best = zip(ids[:count].tolist(), values[:count].tolist(), strict=True)
-    return Scored(token, float(own), tuple(best))

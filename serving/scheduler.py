@@ -26,7 +26,7 @@ from serving.counts import Counts
 from serving.prefix_cache import BLOCK, PrefixCache
 from serving.rectangle import move_slots
 from serving.sequence import Sequence
-from serving.step import Chunk, Layout, Limits, Load, Row, Save, Step, pick_size
+from serving.step import Chunk, Layout, Limits, Load, Row, Save, Step, pick_size, put_together
 
 
 class QueueFull(Exception):
@@ -129,7 +129,28 @@ class Scheduler:
         rows = tuple(Row(s, draft) for s, draft in zip(decoding, drafts, strict=True))
         others = [s for s in self._order if s not in set(decoding)]
         idle = tuple((s.slot, ends.get(s, s.computed)) for s in others if s.slot is not None)
-        return Step(saves, layout, source, loads, chunks, rows, width, idle, admitted)
+        most = self.limits.rows_of_prompts(self.layout)
+        batches = put_together(chunks, most, self.limits.chunk_sizes[-1])
+        return Step(saves, layout, source, loads, chunks, rows, width, idle, admitted, batches)
+
+    def follow(self, step: Step) -> Step | None:
+        """What comes after a step that is being computed, before anybody knows what it gives.
+
+        None where that decides it: an answer reaches its limit, is guessed ahead or has ended,
+        somebody can be admitted, a prompt or blocks to be kept wait. Answers may end in `step`
+        none the less (by a stop token, say): what the next step gives them is thrown away.
+        """
+        rows = [row.sequence for row in step.rows]
+        free = self.waiting and len(self._order) < self.layout.slots
+        everybody = len(rows) == len(self._order) and all(s.finish_reason is None for s in rows)
+        if not rows or not everybody or step.width > 1 or free or self._unsaved:
+            return None
+        longest = max(len(sequence.tokens) for sequence in rows) + 1
+        last = any(sequence.max_tokens - sequence.generated_count <= 1 for sequence in rows)
+        if last or longest >= self.layout.length or self._may_draft(rows):
+            return None
+        again = tuple(Row(sequence) for sequence in rows)
+        return Step((), None, (), (), (), again, 1, (), (), ahead=True)
 
     def _layout_for(self, sequences: Iterable[Sequence], extra: int = 0) -> Layout:
         """The smallest layout that is long enough for all of `sequences`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from collections.abc import Sequence as Many
 
 from serving.sequence import Sequence
 
@@ -56,6 +57,7 @@ class Limits:
     budget: int  # tokens of one step
     draft_rows: int = 0  # guesses are made while at most so many decode
     draft_width: int = 1  # a token and its guess
+    chunk_rows: int = 1  # chunks of one size that one call computes
 
     def __post_init__(self) -> None:
         """ValueError when some step could not be planned."""
@@ -66,6 +68,10 @@ class Limits:
             raise ValueError(f"some length is no multiple of the chunk {self.chunk_sizes[-1]}")
         if self.budget < max(slots[0] + self.chunk_sizes[0], self.draft_rows * self.draft_width):
             raise ValueError(f"{self.budget} tokens are too few for a step of {slots[0]} slots")
+
+    def rows_of_prompts(self, layout: Layout) -> int:
+        """How many chunks one call computes; one where that would be a call over all slots."""
+        return self.chunk_rows if layout.slots > self.chunk_rows else 1
 
     @property
     def context(self) -> int:
@@ -104,6 +110,30 @@ class Chunk:
         return self.start + len(self.tokens) == len(self.sequence.tokens)
 
 
+def put_together(chunks: Many[Chunk], most: int, large: int) -> tuple[tuple[int, ...], ...]:
+    """Chunks of one size, by their number, at most so many: each group is one call.
+
+    Chunks of the `large` size use a processor well by themselves, and a prompt whose every token is
+    wanted is computed alone.
+    """
+    groups: list[list[int]] = []
+    for number, chunk in enumerate(chunks):
+        for group in groups:
+            first = chunks[group[0]]
+            alike = first.size == chunk.size < large
+            if (
+                alike
+                and len(group) < most
+                and first.sequence.use_prefix
+                and chunk.sequence.use_prefix
+            ):
+                group.append(number)
+                break
+        else:
+            groups.append([number])
+    return tuple(map(tuple, groups))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """A sequence that continues, and a guess of what follows its newest token."""
@@ -125,6 +155,8 @@ class Step:
     width: int  # tokens of each row, drafts padded to it
     idle: tuple[tuple[int, int], ...]  # slots without a row, and their first free position
     admitted: tuple[Sequence, ...]
+    batches: tuple[tuple[int, ...], ...] = ()  # which chunks, by number, one call computes
+    ahead: bool = False  # each row continues with the token that the step before it gives
 
     @property
     def tokens(self) -> int:

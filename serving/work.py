@@ -37,10 +37,12 @@ class Cost:
             count = len(chunk.tokens)
             seen = count * chunk.start + count * (count + 1) // 2
             flops += 2 * count * self.layer_weights + seen * self.attention_flops
-            read += self.layer_bytes + (chunk.start + count) * self.position_bytes
+            read += (chunk.start + count) * self.position_bytes
             if chunk.last:
                 flops += 2 * self.head_weights
-                read += self.head_bytes
+        for batch in step.batches:
+            last = any(step.chunks[number].last for number in batch)
+            read += self.layer_bytes + last * self.head_bytes
         for row in step.rows:
             count, seen = 1 + len(row.draft), len(row.sequence.tokens) + len(row.draft)
             flops += 2 * count * (self.layer_weights + self.head_weights)

@@ -132,7 +132,8 @@ class Running:
         try:
             while left:
                 try:
-                    index, delta = await asyncio.wait_for(self._queue.get(), quiet_s)
+                    async with asyncio.timeout(quiet_s):
+                        index, delta = await self._queue.get()
                 except TimeoutError:
                     yield None
                     continue

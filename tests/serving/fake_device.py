@@ -25,6 +25,7 @@ class FakeDevice:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.layout = scheduler.layout
+        self.flight: tuple[Step, tuple[list[int | None], list[list[int]]]] | None = None
         self.slots = [[GARBAGE] * self.layout.length for _ in range(self.layout.slots)]
         self.places = [[GARBAGE] * BLOCK for _ in range(scheduler.prefix.places)]
 
@@ -35,9 +36,29 @@ class FakeDevice:
         self.scheduler.postprocess(step, firsts, rows)
         return step
 
-    def compute(self, step: Step) -> tuple[list[int | None], list[list[int]]]:
-        """The step's tokens; each read of the cache is checked."""
+    def turn(self) -> Step:
+        """A turn of the engine: the next step begins before this one's tokens are taken."""
+        step, results = self.flight or (None, None)
+        if step is None:
+            step = self.scheduler.schedule()
+            results = self.compute(step)
+        following = self.scheduler.follow(step)
+        self.flight = None
+        if following is not None:
+            assert following.ahead
+            self.flight = (following, self.compute(following, results[1]))
+        self.scheduler.postprocess(step, *results)
+        return step
+
+    def compute(
+        self, step: Step, unseen: list[list[int]] | None = None
+    ) -> tuple[list[int | None], list[list[int]]]:
+        """The step's tokens; each read of the cache is checked.
+
+        `unseen` are the tokens of the step before it where nobody has taken them yet.
+        """
         self._copy(step)
+        self._check_batches(step)
         firsts = [self._chunk(step, number) for number in range(len(step.chunks))]
         touched = {row.sequence.slot for row in step.rows}
         for slot, place in step.idle:
@@ -48,7 +69,19 @@ class FakeDevice:
         for slot in range(self.layout.slots):
             if slot not in touched:
                 self.slots[slot][: step.width] = [GARBAGE] * step.width
-        return firsts, [self._row(row.sequence, row.draft, step.width) for row in step.rows]
+        ahead = unseen or [[]] * len(step.rows)
+        return firsts, [
+            self._row(row.sequence, row.draft, step.width, more)
+            for row, more in zip(step.rows, ahead, strict=True)
+        ]
+
+    def _check_batches(self, step: Step) -> None:
+        """Each chunk is computed once, beside others of its size, as many as were compiled for."""
+        assert sorted(n for batch in step.batches for n in batch) == list(range(len(step.chunks)))
+        most = self.scheduler.limits.rows_of_prompts(self.layout)
+        for batch in step.batches:
+            assert len({step.chunks[number].size for number in batch}) == 1
+            assert len({step.chunks[number].sequence for number in batch}) == len(batch) <= most
 
     def _copy(self, step: Step) -> None:
         for save in step.saves:
@@ -78,15 +111,18 @@ class FakeDevice:
         slot[chunk.start : chunk.start + chunk.size] = [*chunk.tokens, *padding]
         return next_token(chunk.sequence.tokens) if chunk.last else None
 
-    def _row(self, sequence: Sequence, draft: tuple[int, ...], width: int) -> list[int]:
-        start = len(sequence.tokens) - 1
-        self._check(sequence, start)
+    def _row(
+        self, sequence: Sequence, draft: tuple[int, ...], width: int, more: list[int]
+    ) -> list[int]:
+        tokens = [*sequence.tokens, *more]
+        start = len(tokens) - 1
+        self._check(sequence, len(sequence.tokens) - 1)
         assert start + width <= self.layout.length
-        given = [sequence.tokens[-1], *draft]
+        given = [tokens[-1], *draft]
         given += [GARBAGE] * (width - len(given))
         self.slots[sequence.slot][start : start + width] = given
         ends = range(1, len(given) + 1)
-        return [next_token([*sequence.tokens[:-1], *given[:end]]) for end in ends]
+        return [next_token([*tokens[:-1], *given[:end]]) for end in ends]
 
     def _check(self, sequence: Sequence, end: int) -> None:
         assert self.slots[sequence.slot][:end] == sequence.tokens[:end], "the cache is not its own"

@@ -13,12 +13,17 @@ from serving.sequence import Sequence
 def run_to_the_end(
     loaded: Loaded, scheduler: Scheduler, jobs: Mapping[Sequence, Job]
 ) -> list[Output]:
-    """All steps that the jobs need; what came out of them, in order."""
+    """All steps that the jobs need, as the engine does them; what came out of them, in order."""
     scheduler.add(*jobs)
-    told = []
-    while scheduler.busy:
-        step = scheduler.schedule()
-        chunks, rows = loaded.runner.run(step, jobs)
+    told, flight = [], None
+    while scheduler.busy or flight:
+        step, computed = flight or (None, None)
+        if step is None:
+            step = scheduler.schedule()
+            computed = loaded.runner.begin(step, jobs)
+        following = scheduler.follow(step)
+        flight = following and (following, loaded.runner.begin(following, jobs))
+        chunks, rows = computed.outputs()
         firsts = [output.tokens[0] if output.tokens else None for output in chunks]
         scheduler.postprocess(step, firsts, [output.tokens for output in rows])
         told += [*chunks, *rows]

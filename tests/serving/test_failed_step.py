@@ -26,7 +26,7 @@ class BrokenRunner:
     def __init__(self) -> None:
         self.resets = 0
 
-    def run(self, step: object, jobs: object) -> None:
+    def begin(self, step: object, jobs: object) -> None:
         """Fail."""
         raise RuntimeError("RESOURCE_EXHAUSTED: planted")
 

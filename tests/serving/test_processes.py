@@ -46,11 +46,13 @@ def test_a_step_survives_the_wire() -> None:
         width=8,
         idle=((3, 17),),
         admitted=(prompt,),
+        batches=((0,),),
+        ahead=True,
     )
     message, arrays = encode_step(step, jobs)
     numbers = np.concatenate([array.astype(np.float32) for array in arrays])
     told, others = decode_step(json.loads(json.dumps(message)), numbers)
-    for name in ("saves", "layout", "source", "width", "idle"):
+    for name in ("saves", "layout", "source", "width", "idle", "batches", "ahead"):
         assert getattr(told, name) == getattr(step, name)
     (chunk,), (row,) = told.chunks, told.rows
     assert (chunk.start, chunk.tokens, chunk.size, chunk.last) == (1, (6, 7, 8), 32, True)

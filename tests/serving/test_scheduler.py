@@ -18,7 +18,8 @@ from tests.serving.fake_device import FakeDevice
 CONTEXT = 256
 LAYOUTS = (Layout(64, 4), Layout(128, 2), Layout(256, 1))
 ROOMY = (Layout(256, 4),)
-LIMITS = Limits(LAYOUTS, queue=100, chunk_sizes=(4, 8, 32), budget=36, draft_rows=2, draft_width=4)
+SIZES = (4, 8, 32)
+LIMITS = Limits(LAYOUTS, 100, SIZES, budget=36, draft_rows=2, draft_width=4, chunk_rows=3)
 STOP = 0
 
 
@@ -35,18 +36,20 @@ def check_step(scheduler: Scheduler, step: Step) -> None:
     assert not {chunk.sequence for chunk in step.chunks} & set(rows)
 
 
-def run(device: FakeDevice) -> Step:
-    """One step, checked before and while it runs."""
+def run(device: FakeDevice, ahead: bool = False) -> Step:
+    """One step, checked before and while it runs; or a turn of an engine that begins the next."""
+    if ahead:
+        return device.turn()
     step = device.scheduler.schedule()
     check_step(device.scheduler, step)
     device.scheduler.postprocess(step, *device.compute(step))
     return step
 
 
-def drain(device: FakeDevice, limit: int = 5000) -> None:
+def drain(device: FakeDevice, limit: int = 5000, ahead: bool = False) -> None:
     """Run until nothing is left to do."""
-    while device.scheduler.busy:
-        run(device)
+    while device.scheduler.busy or device.flight:
+        run(device, ahead)
         limit -= 1
         assert limit, "this goes on for ever"
 
@@ -85,19 +88,21 @@ traffic = st.lists(st.tuples(sequences, st.integers(0, 4)), min_size=1, max_size
     arrivals=traffic,
     blocks=st.integers(0, 12),
     layouts=st.sampled_from([LAYOUTS, ROOMY]),
+    ahead=st.booleans(),
 )
 def test_everyone_is_served_as_if_alone(
-    arrivals: list[tuple[Sequence, int]], blocks: int, layouts: tuple[Layout, ...]
+    arrivals: list[tuple[Sequence, int]], blocks: int, layouts: tuple[Layout, ...], ahead: bool
 ) -> None:
     """No sequence starves, no slot is lost, the budget is kept, what is read is one's own, and
-    each gets the tokens it would get alone: with prefix cache, guesses and pre-emption."""
+    each gets the tokens it would get alone: with prefix cache, guesses and pre-emption, and with
+    steps that begin before the tokens they continue are known."""
     limits = dataclasses.replace(LIMITS, layouts=layouts)
     device = FakeDevice(Scheduler(limits, blocks))
     for sequence, pause in arrivals:
         device.scheduler.add(sequence)
         for _ in range(pause):
-            run(device)
-    drain(device)
+            run(device, ahead)
+    drain(device, ahead=ahead)
     assert device.scheduler.active == ()
     assert device.scheduler.cache_used_ratio == 0
     for sequence, _ in arrivals:
@@ -110,9 +115,10 @@ def test_everyone_is_served_as_if_alone(
 @given(
     arrivals=st.lists(sequences, min_size=1, max_size=8),
     cancels=st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12),
+    ahead=st.booleans(),
 )
 def test_cancelling_at_any_moment_loses_nothing(
-    arrivals: list[Sequence], cancels: list[tuple[int, bool]]
+    arrivals: list[Sequence], cancels: list[tuple[int, bool]], ahead: bool
 ) -> None:
     """Cancelled while waiting, between steps or inside one: the slot is free, the others go on."""
     device = FakeDevice(Scheduler(LIMITS, 8))
@@ -120,6 +126,10 @@ def test_cancelling_at_any_moment_loses_nothing(
     scheduler.add(*arrivals)
     for index, inside in cancels:
         victim = arrivals[index % len(arrivals)]
+        if ahead:
+            device.turn()
+            scheduler.cancel(victim)
+            continue
         if not inside:
             scheduler.cancel(victim)
         step = scheduler.schedule()
@@ -129,7 +139,7 @@ def test_cancelling_at_any_moment_loses_nothing(
             scheduler.cancel(victim)
         gained = scheduler.postprocess(step, *device.compute(step))
         assert all(sequence is not victim for sequence, _ in gained)
-    drain(device)
+    drain(device, ahead=ahead)
     assert scheduler.active == ()
     for sequence in arrivals:
         assert sequence.finish_reason is not None
@@ -172,7 +182,33 @@ def test_short_prompts_share_a_step() -> None:
     """What the budget leaves is used: several small prompts are computed in one step."""
     device = FakeDevice(Scheduler(dataclasses.replace(LIMITS, layouts=ROOMY)))
     device.scheduler.add(*(Sequence((n, 1), 5) for n in range(4)))
-    assert len(run(device).chunks) == 4
+    step = run(device)
+    assert len(step.chunks) == 4
+    assert step.batches == ((0, 1, 2), (3,))
+    told = [Sequence((n, 1), 5, use_prefix=n > 1) for n in range(4)]
+    other = Scheduler(dataclasses.replace(LIMITS, layouts=ROOMY))
+    other.add(*told)
+    assert other.schedule().batches == ((0,), (1,), (2, 3))
+
+
+def test_the_next_step_begins_before_tokens_are_known() -> None:
+    """Rows go on unseen until an answer reaches its limit or somebody comes who has room."""
+    device = FakeDevice(Scheduler(dataclasses.replace(LIMITS, layouts=ROOMY, draft_rows=0)))
+    first, second = Sequence((1, 2), 6), Sequence((3, 4), 50)
+    device.scheduler.add(first, second)
+    flights = []
+    while first.finish_reason is None:
+        device.turn()
+        flights.append(device.flight is not None)
+    # The prompts' step gives the first of six tokens; nothing follows the one with the last.
+    assert flights == [False, *[True] * 4, False]
+    device.turn()
+    assert device.flight is not None
+    device.scheduler.add(Sequence((5,), 3))
+    device.turn()
+    assert device.flight is None, "who comes is not kept waiting"
+    drain(device, ahead=True)
+    assert second.generated == alone(second).generated
 
 
 def test_shared_prefix_is_computed_once() -> None:

@@ -1,7 +1,7 @@
 """Scheduler and compiled programs together, on a small random model in f32.
 
-Memory for one long sequence only, a prefix cache and guesses: everything that moves keys and values
-about. Each answer must be what it is alone, in a server that does none of this.
+Memory for two long sequences only, a prefix cache and guesses: everything that moves keys and
+values about. Each answer must be what it is alone, in a server that does none of this.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from serving.tokenizer import AnswerText
 from tests.serving.small_checkpoints import write_checkpoint
 from tests.serving.stepping import run_to_the_end
 
-FLAGS = ("--precision", "f32", "--max-tokens-context", "512", "--slots", "3")
-FLAGS += ("--cache-tokens", "768", "--prefix-cache-tokens", "640", "--speculation-rows", "3")
+FLAGS = ("--precision", "f32", "--max-tokens-context", "512", "--slots", "5")
+FLAGS += ("--cache-tokens", "1280", "--prefix-cache-tokens", "640", "--speculation-rows", "3")
 
 
 def open_model(folder: Path) -> Loaded:
-    """A small random Llama with memory for one sequence of more than 256 tokens."""
+    """A small random Llama with memory for two sequences of more than 256 tokens."""
     write_checkpoint(folder, "llama")
     return load(folder, read_settings(["--model", str(folder), *FLAGS]), lambda *_: None)
 
 
 def make_prompts() -> list[tuple[int, ...]]:
-    """Prompts whose answers outgrow 256 positions, two of them with one beginning."""
+    """Prompts whose answers outgrow 256 positions, two with one beginning, and short ones."""
     random = np.random.default_rng(5)
     shared = random.integers(0, 250, 200)
     tails = [random.integers(0, 250, 40) for _ in range(2)]
     prompts = [np.concatenate([shared, tail]) for tail in tails]
     prompts += [random.integers(0, 250, 230), random.integers(0, 250, 20)]
+    prompts += [random.integers(0, 250, size) for size in (21, 5, 7, 3)]
     return [tuple(prompt.tolist()) for prompt in prompts]
 
 

@@ -14,7 +14,8 @@ COST = Cost(
 
 def make_step(chunks: tuple[Chunk, ...] = (), rows: tuple[Row, ...] = ()) -> Step:
     """A step that does nothing else."""
-    return Step((), None, (), (), chunks, rows, 1, (), ())
+    batches = tuple((number,) for number in range(len(chunks)))
+    return Step((), None, (), (), chunks, rows, 1, (), (), batches)
 
 
 def test_a_prompt_in_two_chunks_is_the_prompt_but_for_reading_twice() -> None:
