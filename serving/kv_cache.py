@@ -21,6 +21,8 @@ from jax.sharding import NamedSharding
 from serving.config import Config
 from serving.sharding import Axes
 
+LANES = 128  # of a TPU's vector unit
+
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("keys", "values"), meta_fields=())
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ def pad_heads(heads: int) -> int:
 
 
 def pad_width(width: int) -> int:
-    """The next whole number of the TPU's 128 lanes."""
-    return -(-width // 128) * 128
+    """The next whole number of the TPU's lanes."""
+    return -(-width // LANES) * LANES
 
 
 def cache_specs(

@@ -24,7 +24,7 @@ from serving.bucket import fetch, is_bucket_url
 from serving.config import Config
 from serving.gguf_checkpoint import GgufCheckpoint, digest_file
 from serving.hf_checkpoint import HfCheckpoint
-from serving.kv_cache import AnyCache, KVCache, PagedCache
+from serving.kv_cache import LANES, AnyCache, KVCache, PagedCache
 from serving.memory import trim_memory
 from serving.model import Precision, Weights
 from serving.prefix_cache import BLOCK
@@ -69,12 +69,21 @@ def pick_precision(wanted: str, backend: str) -> Precision:
     return wanted  # type: ignore[return-value]  # the settings allow no other words
 
 
-def pick_cache(wanted: str, backend: str) -> type[AnyCache]:
-    """The kind of cache that goes with `--attention`: `auto` has pages where their kernel runs."""
+def pick_cache(wanted: str, backend: str, head_width: int) -> type[AnyCache]:
+    """The kind of cache that goes with `--attention`: `auto` has pages where their kernel runs.
+
+    CheckpointError when it is asked for wider heads: the kernel loads single vectors of lanes, and
+    the TPU's compiler refuses it for more (libtpu 0.0.42).
+    """
     if wanted == "paged" and backend != "tpu":
         log.warning("attention over pages has no kernel on %s and is slow there", backend)
-    paged = wanted == "paged" or (wanted == "auto" and backend == "tpu")
-    return PagedCache if paged else KVCache
+    elif wanted == "paged" and head_width > LANES:
+        raise CheckpointError(
+            f"--attention paged: the TPU's kernel takes heads of at most {LANES} numbers, "
+            f"this model's have {head_width}; use --attention spans."
+        )
+    paged = wanted == "auto" and backend == "tpu" and head_width <= LANES
+    return PagedCache if paged or wanted == "paged" else KVCache
 
 
 def use_compilation_cache(folder: Path) -> None:
@@ -233,7 +242,7 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     trim_memory()
     places = settings.prefix_cache_tokens // BLOCK
     limits = make_limits(settings, model.config)
-    kind = pick_cache(settings.attention, backend)
+    kind = pick_cache(settings.attention, backend, model.config.head_width)
     runner = Runner(model.config, model.weights, limits, places, model.devices, kind)
     cache = StartCache(kept, "serving.programs") if alone else None
     runner.compile(lambda done, total: report("preparing programs", done, total), cache)

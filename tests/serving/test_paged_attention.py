@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from jax.experimental.pallas.ops.tpu.ragged_paged_attention import ref_ragged_paged_attention
 
-from serving.kv_cache import pad_heads
+from serving.kv_cache import AnyCache, KVCache, PagedCache, pad_heads
+from serving.loading import pick_cache
 from serving.paged_attention import PAGE, attend_plainly
+from serving.vocabulary import CheckpointError
 from tests.serving.tpu_programs import MODELS, LoweredPrograms, make_programs
 
 ROWS, TOKENS, HEADS, GROUP, WIDTH, EACH = 3, 4, 2, 3, 128, 3
@@ -48,13 +50,39 @@ def test_heads_are_padded_to_what_the_kernel_takes(heads: int, padded: int) -> N
     assert pad_heads(heads) == padded
 
 
-@pytest.mark.parametrize("name", ["Gemma-2-2B", "SmolLM2-135M"])
-def test_every_program_can_be_lowered_for_a_tpu(name: str) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "backend", "width", "kind"),
+    [
+        ("auto", "tpu", 128, PagedCache),
+        ("auto", "tpu", 256, KVCache),
+        ("auto", "cpu", 64, KVCache),
+        ("auto", "gpu", 64, KVCache),
+        ("spans", "tpu", 64, KVCache),
+        ("paged", "cpu", 256, PagedCache),
+    ],
+)
+def test_pages_are_taken_where_their_kernel_runs(
+    wanted: str, backend: str, width: int, kind: type[AnyCache]
+) -> None:
+    """By itself on TPUs alone, for heads that the kernel takes; the flag decides otherwise."""
+    assert pick_cache(wanted, backend, width) is kind
+
+
+def test_heads_too_wide_for_the_kernel_are_refused() -> None:
+    """Asking a TPU for pages of wider heads ends the start, with what to do instead."""
+    with pytest.raises(CheckpointError, match=r"at most 128 numbers.* 256; use --attention spans"):
+        pick_cache("paged", "tpu", 256)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("Gemma-2-27B", jnp.bfloat16), ("SmolLM2-135M", jnp.float32)]
+)
+def test_every_program_can_be_lowered_for_a_tpu(name: str, dtype: type) -> None:
     """Prefill, decode, heads and copies become a TPU's programs; layers call the kernel.
 
     A model with a window calls it in two ways.
     """
-    programs = make_programs(MODELS[name], LoweredPrograms)
+    programs = make_programs(MODELS[name], LoweredPrograms, dtype=dtype)
     programs.compile(lambda *_: None)
     kinds = 1 if MODELS[name].window is None else 2
     told = 'kernel_name = "ragged_paged_attention_kernel"'
