@@ -171,6 +171,7 @@ class Operations:
                         action()
                     except Exception:  # noqa: BLE001 - as _finish: no bystander's call fails of it
                         _LOG.exception("what was due at %f failed", at)
+                    self._turns.answered()
 
     def get(self, name: str) -> Job | None:
         """The operation of that name."""

@@ -8,6 +8,7 @@ those of the journal, the same requests at the same instants lead to the same st
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from emulator.clock import Clock
 
+_LOG = logging.getLogger("emulator")
 _LEAST_S: Final = 1e-6  # between two changes, so that their order can be told from their instants
 
 
@@ -57,6 +59,7 @@ class Turns:
         self._passing: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._settle: Callable[[float], None] = lambda _now: None
+        self._answers: list[Callable[[], None]] = []
         self.replaying = False
         self.starts = 0
 
@@ -68,6 +71,22 @@ class Turns:
     def settles(self, settle: Callable[[float], None]) -> None:
         """Before each change `settle` brings the state up to its instant (operations.py does)."""
         self._settle = settle
+
+    def answers(self, answer: Callable[[], None]) -> None:
+        """After each accepted change and each effect `answer` is called, at the same instant.
+
+        For what follows from the state by itself (controllers), so that it happens when it would,
+        however late somebody looks.
+        """
+        self._answers.append(answer)
+
+    def answered(self) -> None:
+        """Let what follows from the state happen now; the caller has the turn."""
+        for answer in self._answers:
+            try:
+                answer()
+            except Exception:  # noqa: BLE001 - it is not the fault of whoever made the change
+                _LOG.exception("what follows a change at %f failed", self._clock.now())
 
     @contextmanager
     def take(self) -> Generator[Turn]:
@@ -112,6 +131,8 @@ class Turns:
         with self._shown(turn):
             try:
                 yield turn
+                if not turn.refused:
+                    self.answered()
             except Exception:
                 turn.refused = True
                 raise

@@ -73,7 +73,7 @@ class ClusterManager(Options):
             operations=[
                 self.message(j)
                 for j in self._cloud.operations.of("container")
-                if location in ("-", j.data["location"])
+                if location in ("-", j.data["location"]) and not j.data.get("inner")
             ]
         )
 

@@ -78,7 +78,7 @@ class NodePool:
 
     @property
     def multi_host(self) -> bool:
-        """Whether it is one atomic slice, which GKE never resizes."""
+        """Whether it is one atomic slice, which the autoscaler alone resizes: whole or none."""
         return bool(self.generation and tpu.chips(self.topology) > self.chips_per_node)
 
     @property

@@ -1,7 +1,7 @@
 """Handlers of what is set on clusters and pools: autoscaling, management, labels, maintenance.
 
-They are kept and shown. Nothing scales or upgrades by itself in the emulator; what auto-repair does
-stands in repair.py.
+They are kept and shown. Nothing upgrades by itself in the emulator; what auto-repair does stands in
+repair.py, what the autoscaler does in kubernetes/controllers/node_pools.py.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from core import tpu
 from emulator.apis.compute.catalogue import region_of
 from emulator.apis.compute.model import state_of
+from emulator.apis.gke.bounds import asked_bounds
 from emulator.apis.gke.checks import (
     MAX_NODES_PER_POOL,
     SERVICE,
@@ -244,8 +245,7 @@ def check_autoscaling(pool: NodePool, asked: Any) -> None:
         return
     field = "autoscaling"
     total = asked.total_max_node_count or asked.total_min_node_count
-    low = asked.total_min_node_count if total else asked.min_node_count
-    high = asked.total_max_node_count if total else asked.max_node_count
+    low, high = asked_bounds(asked)
     if total and (asked.min_node_count or asked.max_node_count):
         raise invalid("Total and per-zone bounds exclude each other.", field=field)
     if not 0 <= low <= high or not 1 <= high <= MAX_NODES_PER_POOL:

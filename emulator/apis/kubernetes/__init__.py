@@ -19,6 +19,6 @@ def build(cloud: Cloud) -> list[RouterMount]:
     files = KeptFiles(cloud, client_files())
     cloud.on_start(files.start)
     cloud.on_start(api.start)
-    cloud.on_stop(api.stop)
+    cloud.turns.answers(api.answer)
     cloud.on_stop(files.stop)
     return [RouterMount(KUBERNETES_PREFIX, api.app())]

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from emulator.apis.gke.bounds import autoscaled
 from emulator.apis.kubernetes import (
     deletes,
     discovery,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("emulator")
 _JSON: Final = "application/json"
-_TICK_S: Final = 0.25  # how often what is due is looked for while nobody asks
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -63,7 +63,6 @@ class KubernetesApi:
         self._cloud = cloud
         self._clusters: dict[str, ClusterObjects] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
         self._reads = Reads(cloud)
 
     def app(self) -> Starlette:
@@ -73,23 +72,16 @@ class KubernetesApi:
         return Starlette(routes=[Route(path, self._serve, methods=methods)])
 
     def start(self) -> None:
-        """Make every cluster's objects in the background, so that the first list is quick; from
-        then on let controllers do what comes due, since load balancers follow the pods.
-        """
+        """Make every cluster's objects in the background, so that the first list is quick."""
         for cluster in list(self._cloud.fleet.clusters.values()):
-            objects = self._cluster_objects(cluster)
+            objects = self.objects(cluster)
             threading.Thread(target=objects.store.refresh, name="kubernetes", daemon=True).start()
-        threading.Thread(target=self._tick, name="kubernetes-controllers", daemon=True).start()
 
-    def stop(self) -> None:
-        """End the thread that the controllers run in."""
-        self._stopping.set()
-
-    def _tick(self) -> None:
-        while not self._stopping.wait(_TICK_S):
-            for objects in list(self._clusters.values()):
-                if objects.store.stored():
-                    objects.store.refresh()
+    def answer(self) -> None:
+        """After a change or an effect anywhere: every cluster's controllers answer it."""
+        for name, cluster in sorted(self._cloud.fleet.clusters.items()):
+            if name in self._clusters or autoscaled(cluster):
+                self.objects(cluster).answer()
 
     async def _serve(self, request: Request) -> Response:
         counted, code = ["unknown"], "OK"
@@ -155,7 +147,8 @@ class KubernetesApi:
         with self._cloud.lock:
             objects.store.refresh()
             outcome = self._written(objects, request, ask, query)
-            objects.store.refresh()
+            if self._cloud.turns.inside:  # neither a trial nor a review
+                objects.converge()
         headers = {}
         if outcome.warnings:
             # Quoted and escaped as JSON does it, which keeps the header ASCII.
@@ -199,9 +192,10 @@ class KubernetesApi:
         here = (self._cloud.project.id, cluster.location if cluster else "")
         if cluster is None or (where["project"], where["location"]) != here:
             raise no_such_path()
-        return self._cluster_objects(cluster)
+        return self.objects(cluster)
 
-    def _cluster_objects(self, cluster: Cluster) -> ClusterObjects:
+    def objects(self, cluster: Cluster) -> ClusterObjects:
+        """All that is in a cluster."""
         with self._lock:
             found = self._clusters.get(cluster.name)
             # One that was deleted and made again begins empty.

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.apis.gke.bounds import autoscaled
 from emulator.apis.kubernetes import custom, defaults, garbage
 from emulator.apis.kubernetes.aging import Aging
 from emulator.apis.kubernetes.naming import suffix, uid_of
@@ -285,8 +286,6 @@ class ClusterState:
 
     def settle(self, changed: bool) -> None:
         """Let the controllers work off what is due, and what changed."""
-        if not self.store.stored() and not self.memory:
-            return
         now = self.cloud.clock.now()
         for _ in range(_TIMES):
             if self._due is None or self._due > now:
@@ -294,6 +293,11 @@ class ClusterState:
             self._run(self._due)
         if changed or self.store.version != self._seen:
             self._run(now)
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything for controllers to do, now or later."""
+        return self.store.stored() or bool(self.memory) or autoscaled(self.cluster)
 
     def due(self) -> float | None:
         """When something changes by itself next, in Unix seconds."""

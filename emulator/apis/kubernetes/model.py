@@ -29,7 +29,9 @@ from emulator.apis.kubernetes.pods import (
 from emulator.apis.kubernetes.pods import hit as hit_pod
 from emulator.apis.kubernetes.resources import DEPLOYMENTS, LEADER_WORKER_SETS, Kinds
 from emulator.apis.kubernetes.store import Derived, ObjectStore
+from emulator.world.incidents import FAULT_BEGAN, FAULT_ENDED
 from emulator.world.incidents import Event as Incident
+from emulator.world.stories import STORY_BEGAN, STORY_ENDED
 from emulator.world.world import World
 
 if TYPE_CHECKING:
@@ -38,7 +40,10 @@ if TYPE_CHECKING:
     from emulator.context import Cloud
     from emulator.scenario import TierSeed
 
-_LOOK_AGAIN_S: Final = 60.0  # events grow old and incidents begin without anybody's doing
+_LOOK_AGAIN_S: Final = 60.0  # events grow old without anybody's doing
+_LOOKS_AHEAD_S: Final = 6 * 3600.0  # for incidents that begin; at whole multiples
+# Changes in the log that bring incidents about.
+INCIDENT_CHANGES: Final = (FAULT_BEGAN, FAULT_ENDED, STORY_BEGAN, STORY_ENDED)
 
 
 class ClusterObjects:
@@ -60,12 +65,54 @@ class ClusterObjects:
             self._derive, self._mark, cloud.clock.now, first, cloud.lock, self.state.settle
         )
         self.state.store = self.store
+        self._armed = inf
+        self._caused = 0
+        self._converging = False
+        self._read = 0
+        self._answered: Hashable = None
 
     @property
     def kinds(self) -> Kinds:
         """What is served; the Gateway API's kinds follow the cluster's channel."""
         gateway_api.define(self._kinds, self._cluster)
         return self._kinds
+
+    def answer(self) -> None:
+        """After a change or an effect, at its instant: controllers answer it if it concerns them.
+
+        The world's incidents and the fleet are all that they go by beside their own objects.
+        """
+        if self.state.active and self._concern() != self._answered:
+            self.converge()
+
+    def converge(self) -> None:
+        """Let controllers work, and have them called when they are to go on."""
+        if self._converging or not self.state.active:
+            return
+        self._converging = True
+        try:
+            moves_at = self.store.converge()
+        finally:
+            self._converging = False
+        self._answered = self._concern()
+        now = self._cloud.clock.now()
+        due = min(moves_at, self.state.due() or inf)
+        if due < self._armed or self._armed <= now:
+            self._armed = due
+            if due < inf:
+                self._cloud.operations.at(max(due, now), self._wake)
+
+    def _wake(self) -> None:
+        if self._cloud.fleet.clusters.get(self.cluster.name) is self.cluster:
+            self.converge()
+
+    def _concern(self) -> Hashable:
+        log = self._cloud.log
+        if log.version != self._read:
+            new = log.changes()[self._read :]
+            self._read += len(new)
+            self._caused += sum(change.kind in INCIDENT_CHANGES for change in new)
+        return self._cloud.fleet.version, self._caused
 
     def _mark(self) -> Hashable:
         self._cloud.operations.settle()
@@ -98,7 +145,10 @@ class ClusterObjects:
         due = [pod.next_at for found in pods.values() for pod, _ in found if pod.next_at]
         due += [at for hit in hits for at in _moments(hit) if at > now]
         shown = list(self._overlays.laid_over(drafts))
-        return Derived(shown, min([now + _LOOK_AGAIN_S, *due]))
+        ahead = (now // _LOOKS_AHEAD_S + 1) * _LOOKS_AHEAD_S
+        coming = (e.start for e in self._world.incidents(now, ahead) if e.start > now)
+        moves_at = min([ahead, *due, *coming])
+        return Derived(shown, min(now + _LOOK_AGAIN_S, moves_at), moves_at)
 
     def _seeds(self) -> list[TierSeed]:
         """Tiers whose workload is here, unless a caller deleted it."""
@@ -134,10 +184,14 @@ class ClusterObjects:
         """One per host that there is, and one per host that a pool was asked to have."""
         cloud = self._cloud
         found: list[tuple[ServerPod, NodePool]] = []
+        restarts = self._restarts(seed.name, now)
         for pool in self._pools(seed.name):
             for node in pool.nodes.values():
                 state, cause = states.get(node.name, _WELL)
                 pod = self._server_pod(pool, node, state, now)
+                again = restarts.get(node.slice_name)
+                if pod.state == READY and again is not None and again[0] > pod.since:
+                    pod = restarted(node, *again, cloud.clock, now)
                 if cause is not None and nodes.is_ready(node, state):
                     pod = hit_pod(pod, state, cause.start, cause.revision, now)
                 found.append((pod, pool))
@@ -164,6 +218,16 @@ class ClusterObjects:
         here, slower = start is not None, self._slower(fresh)
         return replace(server_pod(fresh, state, here, clock, now, slower), anew=at)
 
+    def _restarts(self, tier: str, now: float) -> dict[str, tuple[float, float]]:
+        """Slices whose servers a story restarted so far: when last, and when they serve again."""
+        begun = [e for e in self._world.restarts(tier) if e.start <= now]
+        names = [hosts[0].slice_name for hosts in self._slices(tier)] if begun else []
+        return {
+            names[e.target]: (e.start, e.end)
+            for e in begun
+            if e.target is not None and e.target < len(names)
+        }
+
     def _slower(self, node: GkeNode) -> float:
         """Factor on how long the server of a host that came later took to load its weights."""
         if node.ready_at is None or node.ready_at <= node.created_at:
@@ -184,21 +248,18 @@ class ClusterObjects:
     def _asked_at(self, pool: NodePool) -> float:
         """When the resize that runs on the pool began."""
         jobs = self._cloud.operations.of("container")
-        restarts = self._restarts(seed.name, now)
         times = [j.started_at for j in jobs if j.data.get("pool") == pool.name and not j.done]
         return max(times, default=pool.created_at)
 
     def _workload(self, seed: TierSeed, pods: Sequence[tuple[ServerPod, NodePool]]) -> list[Draft]:
-                again = restarts.get(node.slice_name)
-                if pod.state == READY and again is not None and again[0] > pod.since:
-                    pod = restarted(node, *again, cloud.clock, now)
         kind = LEADER_WORKER_SETS if seed.multi_host else DEPLOYMENTS
         key = (kind, namespace_of(seed.name), workload_of(seed.name))
         if key in self._overlays.hidden:
             return []
         project, began = self._cloud.project, self._cluster.created_at
         pools = self._pools(seed.name)
-        given = len(pools) if seed.multi_host else sum(pool.target for pool in pools)
+        slices = sum(1 for pool in pools if pool.target or pool.nodes)
+        given = slices if seed.multi_host else sum(pool.target for pool in pools)
         wanted = self._overlays.replicas(key, given)
         if wanted != given:
             pods = scaled(pods, pools, seed, wanted, self._cloud.seed)
@@ -218,16 +279,6 @@ class ClusterObjects:
                 slices[tier] = self._slices(tier)
             target = incident.target
             if state == nodes.NORMAL or target is None or target not in range(len(slices[tier])):
-    def _restarts(self, tier: str, now: float) -> dict[str, tuple[float, float]]:
-        """Slices whose servers a story restarted so far: when last, and when they serve again."""
-        begun = [e for e in self._world.restarts(tier) if e.start <= now]
-        names = [hosts[0].slice_name for hosts in self._slices(tier)] if begun else []
-        return {
-            names[e.target]: (e.start, e.end)
-            for e in begun
-            if e.target is not None and e.target < len(names)
-        }
-
                 found.append(Hit(incident, (), nodes.NORMAL))
                 continue
             hosts = slices[tier][target]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.apis.gke.bounds import bounds_of
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.kubernetes import nodes
 from emulator.apis.kubernetes.drafts import Draft, metadata, owner
@@ -61,8 +62,8 @@ class ServerPod:
     anew: float | None = None
     restarts: int = 0
     revision: str = USUAL
-
     pulled: float | None = None
+
     @property
     def bound(self) -> bool:
         """Whether it has a host."""
@@ -149,19 +150,21 @@ def scaled(
     Fewer: the first ones stay. More: others wait for hosts that nobody asked for.
     """
     if seed.multi_host:
-        kept = {pool.name for pool in pools[:wanted]}
+        there = [pool for pool in pools if pool.target or pool.nodes]
+        kept = {pool.name for pool in there[:wanted]}
         found = [(pod, pool) for pod, pool in pods if pool.name in kept]
         hosts = range(seed.hosts_per_slice)
         last = max((group_index(pool.name) for pool in pools), default=-1)
-        extra = [
-            (replace(pools[0], name=f"hw-{seed.name}-{last + step:02d}"), hosts)
-            for step in range(1, wanted - len(pools) + 1)
-            if pools
-        ]
+        names = (f"hw-{seed.name}-{last + step:02d}" for step in range(1, wanted + 1) if pools)
+        # Slices that an autoscaler took away come first.
+        more = [pool for pool in pools if not (pool.target or pool.nodes)]
+        more += [replace(pools[0], name=name) for name in names]
+        extra = [(pool, hosts) for pool in more[: max(wanted - len(there), 0)]]
     else:
         found = list(pods[:wanted])
-        more = wanted - len(pods)
-        extra = [(pools[-1], range(pools[-1].target, pools[-1].target + more))] if pools else []
+        pool = next((p for p in pools if bounds_of(p)[1]), pools[-1] if pools else None)
+        ordinals = range(pool.target, pool.target + wanted - len(pods)) if pool else range(0)
+        extra = [(pool, ordinals)] if pool else []
     for pool, ordinals in extra:
         for node in make_nodes(pool, ordinals, number, pool.created_at, None):
             found.append((ServerPod(node, PENDING, pool.created_at), pool))

@@ -283,6 +283,27 @@ def _autoscaler(body: Obj, causes: Causes) -> None:
         causes.invalid("spec.maxReplicas", most, text)
     if most > MOST_REPLICAS:
         causes.invalid("spec.maxReplicas", most, f"the emulator takes at most {MOST_REPLICAS}")
+    for way, rules in (spec.get("behavior") or {}).items():
+        _behaviour(f"spec.behavior.{way}", rules or {}, causes)
+
+
+def _behaviour(at: str, rules: Obj, causes: Causes) -> None:
+    """The rules of one direction: their bounds are those of autoscaling/v2."""
+    window = rules.get("stabilizationWindowSeconds")
+    if window is not None and not 0 <= window <= 3600:
+        text = "must be greater than or equal to zero and less than or equal to 3600"
+        causes.invalid(f"{at}.stabilizationWindowSeconds", window, text)
+    if (chosen := rules.get("selectPolicy")) not in (None, "Max", "Min", "Disabled"):
+        causes.unsupported(f"{at}.selectPolicy", chosen, ("Disabled", "Max", "Min"))
+    for index, policy in enumerate(rules.get("policies") or ()):
+        if policy["type"] not in ("Percent", "Pods"):
+            causes.unsupported(f"{at}.policies[{index}].type", policy["type"], ("Percent", "Pods"))
+        if policy["value"] <= 0:
+            text = "must be greater than zero"
+            causes.invalid(f"{at}.policies[{index}].value", policy["value"], text)
+        if not 1 <= policy["periodSeconds"] <= 1800:
+            text = "must be greater than zero and less than or equal to 1800"
+            causes.invalid(f"{at}.policies[{index}].periodSeconds", policy["periodSeconds"], text)
 
 
 def _storage_class(body: Obj, causes: Causes) -> None:

@@ -19,6 +19,7 @@ from emulator.apis.kubernetes.drafts import Draft
 from emulator.apis.kubernetes.resources import Kind
 
 _HISTORY: Final = 20_000  # changes that a watch can still replay
+_ROUNDS: Final = 8  # of controllers changing what follows from the fleet at one instant
 _LISTS: Final = 32  # versions of each list that a continue token can still read
 
 
@@ -48,10 +49,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """All objects that there should be, and when (Unix seconds) that may differ at the earliest."""
+    """All objects that there should be, and when (Unix seconds) that may differ at the earliest.
+
+    `moves_at`: when what controllers go by (nodes and pods) may; the rest is events.
+    """
 
     drafts: Iterable[Draft]
     valid_until: float
+    moves_at: float
 
 
 Key = tuple[str, str]  # namespace, name
@@ -66,8 +71,8 @@ class ObjectStore:
             apart from the passing of time. now: Unix seconds.
         first_version: of the first objects; greater than any of an earlier process.
         lock: guards it all; its own if none is given.
-        settle: called once what follows is current, with whether anything of it changed; puts in
-            what controllers then make.
+        settle: called by `converge` once what follows is current, with whether any of it may
+            have changed; puts in what controllers then make.
     """
 
     def __init__(
@@ -89,7 +94,7 @@ class ObjectStore:
         self._history: deque[Change] = deque(maxlen=_HISTORY)
         self._oldest = first_version
         self._mark: Hashable = object()
-        self._valid_until = 0.0
+        self._valid_until = self._moves_at = self._derived_at = 0.0
         self._started = False
         self._put = 0
         # What follows from the fleet, but was put in under the same name.
@@ -100,28 +105,45 @@ class ObjectStore:
         self._loose: set[Kind] = set()
 
     def refresh(self) -> int:
-        """Bring all up to date; returns the version then in force. Cheap when nothing changed."""
+        """Bring what follows up to date; returns the version then in force. Cheap when nothing
+        changed. Controllers do nothing: readers come at any time.
+        """
         with self._lock:
-            if self._settling:
-                return self._version
-            self._settling = True
-            try:
-                changed = self._follow()
-                if self._settle is not None:
-                    self._settle(changed)
-                    self._follow()
-            finally:
-                self._settling = False
+            if not self._settling:
+                mark = self._changed()
+                if mark != self._mark or self._now() >= self._valid_until:
+                    self._follow(mark)
             return self._version
 
-    def _follow(self) -> bool:
-        """Derive anew if that may say something new; whether it did."""
-        mark, before = self._changed(), self._version
-        if mark != self._mark or self._now() >= self._valid_until:
-            derived = self._derive()
-            self._apply(derived.drafts)
-            self._mark, self._valid_until = mark, derived.valid_until
-        return self._version != before
+    def converge(self) -> float:
+        """Let controllers answer what there is at this instant, which is a change's or an effect's.
+
+        Returns:
+            Unix seconds at which nodes or pods may differ without a change.
+        """
+        with self._lock:
+            if self._settling or self._settle is None:
+                return self._moves_at
+            self._settling = True
+            try:
+                for _ in range(_ROUNDS):
+                    now, mark = self._now(), self._changed()
+                    # A reader may have looked at a later time than that of this instant.
+                    moved = mark != self._mark or not self._derived_at <= now < self._moves_at
+                    if moved:
+                        self._follow(mark)
+                    self._settle(moved)
+                    if self._changed() == self._mark:
+                        break
+            finally:
+                self._settling = False
+            return self._moves_at
+
+    def _follow(self, mark: Hashable) -> None:
+        derived, now = self._derive(), self._now()
+        self._apply(derived.drafts)
+        self._mark, self._derived_at = mark, now
+        self._valid_until, self._moves_at = derived.valid_until, derived.moves_at
 
     @property
     def version(self) -> int:

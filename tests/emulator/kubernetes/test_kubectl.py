@@ -93,6 +93,7 @@ def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
         kubectl expose deployment web --port=80
         kubectl autoscale deployment web --max=3 --cpu-percent=70
         kubectl get hpa.v1.autoscaling web
+        kubectl describe hpa web | grep -e Reference -e AbleToScale -e FailedGetResourceMetric
         kubectl create job j --image=busybox -- echo hi
         kubectl create role r --verb=get --resource=pods
         kubectl auth can-i create pods
@@ -104,6 +105,7 @@ def test_what_kubectl_makes_by_itself(kubectl: Kubectl) -> None:
     )
     for words in (
         "configmap/a created", "service/web exposed", "web autoscaled", "Deployment/web",
+        "SucceededGetScale", "failed to get cpu utilization",
         "job.batch/j created", "yes", "lws", "pod/one created (server dry run)",
         "serverside-applied",
     ):  # fmt: skip

@@ -109,7 +109,7 @@ class Shelf:
             body: dict[str, Any] = {"metadata": {"name": name}, "value": value}
             return Draft(NODES, "", name, value, lambda: body)
 
-        return Derived([draft(n, v) for n, v in self.things.items()], float("inf"))
+        return Derived([draft(n, v) for n, v in self.things.items()], float("inf"), float("inf"))
 
 
 states = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3))
@@ -254,7 +254,7 @@ def test_events_are_forgotten_after_an_hour() -> None:
     def told() -> list[str]:
         shapes: list[list[str]] = []
         for kind in (EVENTS, NEW_EVENTS):
-            objects.store.refresh()
+            objects.converge()
             items = objects.store.peek(kind).values()
             shapes.append([i.name for i in items if i.body["reason"] in ("First", "Second")])
         assert shapes[0] == shapes[1]

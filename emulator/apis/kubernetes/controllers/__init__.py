@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from emulator.apis.gke.bounds import autoscaled
 from emulator.apis.kubernetes.controllers import (
     autoscalers,
     deployments,
@@ -19,6 +20,7 @@ from emulator.apis.kubernetes.controllers import (
     jobs,
     kubelet,
     negs,
+    node_pools,
     replica_sets,
     scheduler,
     stateful_sets,
@@ -31,7 +33,7 @@ _LOG = logging.getLogger("emulator")
 # In the order in which a change runs through them.
 CONTROLLERS: Final[tuple[Controller, ...]] = (
     autoscalers.run, deployments.run, replica_sets.run, stateful_sets.run, jobs.run, groups.run,
-    volumes.run, scheduler.run, kubelet.run, endpoints.run, negs.run,
+    volumes.run, scheduler.run, node_pools.run, kubelet.run, endpoints.run, negs.run,
     disruption.run, gateways.run,
 )  # fmt: skip
 _ROUNDS: Final = 24
@@ -48,7 +50,8 @@ def reconcile(state: State) -> float | None:
     changes by itself, None if never.
     """
     view = View(state)
-    if not any(view.mine(kind) for kind in _KINDS) and not view.state_notes(negs.MADE, "made"):
+    made = any(view.mine(kind) for kind in _KINDS) or view.state_notes(negs.MADE, "made")
+    if not made and not autoscaled(state.cluster):
         return None
     for _ in range(_ROUNDS):
         before, view.due = view.writes, None

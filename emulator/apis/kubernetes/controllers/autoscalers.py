@@ -1,13 +1,12 @@
 """HorizontalPodAutoscalers, v2: a workload's size from metrics, where the world has them.
 
-Sizes are computed as upstream does (ratio with a tolerance, the largest of all metrics, limits,
-stabilisation, no more than double or four more at once); policies under `behavior` other than
-the windows and `selectPolicy: Disabled` are not looked at.
+The arithmetic is recommending.py's; of several metrics the one with the largest size counts. What
+is measured changes by the minute, so that an autoscaler whose target stands as it wants is looked
+at when the next minute has begun; any other one after its period.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,19 +24,31 @@ from emulator.apis.kubernetes.controllers.objects import (
     with_conditions,
     without,
 )
+from emulator.apis.kubernetes.controllers.recommending import (
+    Limits,
+    limited,
+    resized,
+    stabilised,
+)
 from emulator.apis.kubernetes.controllers.view import View
 
 SYNC_S: Final = 15.0
 # Wall seconds between two looks at least: what is measured changes by the minute of the wall clock.
 _LEAST_S: Final = 1.0
-_TOLERANCE: Final = 0.1
-_WINDOW_S: Final = {"scaleUp": 0.0, "scaleDown": 300.0}
+_MINUTE_S: Final = 60.0
 _NAME: Final = "horizontal-pod-autoscaler"
 _KINDS: Final = {
     "Deployment": "deployments.apps", "ReplicaSet": "replicasets.apps",
     "StatefulSet": "statefulsets.apps",
     "LeaderWorkerSet": "leaderworkersets.leaderworkerset.x-k8s.io",
 }  # fmt: skip
+_LIMITED: Final = {
+    "": "the desired count is within the acceptable range",
+    "TooManyReplicas": "the desired replica count is more than the maximum replica count",
+    "TooFewReplicas": "the desired replica count is less than the minimum replica count",
+    "ScaleUpLimit": "the desired replica count is increasing faster than the maximum scale rate",
+    "ScaleDownLimit": "the desired replica count is decreasing faster than the maximum scale rate",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +63,52 @@ class Verdict:
 
 def run(view: View) -> None:
     """Every autoscaler, as often as its period says."""
+    period_s = max(view.wall_s(SYNC_S), _LEAST_S)
     for scaler in view.mine("HorizontalPodAutoscaler"):
         if going(scaler):
             continue
         notes, uid = view.state_notes("autoscalers", uid_of(scaler)), uid_of(scaler)
-        generation = generation_of(scaler)
-        fresh = notes.get("generation") != generation
+        asked = (generation_of(scaler), _asked(_target(view, scaler)))
         due = notes.get("due", 0.0)
-        if not fresh and view.now < due:
+        if notes.get("asked") != asked:  # another spec, or somebody else changed the target
+            due = min(due, view.now + period_s) if notes else view.now
+            notes |= {"asked": asked, "due": due}
+        if view.now < due:
             view.wake(due)
             continue
-        notes["generation"] = generation
-        notes["due"] = view.now + max(view.wall_s(SYNC_S), _LEAST_S)
+        rests = _reconcile(view, scaler, view.state_notes("recommendations", uid))
+        later = (view.now // _MINUTE_S + 1) * _MINUTE_S if rests else 0.0
+        notes["due"] = max(later, view.now + period_s)
+        notes["asked"] = (generation_of(scaler), _asked(_target(view, scaler)))
         view.wake(notes["due"])
-        _reconcile(view, scaler, view.state_notes("recommendations", uid))
 
 
-def _reconcile(view: View, scaler: Obj, kept: dict[str, Any]) -> None:
+def _target(view: View, scaler: Obj) -> Obj | None:
     reference = scaler["spec"]["scaleTargetRef"]
     kind, name = str(reference.get("kind")), str(reference.get("name"))
-    target = view.get(kind, namespace_of(scaler), name) if kind in _KINDS else None
+    return view.get(kind, namespace_of(scaler), name) if kind in _KINDS else None
+
+
+def _asked(target: Obj | None) -> int | None:
+    """Replicas that the target is to have; None without a target."""
     if target is None:
+        return None
+    asked = target["spec"].get("replicas")
+    return 1 if asked is None else int(asked)
+
+
+def _reconcile(view: View, scaler: Obj, kept: dict[str, Any]) -> bool:
+    """Look at one; whether its target stands as it wants."""
+    target = _target(view, scaler)
+    current = _asked(target)
+    if target is None or current is None:
+        reference = scaler["spec"]["scaleTargetRef"]
+        kind, name = str(reference.get("kind")), str(reference.get("name"))
         what = f'{_KINDS.get(kind, kind)} "{name}" not found'
         text = f"the HPA controller was unable to get the target's current scale: {what}"
         view.once(scaler, _NAME, "FailedGetScale", what, warning=True)
         _tell(view, scaler, {}, [condition("AbleToScale", False, "FailedGetScale", text)])
-        return
-    asked = target["spec"].get("replicas")
-    current = 1 if asked is None else int(asked)
+        return True
     counts = {"currentReplicas": int((target.get("status") or {}).get("replicas", 0))}
     if current == 0:
         text = "scaling is disabled since the replica count of the target is zero"
@@ -87,7 +116,7 @@ def _reconcile(view: View, scaler: Obj, kept: dict[str, Any]) -> None:
             _able("SucceededGetScale", "get the target's current scale"),
             condition("ScalingActive", False, "ScalingDisabled", text),
         ])  # fmt: skip
-        return
+        return True
     verdict = measured(view, scaler, target, current)
     if verdict.size is None:
         reason, message = verdict.failure
@@ -97,8 +126,8 @@ def _reconcile(view: View, scaler: Obj, kept: dict[str, Any]) -> None:
             _able("SucceededGetScale", "get the target's current scale"),
             condition("ScalingActive", False, reason, told),
         ])  # fmt: skip
-        return
-    _scale(view, scaler, target, current, verdict, counts, kept)
+        return True
+    return _scale(view, scaler, target, current, verdict, counts, kept)
 
 
 def _able(reason: str, what: str) -> Obj:
@@ -157,85 +186,53 @@ def _one(
     return size, reading, ("", name)
 
 
-def resized(current: int, value: float, goal: float) -> int:
-    """The size at which the value would be what is wanted; the current one when it is near."""
-    if goal <= 0:
-        return current
-    ratio = value / goal
-    return current if abs(ratio - 1.0) <= _TOLERANCE else math.ceil(round(current * ratio, 6))
-
-
 def _quantity(value: float) -> str:
     return f"{round(value * 1000)}m" if value % 1 else str(round(value))
-
-
-def limited(scaler: Obj, current: int, size: int) -> tuple[int, Obj]:
-    """The size within the limits, and the condition that says so."""
-    spec = scaler["spec"]
-    behaviour = spec.get("behavior") or {}
-    least, most = int(spec.get("minReplicas") or 1), int(spec["maxReplicas"])
-    for way, towards in (("scaleUp", size > current), ("scaleDown", size < current)):
-        if towards and (behaviour.get(way) or {}).get("selectPolicy") == "Disabled":
-            size = current
-    step = max(2 * current, current + 4)
-    text = "the desired count is within the acceptable range"
-    verdict = condition("ScalingLimited", False, "DesiredWithinRange", text)
-    if size > min(step, most):
-        reason, text = (
-            "TooManyReplicas",
-            ("the desired replica count is more than the maximum replica count"),
-        )
-        if step < most:
-            reason, text = (
-                "ScaleUpLimit",
-                ("the desired replica count is increasing faster than the maximum scale rate"),
-            )
-        verdict = condition("ScalingLimited", True, reason, text)
-    elif size < least:
-        text = "the desired replica count is less than the minimum replica count"
-        verdict = condition("ScalingLimited", True, "TooFewReplicas", text)
-    return max(min(size, step, most), least), verdict
-
-
-def _settled(view: View, scaler: Obj, current: int, size: int, kept: dict[str, Any]) -> int:
-    """The size after stabilisation: the most modest of those recommended in the window."""
-    recent: list[tuple[float, int]] = kept.setdefault("recent", [(view.now, current)])
-    recent.append((view.now, size))
-    behaviour = scaler["spec"].get("behavior") or {}
-    windows: dict[str, float] = {}
-    for way, default in _WINDOW_S.items():
-        asked = (behaviour.get(way) or {}).get("stabilizationWindowSeconds")
-        windows[way] = view.wall_s(default if asked is None else float(asked))
-    kept["recent"] = [r for r in recent if r[0] >= view.now - max(windows.values())]
-    down = [s for at, s in kept["recent"] if at >= view.now - windows["scaleDown"]]
-    up = [s for at, s in kept["recent"] if at >= view.now - windows["scaleUp"]]
-    if size < current:
-        return min(max(down), current)
-    return max(min(up), current)
 
 
 def _scale(
     view: View, scaler: Obj, target: Obj, current: int, verdict: Verdict, counts: Obj,
     kept: dict[str, Any],
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
+    """Give the target the size that is wanted; whether it has it and nothing holds it there."""
     assert verdict.size is not None  # the caller has looked
-    size = _settled(view, scaler, current, verdict.size, kept)
-    size, limit = limited(scaler, current, size)
+    spec, now = scaler["spec"], view.now
+    limits = Limits(
+        int(spec.get("minReplicas") or 1), int(spec["maxReplicas"]), spec.get("behavior") or {}
+    )
+    since = now - view.wall_s(limits.longest_s())
+    kept["recent"] = [r for r in kept.get("recent", [(now, current)]) if r[0] >= since]
+    kept["moves"] = [m for m in kept.get("moves", ()) if m[0] >= since]
+    calm = stabilised(limits, kept["recent"], now, current, verdict.size, view.wall_s)
+    kept["recent"].append((now, verdict.size))
+    size, reason = limited(limits, kept["moves"], now, current, calm, view.wall_s)
+    limit = condition("ScalingLimited", bool(reason), reason or "DesiredWithinRange",
+                      _LIMITED[reason])  # fmt: skip
     status: Obj = {**counts, "desiredReplicas": size, "currentMetrics": list(verdict.readings)}
     text = f"the HPA was able to successfully calculate a replica count from {verdict.because}"
     news = [condition("ScalingActive", True, "ValidMetricFound", text), limit]
     able = condition("AbleToScale", True, "ReadyForNewScale",
                      "recommended size matches current size")  # fmt: skip
+    if calm > verdict.size:
+        able = condition("AbleToScale", True, "ScaleDownStabilized",
+                         "recent recommendations were higher than current one, applying the "
+                         "highest recent recommendation")  # fmt: skip
+    elif calm < verdict.size:
+        able = condition("AbleToScale", True, "ScaleUpStabilized",
+                         "recent recommendations were lower than current one, applying the "
+                         "lowest recent recommendation")  # fmt: skip
     if size != current:
         made = copy_of(target)
         made["spec"]["replicas"] = size
         view.put(made)
+        kept["moves"].append((now, size - current))
         status["lastScaleTime"] = view.at
         way = "above" if size > current else "below"
         view.event(scaler, _NAME, "SuccessfulRescale",
                    f"New size: {size}; reason: {verdict.because} {way} target")  # fmt: skip
         able = _able("SucceededRescale", f"update the target scale to {size}")
     _tell(view, scaler, status, [able, *news])
+    return size == current and calm == verdict.size and not reason.startswith("Scale")
 
 
 def _tell(view: View, scaler: Obj, status: Obj, news: list[Obj]) -> None:

@@ -49,7 +49,7 @@ def run(view: View) -> None:
     if not waiting:
         return
     nodes = view.all("Node")
-    bound = [p for p in view.all("Pod") if _takes(p)]
+    bound = [p for p in view.all("Pod") if takes_room(p)]
     # Whom nothing new was offered since the last time need not be asked again.
     mark = _mark(waiting, nodes, bound)
     notes = view.state_notes(_NAME, "last")
@@ -76,7 +76,7 @@ def run(view: View) -> None:
             _refuse(view, pod, result.refused[key_of(pod)])
 
 
-def _takes(pod: Obj) -> bool:
+def takes_room(pod: Obj) -> bool:
     """Whether a pod takes room on a node."""
     done = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return bool(pod["spec"].get("nodeName")) and not done
