@@ -30,7 +30,10 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class NodePool:
-    """A GKE node pool. `etag` lets an apply notice that the pool changed since it was planned."""
+    """A GKE node pool. `etag` lets an apply notice that the pool changed since it was planned.
+
+    `least_nodes` and `most_nodes`: between which the autoscaler keeps it; None: it is off.
+    """
 
     name: str
     cluster: str
@@ -45,6 +48,8 @@ class NodePool:
     labels: Labels  # Kubernetes node labels of the pool
     etag: str = ""
     placement_policy: str = ""
+    least_nodes: int | None = None
+    most_nodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

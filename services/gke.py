@@ -260,6 +260,7 @@ def _pool(cluster: str, location: str, found: Any, sizes: Mapping[str, int]) -> 
     if gone and not message:
         message = f"instance group {', '.join(gone)} does not exist (any more)"
     topology = str(found.placement_policy.tpu_topology) or labels.get(_TOPOLOGY_LABEL, "")
+    least, most = _bounds(found.autoscaling, len(zones))
     return NodePool(
         name=str(found.name),
         cluster=cluster,
@@ -274,7 +275,18 @@ def _pool(cluster: str, location: str, found: Any, sizes: Mapping[str, int]) -> 
         labels=labels,
         etag=str(found.etag),
         placement_policy=str(found.placement_policy.policy_name),
+        least_nodes=least,
+        most_nodes=most,
     )
+
+
+def _bounds(asked: Any, zones: int) -> tuple[int | None, int | None]:
+    """Least and most nodes of an autoscaled pool, which GKE keeps in total or for each zone."""
+    if not asked.enabled:
+        return None, None
+    if asked.total_max_node_count:
+        return int(asked.total_min_node_count), int(asked.total_max_node_count)
+    return int(asked.min_node_count) * zones, int(asked.max_node_count) * zones
 
 
 def _progress(found: Any) -> float | None:

@@ -13,6 +13,7 @@ from core.errors import Blocked, Unconfirmed
 from core.guards import (
     action_in_progress,
     alone_in_production,
+    autoscaler_moves,
     capacity_left,
     dependent_resources,
     freeze_window,
@@ -51,6 +52,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     slo_burning.judge,
     recently_changed.judge,
     legal_size.judge,
+    autoscaler_moves.judge,
     machine_type_unavailable.judge,
     quota_exceeded.judge,
     reservation_short.judge,

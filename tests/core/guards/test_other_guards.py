@@ -12,10 +12,17 @@ from core import guards
 from core.actions import PlanContext, make_plan
 from core.errors import Blocked, Unconfirmed
 from core.fleet import assemble_fleet
-from core.guards import action_in_progress, legal_size, over_budget, price_known, stale_data
+from core.guards import (
+    action_in_progress,
+    autoscaler_moves,
+    legal_size,
+    over_budget,
+    price_known,
+    stale_data,
+)
 from core.guards.context import GuardContext, Running
-from core.plans import CostChange, Outcome, Request, Verdict
-from core.records import Source
+from core.plans import CostChange, Outcome, Plan, Request, Verdict
+from core.records import Snapshot, Source
 from tests.core.guards.conftest import demand
 from tests.make import NOW, make_failure, make_snapshot
 
@@ -145,7 +152,7 @@ def test_all_guards_are_evaluated(judged: Judged) -> None:
     unread = make_failure(make_snapshot(), Source.LOAD, keep=False)
     verdicts = [judged(g, snapshot=unread, demand=demand(1.0)) for g in guards.GUARDS]
     assert [v.guard for v in verdicts] == [g.__module__.rpartition(".")[2] for g in guards.GUARDS]
-    assert len({v.guard for v in verdicts}) == len(verdicts) == 24
+    assert len({v.guard for v in verdicts}) == len(verdicts) == 25
 
 
 def test_every_guard_judges_a_plan_of_all_tiers(judged: Judged) -> None:
@@ -189,3 +196,34 @@ def test_check_wants_every_consent_and_no_block() -> None:
         with pytest.raises(Blocked) as caught:
             guards.check([verdict("a", outcome)], ("a",))
         assert caught.value.hint == "how"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "delta", "words"),
+    [
+        ((None, None), 1, ""),
+        ((10, 20), 1, "kept between 10 and 20 nodes, 17 are asked for: nodes that no pod needs go"),
+        ((10, 20), -1, "kept between 10 and 20 nodes, 15 are asked for: it grows again when pods"),
+        ((16, 20), -1, "15 are asked for: it grows again, to 16 and more, only when pods find no"),
+    ],
+)
+def test_a_pool_that_an_autoscaler_moves_is_told(
+    judged: Judged, bounds: tuple[int | None, int | None], delta: int, words: str
+) -> None:
+    """With what becomes of the size; without an autoscaler it passes."""
+    least, most = bounds
+    pools = tuple(
+        replace(p, least_nodes=least, most_nodes=most) for p in make_snapshot().node_pools or ()
+    )
+    verdict = judged(autoscaler_moves.judge, delta, read={"node_pools": pools})
+    assert verdict.outcome is (Outcome.WARN if words else Outcome.PASS)
+    assert words in "".join(verdict.arithmetic)
+
+
+def test_pools_that_were_not_read_may_be_autoscaled(judged: Judged) -> None:
+    """What is not known is told."""
+
+    def unread(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
+        return autoscaler_moves.judge(plan, replace(snapshot, node_pools=None), context)
+
+    assert judged(unread).outcome is Outcome.WARN
