@@ -255,6 +255,11 @@ _TITLES: Final = {
     "costs": "Billing export (BigQuery)",
     "budgets": "Budgets",
     "inference": "Inference server",
+    "alerts": "Alerts (Cloud Monitoring)",
+    "quotas": "Quotas (Cloud Quotas)",
+    "machine_types": "Machine types (Compute Engine)",
+    "reservations": "Reservations (Compute Engine)",
+    "recommender": "Recommender",
 }
 
 

@@ -46,16 +46,14 @@ def _draw(finding: Finding) -> None:
     if finding.tier:
         target["tier"] = finding.tier
     sentence = finding.sentence
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"
-    ):
-        shown = formats.plain(formats.shortened(sentence, _MOST))
-        st.markdown(
-            f":{colour}[:material/{icon}:] {shown}{when}"
-            f"  \n:small[:gray[Next: {formats.plain(finding.next_step)}]]",
-            help=formats.plain(sentence) if len(sentence) > _MOST else None,
-            width="stretch",  # a long sentence leaves the link beside it
-        )
+    shown = formats.plain(formats.shortened(sentence, _MOST))
+    told, link = st.columns([7, 1], vertical_alignment="center", gap="small")
+    told.markdown(
+        f":{colour}[:material/{icon}:] {shown}{when}"
+        f"  \n:small[:gray[Next: {formats.plain(finding.next_step)}]]",
+        help=formats.plain(sentence) if len(sentence) > _MOST else None,
+    )
+    with link.container(horizontal=True, horizontal_alignment="right"):
         st.page_link(
             f"pages/{finding.page}.py",
             label=finding.page.capitalize(),

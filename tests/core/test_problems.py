@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from core.fleet import assemble_fleet
 from core.forecast import forecast_month
-from core.problems import Severity, what_is_wrong
+from core.problems import Severity, source_title, what_is_wrong
 from core.records import Snapshot, Source
 from core.slo import tier_slo
 from tests.make import make_failure, make_load_balancer, make_snapshot
@@ -212,3 +212,11 @@ def test_chips_of_no_tier_warn_once_they_cost_much() -> None:
     assert found[0][2].startswith("1 resource with 64 chips belongs to no tier, at about $768 an")
     unpriced = findings(replace(made, prices=None), 0.0)
     assert [(s, t) for s, t, _ in unpriced if not t] == [("NOTE", "")]
+
+
+def test_every_source_has_a_name_for_people() -> None:
+    """None is told by the word that the code has for it."""
+    state = quiet().sources[Source.GKE]
+    for source in Source:
+        title = source_title(replace(state, source=source))
+        assert title[0].isupper(), source
