@@ -27,7 +27,7 @@ from core.scale_target import slices_for_p95, slices_for_rate
 from core.specs import TierSpec
 from core.traffic_effect import health
 from core.traffic_rules import Division, leading_to
-from ui import formats, lifecycle_forms, take_back_view
+from ui import formats, lifecycle_forms, number_field, take_back_view
 
 DrawAll = Callable[[Snapshot], Request | str]
 Draw = Callable[[Snapshot, TierSpec], Request | str]  # else why there is nothing to plan yet
@@ -60,6 +60,11 @@ class Form:
 
     def ask(self, snapshot: Snapshot, tier: str) -> Request | str:
         """Draw the widgets for that tier, or for all; the wish, else why there is none yet."""
+        with number_field.judged() as wrong:
+            wish = self._draw(snapshot, tier)
+        return wrong[0] if wrong else wish
+
+    def _draw(self, snapshot: Snapshot, tier: str) -> Request | str:
         if tier == PLATFORM:
             return self.draw_all(snapshot) if self.draw_all else "It is of one tier."
         return self.draw(snapshot, snapshot.spec(tier)) if self.draw else "It is not of one tier."
@@ -71,20 +76,20 @@ def _scale(snapshot: Snapshot, spec: TierSpec) -> Request | str:
         key="plan_way",
     )  # fmt: skip
     if way in ("Add", "Remove"):
-        amount = st.number_input("Host-slices", 1, 64, 1, key="plan_amount", width=120)
-        delta = int(amount) * (1 if way == "Add" else -1)
+        amount = number_field.whole("Host-slices", 1, 64, 1, key="plan_amount", width=120)
+        delta = amount * (1 if way == "Add" else -1)
         return Request("scale_tier", spec.name, {"delta": delta})
     tier = assemble_fleet(snapshot).tier(spec.name)
     try:
         if way == "To $/h":
             now = float(tier_rate(tier, snapshot.prices).usd_per_hour or 0.0)
-            usd = st.number_input(
+            usd = number_field.amount(
                 "US dollars an hour, at most", 0.0, 1e9, now, step=48.0, key="plan_usd", width=200
             )
             found = slices_for_rate(snapshot, tier, usd)
         else:
             aim = float(spec.objectives.latency_p95_ms or 1000.0)
-            p95_ms = st.number_input(
+            p95_ms = number_field.amount(
                 "p95 of latency in ms, at most", 1.0, 1e7, aim, step=100.0, key="plan_p95",
                 width=200,
             )  # fmt: skip
@@ -107,7 +112,7 @@ def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | str:
         return "No model of it is deployed on Vertex."
     chosen = st.selectbox("Deployed model", list(models), key="plan_model", width=360)
     endpoint, model = models[chosen]
-    replicas = st.number_input(
+    replicas = number_field.whole(
         "Replicas, at least", 1, 256, max(1, model.replicas_min), key="plan_replicas", width=160
     )
     if replicas == model.replicas_min:
@@ -115,7 +120,7 @@ def _replicas(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     parameters: Mapping[str, str | int] = {
         "endpoint": endpoint.id,
         "model": model.id,
-        "replicas": int(replicas),
+        "replicas": replicas,
     }
     return Request("scale_replicas", spec.name, parameters)
 
@@ -137,8 +142,8 @@ def _shift(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     if not targets:
         return "There is no other backend service to send it to."
     to = st.selectbox("send to", targets, key="plan_to", width=200)
-    percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
-    parameters: dict[str, str | int] = {"place": where, "to": to, "percent": int(percent)}
+    percent = number_field.whole("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
+    parameters: dict[str, str | int] = {"place": where, "to": to, "percent": percent}
     return Request("shift_traffic", spec.name, parameters | _canary())
 
 
@@ -149,21 +154,21 @@ def _canary() -> dict[str, str | int]:
         help="A smaller share first, each stage watched; the weights go back by themselves on harm",
     ):  # fmt: skip
         return {}
-    percent = st.number_input("canary percent", 1, 99, 5, key="plan_canary_percent", width=130)
-    minutes = st.number_input(
+    percent = number_field.whole("canary percent", 1, 99, 5, key="plan_canary_percent", width=130)
+    minutes = number_field.whole(
         "minutes watched", LEAST_MIN, MOST_MIN, 10, key="plan_watch_min", width=140
     )
-    return {"canary_percent": int(percent), "watch_min": int(minutes)}
+    return {"canary_percent": percent, "watch_min": minutes}
 
 
 def _split(endpoint: Endpoint, spec: TierSpec) -> Request | str:
     models = {f"{m.display_name} ({m.id})": m for m in endpoint.deployed}
     to = st.selectbox("send to", list(models), key="plan_model", width=260)
-    percent = st.number_input("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
+    percent = number_field.whole("percent", 0, 100, 10, step=5, key="plan_percent", width=120)
     parameters: dict[str, str | int] = {
         "endpoint": endpoint.id,
         "to": models[to].id,
-        "percent": int(percent),
+        "percent": percent,
     }
     return Request("shift_traffic", spec.name, parameters | _canary())
 
@@ -222,9 +227,9 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     found = find_budget(spec, snapshot.budgets)
     now = float(found.amount_usd or 0.0) if found else 0.0
     typed = float(st.session_state.get("plan_amount_usd") or now)
-    amount = st.number_input(
+    amount = number_field.amount(
         f"US dollars a month · {formats.money(typed)}".replace("$", "\\$"),
-        1.0, 1e12, max(1.0, now), step=1000.0, format="%.2f", key="plan_amount_usd", width=240,
+        1.0, 1e12, max(1.0, now), step=1000.0, form="%.2f", key="plan_amount_usd", width=240,
     )  # fmt: skip
     thresholds = st.text_input(
         "Notify at", told_ratios(found.threshold_ratios) if found else "", key="plan_thresholds",

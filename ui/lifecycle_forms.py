@@ -16,6 +16,7 @@ from core.cloud_resources import PLATFORM
 from core.plans import Request
 from core.records import Snapshot
 from core.specs import PartKind, PartSpec, TierSpec
+from ui import number_field
 
 _MOST_SLICES: Final = 4096
 _WHERE: Final = {
@@ -39,11 +40,9 @@ def provision(_snapshot: Snapshot, spec: TierSpec) -> Request | str:
         if part is not None:
             label = _WHERE.get(part.kind, "Replicas on Vertex")
             least = 0 if slices and replicas else 1
-            parameters[name] = int(
-                st.number_input(
-                    label, least, _MOST_SLICES, max(least, part.slices), key=f"plan_{name}",
-                    width=150, help=f"{part.slices} are configured in heartwood.toml",
-                )
+            parameters[name] = number_field.whole(
+                label, least, _MOST_SLICES, max(least, part.slices), key=f"plan_{name}",
+                width=150, hint=f"{part.slices} are configured in heartwood.toml",
             )  # fmt: skip
     if not parameters:
         return f"{spec.title} has no part that is made from here."
@@ -102,7 +101,7 @@ def deploy(_snapshot: Snapshot, spec: TierSpec) -> Request | str:
     model = st.text_input(
         "Name in requests", spec.model, key="plan_served_model", width=260
     ).strip()  # fmt: skip
-    size = st.number_input(
+    size = number_field.whole(
         "Volume in GiB", 4, 65_536, None, key="plan_size_gib", width=260,
         placeholder="as the model weighs",
     )  # fmt: skip
@@ -113,7 +112,7 @@ def deploy(_snapshot: Snapshot, spec: TierSpec) -> Request | str:
         return "Tell where the weights are, and the name under which requests ask for them."
     parameters: dict[str, str | int] = {"weights": weights, "model": model}
     if size is not None:
-        parameters["size_gib"] = int(size)
+        parameters["size_gib"] = size
     if image:
         parameters["image"] = image
     return Request("deploy_model", spec.name, parameters)

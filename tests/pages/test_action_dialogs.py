@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import Open, all_text
@@ -43,6 +44,20 @@ def test_changing_the_form_makes_another_plan(open_page: Open) -> None:
     assert "Send 35% of hw-map llm any other to hw-medium" in all_text(at)
     at.selectbox(key="plan_place").set_value("hw-map * any other").run()
     assert r"Send 35% of hw-map \* any other to hw-medium" in all_text(at)
+
+
+@pytest.mark.parametrize("wrong", [-5, 0, 65, 99_999_999_999_999])
+def test_a_wrong_number_gives_no_plan(open_page: Open, wrong: int) -> None:
+    """It is told what is allowed, and the plan of the number before is there no more."""
+    at = open_page("fleet", do="scale_tier:small")
+    assert not at.button(key="plan_apply").disabled or at.checkbox
+    at.number_input(key="plan_amount").set_value(wrong).run()
+    text = all_text(at)
+    assert "is not within 1 to 64" in text
+    assert "Add 1 host" not in text
+    assert at.button(key="plan_apply").disabled
+    at.number_input(key="plan_amount").set_value(2).run()
+    assert "is not within" not in all_text(at)
 
 
 def test_red_asks_for_the_tiers_name(console: FakeConsole, open_page: Open) -> None:
