@@ -135,7 +135,7 @@ def test_a_pool_without_quota_is_left_alone_for_a_while(project: _Project) -> No
 
 
 @given(st.lists(st.floats(1, 900), min_size=1, max_size=8))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 def test_moves_do_not_depend_on_when_somebody_looked(looks: list[float]) -> None:
     """The same hosts and events at the same instants, whoever reads meanwhile."""
     found: list[Any] = []

@@ -28,7 +28,7 @@ def _get(running: EmulatorProcess, path: str) -> Any:
 
 
 def _until(what: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not (found := what()):
         assert time.monotonic() < end
         time.sleep(0.1)
