@@ -84,7 +84,10 @@ def read_ratios(text: str) -> tuple[float, ...]:
     for word in text.replace("%", " ").replace(";", ",").split(","):
         if not word.strip():
             continue
-        ratio = round(float(word) / 100, 6)
+        try:
+            ratio = round(float(word) / 100, 6)
+        except ValueError as error:
+            raise ValueError(f"{word.strip()} is no number") from error
         if not 0 < ratio <= _MAX_RATIO:
             raise ValueError(f"{word.strip()}%")
         found.add(ratio)

@@ -252,6 +252,8 @@ def test_a_budgets_change_is_told_in_dollars_and_days() -> None:
                   {"thresholds": "0"}, {}):  # fmt: skip
         with pytest.raises(PlanError):
             plan("change_budget", **wrong)
+    with pytest.raises(PlanError, match=r"'much' cannot be read: much is no number\.$"):
+        plan("change_budget", thresholds="much")
     with pytest.raises(PlanError, match="no monthly budget"):
         plan("change_budget", tier="large", amount_usd=1.0)
 
