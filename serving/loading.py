@@ -24,7 +24,8 @@ from serving.bucket import fetch, is_bucket_url
 from serving.config import Config
 from serving.gguf_checkpoint import GgufCheckpoint, digest_file
 from serving.hf_checkpoint import HfCheckpoint
-from serving.kv_cache import LANES, AnyCache, KVCache, PagedCache
+from serving.kernels import library as kernels
+from serving.kv_cache import LANES, AnyCache, BitsCache, KVCache, PagedCache
 from serving.memory import trim_memory
 from serving.model import Precision, Weights
 from serving.prefix_cache import BLOCK
@@ -69,11 +70,12 @@ def pick_precision(wanted: str, backend: str) -> Precision:
     return wanted  # type: ignore[return-value]  # the settings allow no other words
 
 
-def pick_cache(wanted: str, backend: str, head_width: int) -> type[AnyCache]:
-    """The kind of cache that goes with `--attention`: `auto` has pages where their kernel runs.
+def pick_cache(wanted: str, backend: str, head_width: int, ours: bool = False) -> type[AnyCache]:
+    """The kind of cache that goes with `--attention`: `auto` is one that has a kernel, if any has.
 
-    CheckpointError when it is asked for wider heads: the kernel loads single vectors of lanes, and
-    the TPU's compiler refuses it for more (libtpu 0.0.42).
+    `ours` says that keys and values are bf16 on a CPU that runs our kernels. CheckpointError when
+    pages are asked for wider heads: the TPU's kernel loads single vectors of lanes, and its
+    compiler refuses it for more (libtpu 0.0.42).
     """
     if wanted == "paged" and backend != "tpu":
         log.warning("attention over pages has no kernel on %s and is slow there", backend)
@@ -82,6 +84,8 @@ def pick_cache(wanted: str, backend: str, head_width: int) -> type[AnyCache]:
             f"--attention paged: the TPU's kernel takes heads of at most {LANES} numbers, "
             f"this model's have {head_width}; use --attention spans."
         )
+    if wanted == "auto" and ours and kernels.can_attend(head_width):
+        return BitsCache
     paged = wanted == "auto" and backend == "tpu" and head_width <= LANES
     return PagedCache if paged or wanted == "paged" else KVCache
 
@@ -99,12 +103,12 @@ def open_checkpoint(path: Path) -> GgufCheckpoint | HfCheckpoint:
     return HfCheckpoint(path) if path.is_dir() else GgufCheckpoint(path)
 
 
-def share_out(config: Config, count: int) -> Devices:
+def share_out(config: Config, settings: Settings) -> Devices:
     """The devices that share the model; CheckpointError when there are fewer."""
     try:
-        devices = Devices(config, make_mesh(count))
+        devices = Devices(config, make_mesh(settings.devices), settings.kernels)
     except ValueError as error:
-        raise CheckpointError(f"--devices {count}: {error}") from error
+        raise CheckpointError(f"--devices {settings.devices}: {error}") from error
     if devices.mesh is not None:
         whole = f"; whole on each: {', '.join(devices.whole_axes)}" if devices.whole_axes else ""
         log.info("the model is shared by %d devices%s", devices.mesh.size, whole)
@@ -184,7 +188,7 @@ def _read(path: Path, precision: Precision, settings: Settings, report: Progress
     config, context = checkpoint.config, settings.max_tokens_context
     check_context(path, config, context)
     tokenizer = checkpoint.read_tokenizer()
-    devices = share_out(config, settings.devices)
+    devices = share_out(config, settings)
     weights = checkpoint.read_weights(
         precision, context, lambda done, total: report("loading weights", done, total), devices
     )
@@ -201,17 +205,18 @@ def _read_gguf(
     """A GGUF file by way of the cache: opening it takes seconds, for an object per token."""
     report("opening the model file", 0, 1)
     digest = digest_file(path)
-    kept = cache.load("weights", (digest, precision))
+    what = (digest, precision, settings.kernels and kernels.ready())
+    kept = cache.load("weights", what)
     if kept is None:
         model = _read(path, precision, settings, report)
         arrays = jax.tree.map(np.asarray, dataclasses.replace(model.weights, rope=None))
         if sum(array.nbytes for array in jax.tree.leaves(arrays)) <= LARGEST_KEPT_BYTES:
             kept = _Kept(model.config, model.tokenizer.vocabulary, arrays, model.parameters)
-            cache.save("weights", (digest, precision), kept)
+            cache.save("weights", what, kept)
         return model
     config, context = kept.config, settings.max_tokens_context
     check_context(path, config, context)
-    devices = share_out(config, settings.devices)
+    devices = share_out(config, settings)
     rope = place_rope(config, context, devices.put)
     weights = dataclasses.replace(jax.tree.map(jnp.asarray, kept.weights), rope=rope)
     tokenizer = Tokenizer(kept.vocabulary)
@@ -242,7 +247,8 @@ def load(path: Path, settings: Settings, report: Progress) -> Loaded:
     trim_memory()
     places = settings.prefix_cache_tokens // BLOCK
     limits = make_limits(settings, model.config)
-    kind = pick_cache(settings.attention, backend, model.config.head_width)
+    ours = model.devices.kernels and precision != "f32"
+    kind = pick_cache(settings.attention, backend, model.config.head_width, ours)
     runner = Runner(model.config, model.weights, limits, places, model.devices, kind)
     cache = StartCache(kept, "serving.programs") if alone else None
     runner.compile(lambda done, total: report("preparing programs", done, total), cache)

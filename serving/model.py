@@ -31,6 +31,7 @@ import numpy as np
 from serving import attention, paged_attention
 from serving.attention import Place, exact_products, softcap
 from serving.config import Config
+from serving.kernels import library as kernels
 from serving.kv_cache import AnyCache, PagedCache
 from serving.rope import RopeScaling, rope_angles
 
@@ -48,10 +49,11 @@ class Linear:
     """A matrix of `[in, *out]`, or of `[*out, in]` in int8 with one f32 scale per output.
 
     So each precision has the order that XLA:CPU multiplies faster: int8 in 0.55 to 0.9 of the time
-    that the other one takes (1 to 32 rows), f32 in 0.6 to 0.8.
+    that the other one takes (1 to 32 rows), f32 in 0.6 to 0.8. An int8 matrix in uint8 is packed
+    for the kernel (`kernels.library.pack`).
     """
 
-    values: jax.Array  # in *out; int8: *out in
+    values: jax.Array  # in *out; int8: *out in; packed: out/16 in/4 16 4
     scale: jax.Array | None = None  # *out
     bias: jax.Array | None = None  # *out
 
@@ -162,9 +164,13 @@ def project(x: jax.Array, linear: Linear, contract: int = 0) -> jax.Array:
 
     An int8 matrix is summed over its last axis, and the activations are quantised too, each row by
     its own max|x| / 127. One row alone is doubled for int8 and bf16, whose one-row product XLA:CPU
-    computes 15 times slower.
+    computes 15 times slower. A packed matrix is multiplied in the same way by the kernel.
     """
     rows = x.shape[0]
+    if linear.scale is not None and linear.values.dtype == jnp.uint8:
+        y = kernels.linear(x, linear.values, linear.scale.reshape(-1))
+        y = y.reshape(rows, *linear.scale.shape)  # N *out
+        return y if linear.bias is None else y + linear.bias
     if linear.values.dtype != jnp.float32 and rows == 1:
         x = jnp.concatenate([x, x])
     if linear.scale is None:
@@ -257,7 +263,10 @@ def _block(
 
 def embed(embedding: Linear, tokens: jax.Array, scale: float = 1.0) -> jax.Array:
     """Rows of the embedding for `tokens` [R T] as f32 [R T D], times the config's scale."""
-    x = embedding.values[tokens].astype(jnp.float32)
+    if embedding.values.dtype == jnp.uint8:
+        x = kernels.unpack_rows(embedding.values, tokens).astype(jnp.float32)
+    else:
+        x = embedding.values[tokens].astype(jnp.float32)
     if embedding.scale is not None:
         x = x * embedding.scale[tokens][..., None]
     return x if scale == 1.0 else x * scale

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from serving.attention import Place, exact_products, softcap
+from serving.attention import Place, attention_scale, exact_products, softcap
 from serving.config import Config
 from serving.kv_cache import PagedCache, write
 
@@ -90,7 +90,7 @@ def _attend_here(
 
     def attend_from(window: int | None, *arguments: jax.Array) -> jax.Array:
         options = {
-            "sm_scale": config.attention_scale or config.head_width**-0.5,
+            "sm_scale": attention_scale(config),
             "sliding_window": window,
             "soft_cap": config.attention_softcap,
         }

@@ -37,9 +37,12 @@ class Settings(BaseSettings):
         "auto", description="of the weights; auto is the fastest that is exact enough here"
     )
     attention: Literal["auto", "spans", "paged"] = Field(
-        "auto", description="how it is computed; auto is paged on TPUs, which have a kernel for it"
+        "auto", description="how it is computed; auto is by a kernel where there is one"
     )
     devices: int = Field(0, ge=0, description="devices that share the model; 0 is all there are")
+    kernels: bool = Field(
+        True, description="compute with our kernels where they are built and the CPU can run them"
+    )
     coordinator: str | None = Field(
         None, description="host:port of process 0, where one model is spread over several processes"
     )

@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from serving.config import Config
+from serving.kernels import library
 
 Axes = tuple[str | None, ...]  # a logical name, or None, for each dimension of an array
 
@@ -34,9 +35,13 @@ class Devices:
     same, only the work is not shared there (`whole_axes` names them).
     """
 
-    def __init__(self, config: Config, mesh: Mesh | None = None) -> None:
-        """Without a mesh everything goes to JAX's default device."""
+    def __init__(self, config: Config, mesh: Mesh | None = None, kernels: bool = True) -> None:
+        """Without a mesh everything goes to JAX's default device.
+
+        That one computes with our `kernels` where it can, unless they are not wanted.
+        """
         self.mesh = mesh
+        self.kernels = kernels and mesh is None and library.ready()
         sizes = {"heads": config.kv_heads, "ffn": config.ffn_width, "vocabulary": config.vocabulary}
         self._rules = {
             axis: target

@@ -14,6 +14,7 @@ import pytest
 
 from serving.hf_config import read_config
 from serving.loading import share_out
+from serving.settings import Settings
 from serving.vocabulary import CheckpointError
 from tests.serving.greedy_tokens import ANSWER_TOKENS, FLAGS, PROMPTS
 from tests.serving.numpy_families import NumpyFamily
@@ -70,7 +71,7 @@ def test_any_number_of_devices_answers_the_same(
 def test_too_few_devices_are_told(tmp_path: Path) -> None:
     """More devices than there are is refused with both numbers."""
     with pytest.raises(CheckpointError, match=r"--devices 4096: 4096 .* JAX sees \d+"):
-        share_out(read_config(make_config("llama"), "config.json")[0], 4096)
+        share_out(read_config(make_config("llama"), "config.json")[0], Settings(devices=4096))
 
 
 @pytest.mark.timeout(300)  # two servers compile beside each other
