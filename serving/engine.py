@@ -159,6 +159,9 @@ class Engine:
             return
         while self._step_once():
             pass
+        if self._flight is not None:
+            # Nobody wants it, but nothing may end under a running program, here or elsewhere.
+            self._flight.computed.outputs()
 
     def _load(self) -> None:
         self._report("importing JAX", 0, 1)
@@ -200,6 +203,8 @@ class Engine:
             resting = idle and not self._wake.wait(REST_S)
             if self._closing:
                 return False
+            if idle and not resting and not self._scheduler.busy:
+                return True
             smaller = self._scheduler.rest() if resting else None
             step = None if resting or flight is not None else self._schedule()
             jobs = dict(self._jobs)

@@ -151,7 +151,7 @@ class Runner:
         trim_memory()
 
     def release(self) -> None:
-        """Give back the memory of a cache that nobody reads any more; it stays as it is."""
+        """Give back the memory of a cache that nobody reads any more; what it held is lost."""
         for group in self._cache:
             _release(group)
 
@@ -254,15 +254,19 @@ class Runner:
         """One more token for each row of a call whose tokens nobody has seen yet."""
         if last is None or last.width != 1:
             raise ValueError("only rows of one token each can be continued unseen")
-        start = last.start.copy()
+        slots, start, used = last.slots, last.start.copy(), len(last.where)
         if len(start) == self.layout.slots:
             start[last.where] += 1
         else:
-            start += 1
+            start[:used] += 1
+            # Spare rows have chosen tokens of their own, so they go where nobody's are.
+            free = np.setdiff1d(np.arange(self.layout.slots, dtype=np.int32), slots[:used])
+            slots = np.concatenate([slots[:used], free[: len(start) - used]])
+            start[used:] = 0
         tokens, owners = last.chosen.token, last.chosen.jobs
-        x = self._programs.layers(self.layout, self._cache, tokens, last.slots, start)
+        x = self._programs.layers(self.layout, self._cache, tokens, slots, start)
         chosen = self._choose(self._pick_only(x), start + 1, owners, last.sampling)
-        return dataclasses.replace(last, chosen=chosen, start=start)
+        return dataclasses.replace(last, chosen=chosen, slots=slots, start=start)
 
     def _pick_only(self, x: jax.Array) -> jax.Array:
         """The only token of each row [R D] of x [R 1 D]."""

@@ -141,7 +141,7 @@ class Scheduler:
         none the less (by a stop token, say): what the next step gives them is thrown away.
         """
         rows = [row.sequence for row in step.rows]
-        free = self.waiting and len(self._order) < self.layout.slots
+        free = self.waiting and self._has_room()
         everybody = len(rows) == len(self._order) and all(s.finish_reason is None for s in rows)
         if not rows or not everybody or step.width > 1 or free or self._unsaved:
             return None
@@ -183,12 +183,16 @@ class Scheduler:
         self._unsaved.clear()
         return tuple(saves)
 
+    def _has_room(self) -> bool:
+        """Whether the head of the queue can be given a slot, in whichever layout that takes."""
+        layout = self._layout_for((*self._order, self.waiting[0]))
+        return len(self._order) < layout.slots
+
     def _admit(self) -> tuple[Sequence, ...]:
         """Slots for the head of the queue, as long as the rectangle has room. None overtakes."""
         admitted = []
         while self.waiting:
-            layout = self._layout_for((*self._order, self.waiting[0]))
-            if len(self._order) >= layout.slots:
+            if not self._has_room():
                 break
             sequence = self.waiting.popleft()
             self._order.append(sequence)

@@ -25,7 +25,7 @@ FAST INLINE __m512 widen(const uint16_t *bf16) {
 
 // e^x for x <= 0, to 2e-7 of its value: 2^n times a polynomial of what is left of x*log2(e).
 FAST INLINE __m512 exponential(__m512 x) {
-  x = _mm512_max_ps(x, _mm512_set1_ps(-110.0f));  // which is 0 already
+  x = _mm512_max_ps(_mm512_set1_ps(-110.0f), x);  // which is 0 already; a NaN stays one
   const __m512 power = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
   const __m512 whole = _mm512_roundscale_ps(power, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   // In two parts, so that nothing is lost: ln 2 = 0.693359375 - 0.000212194440.
@@ -164,7 +164,8 @@ FAST static void attend_share(const void *job, int64_t share) {
   const int64_t block = share % a->blocks * MOST_QUERIES, pair = share / a->blocks;
   const int64_t row = pair / a->heads, head = pair % a->heads;
   const int queries = (int)(a->queries - block < MOST_QUERIES ? a->queries - block : MOST_QUERIES);
-  float *scores = aligned_alloc(64, sizeof(float) * MOST_QUERIES * (a->length + LANES));
+  const int64_t seen = a->start[row] + a->tokens;
+  float *scores = malloc(sizeof(float) * MOST_QUERIES * (seen + LANES));
   if (!scores) {
     atomic_store(a->starved, true);
     return;
@@ -180,7 +181,7 @@ FAST static void attend_share(const void *job, int64_t share) {
   free(scores);
 }
 
-// New keys or values [rows heads tokens width], rounded to bf16 as XLA does: half to even.
+// New keys or values [rows heads tokens width], rounded to bf16: half to even.
 FAST static void write_new(const Attention *a, const float *given, uint16_t *cache) {
   for (int64_t row = 0; row < a->rows; row++)
     for (int64_t head = 0; head < a->heads; head++) {

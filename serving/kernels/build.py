@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jax
 
-from serving.kernels.library import HERE, library_path
+from serving.kernels.library import BUILT_FOR, HERE, library_path
 
 log = logging.getLogger("serving")
 
@@ -29,11 +29,11 @@ def build() -> Path | None:
 
     CalledProcessError when the compiler fails; it has then said why.
     """
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+    if (platform.system(), platform.machine()) != BUILT_FOR:
         return None
     path = library_path()
     if not path.exists():
-        with tempfile.TemporaryDirectory(dir=HERE) as folder:
+        with tempfile.TemporaryDirectory(dir=HERE, prefix="build-") as folder:
             made = Path(folder) / path.name
             compiler = [sys.executable, "-m", "ziglang", "cc", "-target", TARGET]
             # The parts that need more than every x86-64 has say so themselves.
@@ -41,9 +41,10 @@ def build() -> Path | None:
             sources = ["-I", jax.ffi.include_dir(), str(HERE / "kernels.c"), "-o", str(made)]
             caches = {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
             subprocess.run([*compiler, *flags, *sources], check=True, env=os.environ | caches)
-            for old in HERE.glob("kernels-*.so"):
-                old.unlink()
             made.replace(path)
+        for old in HERE.glob("kernels-*.so"):
+            if old != path:
+                old.unlink(missing_ok=True)
     return path
 
 

@@ -3,6 +3,7 @@
 // are what runs where these cannot. Built by serving/kernels/build.py.
 
 #include <immintrin.h>
+#include <math.h>
 
 // clang-format off
 #include "shares.h"

@@ -10,15 +10,18 @@ import ctypes
 import functools
 import hashlib
 import logging
+import platform
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 
 log = logging.getLogger("serving")
 
 HERE = Path(__file__).parent
+BUILT_FOR = ("Linux", "x86_64")
 LANES, DEPTH = 16, 4  # outputs and inputs of a matrix that lie together, as in linear.h
 WIDEST_HEAD = 256  # as in attention.h
 # What the kernels need of a CPU, as Linux calls it.
@@ -26,7 +29,9 @@ FEATURES = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnn
 
 
 def _cpu_features() -> set[str]:
-    """What this machine's CPU can do; the library is built for Linux alone."""
+    """What this machine's CPU can do, in Linux's words; nothing where they are not built for."""
+    if (platform.system(), platform.machine()) != BUILT_FOR:
+        return set()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("flags"):
             return set(line.split())
@@ -34,30 +39,38 @@ def _cpu_features() -> set[str]:
 
 
 def library_path() -> Path:
-    """Where the library of these sources lies once it is built; another one's is not taken."""
-    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.[ch]")))
-    return HERE / f"kernels-{hashlib.sha256(sources).hexdigest()[:12]}.so"
+    """Where the library of these sources, for this jaxlib, lies once it is built.
+
+    One of others has another name and is not taken.
+    """
+    sources = [*sorted(HERE.glob("*.[ch]")), HERE / "build.py"]
+    made_of = jaxlib.__version__.encode() + b"".join(path.read_bytes() for path in sources)
+    return HERE / f"kernels-{hashlib.sha256(made_of).hexdigest()[:12]}.so"
 
 
 @functools.cache
 def ready() -> bool:
     """Whether the kernels can be called; they are loaded by the first question.
 
-    Says in the log why not. OSError where the library is there and cannot be loaded.
+    Says in the log why not, where there is a CPU to speak of.
     """
     if jax.default_backend() != "cpu":
         return False
-    path = library_path()
-    if not path.exists():
-        log.warning("the kernels are not built (`make kernels`); XLA's slower products are used")
-        return False
     missing = FEATURES - _cpu_features()
     if missing:
-        log.info("this CPU lacks %s; XLA's slower products are used", ", ".join(sorted(missing)))
+        log.info("no kernels for this CPU (it lacks %s); XLA computes", ", ".join(sorted(missing)))
         return False
-    library = ctypes.CDLL(str(path))
-    for name in ("heartwood_linear", "heartwood_attention"):
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library[name]), platform="cpu")
+    path = library_path()
+    if not path.exists():
+        log.warning("the kernels are not built (`make kernels`); XLA computes, more slowly")
+        return False
+    try:
+        library = ctypes.CDLL(str(path))
+        for name in ("heartwood_linear", "heartwood_attention"):
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library[name]), platform="cpu")
+    except (OSError, jax.errors.JaxRuntimeError) as error:
+        log.warning("%s cannot be loaded (%s); XLA computes, more slowly", path, error)
+        return False
     return True
 
 

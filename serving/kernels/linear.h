@@ -76,13 +76,17 @@ static void multiply_share(const void *job, int64_t share) {
   }
 }
 
-// Each row by its own max|x| / 127.
+// Each row by its own max|x| / 127; one with a NaN becomes all NaN, as in JAX.
 FAST static void quantise_row(const float *x, int64_t in, int8_t *to, float *scale,
                               int32_t *surplus) {
   __m512 most = _mm512_set1_ps(1e-12f);
-  for (int64_t i = 0; i < in; i += LANES)
-    most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
-  *scale = _mm512_reduce_max_ps(most) / 127.0f;
+  __mmask16 lost = 0;
+  for (int64_t i = 0; i < in; i += LANES) {
+    const __m512 some = _mm512_loadu_ps(x + i);
+    lost |= _mm512_cmp_ps_mask(some, some, _CMP_UNORD_Q);
+    most = _mm512_max_ps(most, _mm512_abs_ps(some));
+  }
+  *scale = lost ? NAN : _mm512_reduce_max_ps(most) / 127.0f;
   const __m512 unit = _mm512_set1_ps(*scale);
   __m512i sum = _mm512_setzero_si512();
   for (int64_t i = 0; i < in; i += LANES) {

@@ -87,6 +87,8 @@ static bool answered(XLA_FFI_CallFrame *call) {
     XLA_FFI_Metadata *told = ((XLA_FFI_Metadata_Extension *)asked)->metadata;
     told->api_version.major_version = XLA_FFI_API_MAJOR;
     told->api_version.minor_version = XLA_FFI_API_MINOR;
+    told->traits = 0;
+    told->state_type_id = (XLA_FFI_TypeId){0};  // none
     return true;
   }
   return call->stage != XLA_FFI_ExecutionStage_EXECUTE;

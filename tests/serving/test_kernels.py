@@ -51,6 +51,16 @@ def test_rows_stand_alone() -> None:
         assert (project(x[row : row + 1], linear) == together[row : row + 1]).all()
 
 
+def test_what_is_no_number_stays_in_its_row() -> None:
+    """A row with a NaN gives NaN alone, as in JAX; the rows beside it do not know of it."""
+    linear = make_linear(np.eye(32, dtype=np.float32), "w8a8", packed=True)
+    x = np.ones((3, 32), np.float32)
+    x[1, 20] = np.nan
+    found = np.asarray(project(jnp.asarray(x), linear))
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[[0, 2]]).all()
+
+
 def test_rows_of_the_embedding() -> None:
     """A packed table gives the rows that the plain one gives; others stay plain."""
     table = np.random.default_rng(2).standard_normal((96, 32)).astype(np.float32)
@@ -100,7 +110,7 @@ def test_attention(case: dict) -> None:
     specs = cache_specs(config, 1, slots, length, jnp.dtype(jnp.uint16), BitsCache)
     held = [_round(draw(slots, heads, length, width)) for _ in "kv"]
     bits = BitsCache(*((_bits(leaf),) for leaf in held))
-    assert jax.tree.map(lambda a, b: a.shape == b.shape, bits, make_cache(specs))
+    assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, bits, make_cache(specs)))
     plain = KVCache((held[0],), (held[1],))
     rounded = tuple(_round(x) for x in new)
     expected, kept = attention.attend(config, query, *rounded, plain, place)
@@ -121,7 +131,7 @@ def _bits(x: jax.Array) -> jax.Array:
 def test_another_version_is_not_loaded(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that other sources were compiled to has another name."""
     built = library.library_path()
-    for source in library.HERE.glob("*.[ch]"):
+    for source in (*library.HERE.glob("*.[ch]"), library.HERE / "build.py"):
         (tmp_path / source.name).write_bytes(source.read_bytes())
     monkeypatch.setattr(library, "HERE", tmp_path)
     assert library.library_path().name == built.name

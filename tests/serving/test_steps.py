@@ -71,6 +71,10 @@ def test_answers_survive_all_that_is_done_to_their_cache(tmp_path: Path) -> None
         alone = Scheduler(dataclasses.replace(limits, draft_rows=0))
         expected += answer(loaded, alone, [prompt], guess=False, first=number)
         loaded.runner.reset()
+    # Three in a call of four, begun before the tokens of the call before it are known.
+    few = Scheduler(dataclasses.replace(limits, draft_rows=0))
+    assert answer(loaded, few, prompts[4:7], guess=False, first=4) == expected[4:7]
+    loaded.runner.reset()
     scheduler = Scheduler(limits, loaded.runner.places)
     assert answer(loaded, scheduler, prompts, guess=True) == expected
     assert answer(loaded, scheduler, prompts, guess=True) == expected
