@@ -22,6 +22,8 @@ _TICK_S: Final = 1.0
 _GRACE_S: Final = 2
 _CONNECT_S: Final = 10.0
 _BACKLOG: Final = 512
+# Google's keep-alive: longer than clients', so that none sends into a connection that is closing.
+_KEEP_ALIVE_S: Final = 610
 
 
 class DataPlanePort:
@@ -65,6 +67,7 @@ class DataPlanePort:
                 app, lifespan="off", log_level="warning", access_log=False,
                 http=BreakableProtocol, ws="none", server_header=False,
                 timeout_graceful_shutdown=_GRACE_S, backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_S,
             )  # fmt: skip
             self._server = _Server(config)
             probing = asyncio.create_task(_probe(members))
