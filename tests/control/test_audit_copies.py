@@ -146,7 +146,9 @@ def test_a_fault_that_nobody_foresaw_is_told_and_tried_again(audit: Audit) -> No
     record(audit, "i1")
     wait_until(lambda: copies.states()[0].problem != "")
     (first,) = copies.states()
-    assert (first.behind, first.failing_since) == (2, first.tried_at)
+    assert first.behind == 2
+    assert first.failing_since is not None
+    assert first.failing_since <= first.tried_at  # it may have been tried again by now
     assert first.problem.startswith("A fault of ours, KeyError at test_audit_copies.py:")
     assert "s3cret" not in first.problem
     wait_until(lambda: copies.states()[0].tried_at != first.tried_at)  # again, by itself
