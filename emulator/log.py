@@ -55,6 +55,11 @@ class ActionLog:
             found = tuple(self._changes)
         return found if tier is None else tuple(c for c in found if c.tier == tier)
 
+    def since(self, version: int) -> tuple[Change, ...]:
+        """The changes after that version, oldest first."""
+        with self._lock:
+            return tuple(self._changes[version:])
+
     @property
     def version(self) -> int:
         """Number of changes so far: a key for caches."""

@@ -47,6 +47,8 @@ COLLECTIONS: Final = {
 
 Body = dict[str, Any]
 
+_PLACING: Final = ("subnetworks", "addresses")
+
 
 @dataclass
 class ComputeState:
@@ -62,6 +64,7 @@ class ComputeState:
         members: path of an unmanaged instance group → links of its instances.
         attached_at: path of a managed certificate → Unix seconds since which a rule serves it.
         serial: number of resources made so far; ids follow from it.
+        placings: counts changes of subnetworks and addresses, which GKE's Gateways go by.
     """
 
     bodies: dict[tuple[str, str], dict[str, Body]] = field(default_factory=dict)
@@ -74,10 +77,12 @@ class ComputeState:
     members: dict[str, list[str]] = field(default_factory=dict)
     attached_at: dict[str, float] = field(default_factory=dict)
     serial: int = 0
+    placings: int = 0
 
     def put(self, collection: str, scope: str, body: Body) -> None:
         """Add or replace."""
         self.bodies.setdefault((collection, scope), {})[body["name"]] = body
+        self.placings += collection in _PLACING
 
     def of(self, collection: str, scope: str) -> dict[str, Body]:
         """All of one scope by name."""
@@ -90,6 +95,7 @@ class ComputeState:
     def drop(self, collection: str, scope: str, name: str) -> None:
         """Remove."""
         self.bodies.get((collection, scope), {}).pop(name, None)
+        self.placings += collection in _PLACING
 
     def at(self, path: str) -> Body | None:
         """The body of a resource's path, "projects/P/SCOPE/COLLECTION/NAME"."""

@@ -39,7 +39,7 @@ def create_pool(cloud: Cloud, cluster: Cluster, pool: NodePool, name: str) -> Jo
     """
     fleet = cloud.fleet
     _enter(cloud, fleet, cluster, pool)
-    short = lacking(fleet, pool)
+    short = lacking(fleet, pool, pool.target)
 
     def fail() -> str:
         pool.status, pool.trouble = "ERROR", stock_out(pool)
@@ -89,8 +89,8 @@ def ready(cloud: Cloud, pool: NodePool) -> None:
     )  # fmt: skip
 
 
-def lacking(fleet: Fleet, pool: NodePool) -> bool:
-    """Whether the zone has too few chips left for the pool."""
+def lacking(fleet: Fleet, pool: NodePool, size: int) -> bool:
+    """Whether the zone has too few chips left for the pool at that size."""
     if pool.generation is None:
         return False
     stock = STOCK.get((pool.generation.name, pool.zone))
@@ -99,9 +99,9 @@ def lacking(fleet: Fleet, pool: NodePool) -> bool:
     taken = sum(
         p.target * p.chips_per_node
         for p in fleet.pools()
-        if p.generation == pool.generation and p.zone == pool.zone
+        if p is not pool and p.generation == pool.generation and p.zone == pool.zone
     )
-    return taken > stock
+    return taken + size * pool.chips_per_node > stock
 
 
 def stock_out(pool: NodePool) -> str:

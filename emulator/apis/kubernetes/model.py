@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from emulator.apis.compute.model import state_of
 from emulator.apis.gke.nodes import make_nodes
 from emulator.apis.gke.repair import GONE_S
 from emulator.apis.kubernetes import gateway_api, installed, nodes, workloads
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from emulator.scenario import TierSeed
 
 _LOOK_AGAIN_S: Final = 60.0  # events grow old without anybody's doing
+_AGAIN_S: Final = 5.0  # wall seconds until controllers try again what failed as a whole
 _LOOKS_AHEAD_S: Final = 6 * 3600.0  # for incidents that begin; at whole multiples
 # Changes in the log that bring incidents about.
 INCIDENT_CHANGES: Final = (FAULT_BEGAN, FAULT_ENDED, STORY_BEGAN, STORY_ENDED)
@@ -80,7 +82,8 @@ class ClusterObjects:
     def answer(self) -> None:
         """After a change or an effect, at its instant: controllers answer it if it concerns them.
 
-        The world's incidents and the fleet are all that they go by beside their own objects.
+        Beside their own objects they go by the fleet, the world's incidents, and Compute's
+        subnetworks and addresses.
         """
         if self.state.active and self._concern() != self._answered:
             self.converge()
@@ -92,11 +95,18 @@ class ClusterObjects:
         self._converging = True
         try:
             moves_at = self.store.converge()
+        except Exception:
+            self.store.forget()  # nothing of what failed counts as seen
+            self._arm(self._cloud.clock.now() + _AGAIN_S)
+            raise
         finally:
             self._converging = False
         self._answered = self._concern()
+        self._arm(min(moves_at, self.state.due() or inf))
+
+    def _arm(self, due: float) -> None:
+        """Have the controllers called then, unless they are called earlier anyway."""
         now = self._cloud.clock.now()
-        due = min(moves_at, self.state.due() or inf)
         if due < self._armed or self._armed <= now:
             self._armed = due
             if due < inf:
@@ -109,17 +119,17 @@ class ClusterObjects:
     def _concern(self) -> Hashable:
         log = self._cloud.log
         if log.version != self._read:
-            new = log.changes()[self._read :]
+            new = log.since(self._read)
             self._read += len(new)
             self._caused += sum(change.kind in INCIDENT_CHANGES for change in new)
-        return self._cloud.fleet.version, self._caused
+        return self._cloud.fleet.version, self._caused, state_of(self._cloud).placings
 
     def _mark(self) -> Hashable:
         self._cloud.operations.settle()
         jobs = self._cloud.operations.of("container")
         fleet, log = self._cloud.fleet.version, self._cloud.log.version
         newest = jobs[-1].name if jobs else ""
-        return fleet, log, newest, self._overlays.version
+        return fleet, log, newest, self._overlays.version, state_of(self._cloud).placings
 
     def _derive(self) -> Derived:
         cloud, cluster = self._cloud, self._cluster

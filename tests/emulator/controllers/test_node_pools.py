@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import copy
 from typing import Any
+from unittest import mock
 
 import pytest
 from google.cloud.container_v1.types import cluster_service as types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core import tpu
+from emulator.apis.gke import lifecycle
 from emulator.apis.gke.checks import TPU_QUOTA
 from emulator.apis.gke.model import NodePool
+from emulator.apis.kubernetes import garbage
 from emulator.apis.kubernetes.api import KubernetesApi
-from emulator.apis.kubernetes.resources import DEPLOYMENTS, EVENTS, LEADER_WORKER_SETS, PODS, Kind
+from emulator.apis.kubernetes.resources import (
+    DEPLOYMENTS,
+    EVENTS,
+    LEADER_WORKER_SETS,
+    NODES,
+    PODS,
+    Kind,
+)
 from emulator.apis.quotas.model import Preference, quota_state
 from emulator.context import make_cloud
 from emulator.settings import Settings
@@ -55,6 +66,48 @@ class _Project:
             body = copy.deepcopy(item.body)
             body["spec"]["replicas"] = replicas
             self._objects.state.replace(item, body)
+            self._objects.converge()
+
+    def made(self, name: str, **more: Any) -> None:
+        """An autoscaled pool without hosts, of machines without chips unless it is said."""
+        with self.cloud.turns.take():
+            pool = NodePool(**{  # pyright: ignore[reportArgumentType] - fields of several types
+                "name": name, "cluster": self._cluster.name, "zone": "us-central1-c", "tier": "",
+                "machine_type": "e2-standard-4", "initial": 0, "target": 0, "created_at": self.now,
+                "network": self.cloud.fleet.next_block(), **more,
+            })  # fmt: skip
+            self._cluster.pools[name] = pool
+        self.bounded(name, 0, 10)
+
+    def deployed(self, name: str, replicas: int, selector: dict[str, str], asks: Any) -> None:
+        """Pods of a Deployment of somebody's own."""
+        container = {"name": "c", "image": "i", "resources": {"requests": asks, "limits": asks}}
+        body = {
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [container], "nodeSelector": selector}}},
+        }  # fmt: skip
+        with self.cloud.turns.take():
+            self._objects.store.refresh()
+            self._objects.state.create(body)
+            self._objects.converge()
+
+    def ready(self, name: str) -> int:
+        """Pods of such a Deployment that are ready."""
+        self.look()
+        found = self._objects.state.get("Deployment", "default", name) or {}
+        return int((found.get("status") or {}).get("readyReplicas", 0))
+
+    def cordon(self, pool: str) -> None:
+        with self.cloud.turns.take():
+            for host in self.pool(pool).nodes.values():
+                item = self._objects.state.item(NODES, "", host.name)
+                assert item is not None
+                body = copy.deepcopy(item.body)
+                body["spec"]["unschedulable"] = True
+                self._objects.state.replace(item, body)
             self._objects.converge()
 
     def look(self) -> None:
@@ -132,6 +185,55 @@ def test_a_pool_without_quota_is_left_alone_for_a_while(project: _Project) -> No
     assert project.pool("hw-small-02").target == 16
     project.wait(200)
     assert project.pool("hw-small-02").target == 19
+
+
+def test_another_pool_grows_where_the_best_one_may_not(project: _Project) -> None:
+    """After a failure the next scan takes a pool that is not left alone."""
+    project.made("less-stock", zone="us-central1-ai1a", extra={"use": "two"},
+                 machine_type="tpu7x-standard-4t", generation=tpu.generation("TPU7x"),
+                 topology="2x2x1")  # fmt: skip
+    project.made("more-stock", extra={"use": "two"}, machine_type="tpu7x-standard-4t",
+                 generation=tpu.generation("TPU7x"), topology="2x2x1")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(lifecycle.STOCK, ("TPU7x", "us-central1-ai1a"), 0)
+        project.deployed("two", 1, {"use": "two"}, {"google.com/tpu": "4"})
+        project.wait(15)
+        told = [e[1] for e in project.events() if e[0] == "FailedScaleUp" and e[2][:3] == "two"]
+        assert "in zones us-central1-ai1a associated with this pod failed" in told[0]
+        project.wait(15)
+    assert (project.pool("less-stock").target, project.pool("more-stock").target) == (0, 1)
+
+
+def test_hosts_are_filled_and_a_cordoned_one_is_none_to_come(project: _Project) -> None:
+    """Ten small pods need one host; once it takes no more, further pods bring another."""
+    selector, asks = {"cloud.google.com/gke-nodepool": "batch"}, {"cpu": "100m"}
+    project.made("batch")
+    project.deployed("many", 10, selector, asks)
+    project.wait(15)
+    assert project.pool("batch").target == 1
+    project.wait(400)
+    project.cordon("batch")
+    project.deployed("more", 10, selector, asks)
+    project.wait(15)
+    assert project.pool("batch").target == 2
+    project.wait(400)
+    assert project.pods("default") == 21
+
+
+def test_controllers_go_on_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What failed as a whole is tried again by itself, without anybody's change."""
+    project = _Project()
+    project.deployed("web", 2, {}, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(garbage, "collect", mock.Mock(side_effect=RuntimeError))
+        project.wait(60)
+    assert project.ready("web") == 0
+    assert any(r.exc_info for r in caplog.records)
+    caplog.clear()
+    project.wait(600)
+    assert project.ready("web") == 2
 
 
 @given(st.lists(st.floats(1, 900), min_size=1, max_size=8))

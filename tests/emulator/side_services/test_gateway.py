@@ -124,10 +124,10 @@ def test_conditions_follow(beside: EmulatorProcess, cluster: httpx.Client) -> No
         "regions/us-central1/subnetworks", name="proxies", network=network, role="ACTIVE",
         ipCidrRange="10.40.0.0/23", purpose="REGIONAL_MANAGED_PROXY",
     )  # fmt: skip
-    picker = {"metadata": {"name": "picker"}, "spec": {"ports": [{"port": 9002}]}}
-    cluster.post("/api/v1/namespaces/default/services", json=picker).raise_for_status()
     gateway = _until(lambda: (s := seen(f"{SPACE}/gateways/inference")).get("addresses") and s)
     assert _told(gateway["conditions"])["Programmed"] == "True Programmed"
+    picker = {"metadata": {"name": "picker"}, "spec": {"ports": [{"port": 9002}]}}
+    cluster.post("/api/v1/namespaces/default/services", json=picker).raise_for_status()
     (parent,) = seen(f"{POOLS}/llama")["parents"]
     assert _told(parent["conditions"])["ResolvedRefs"] == "True ResolvedRefs"
     cluster.delete(f"{SPACE}/httproutes/llama").raise_for_status()

@@ -37,6 +37,8 @@ SYNC_S: Final = 15.0
 _LEAST_S: Final = 1.0
 _MINUTE_S: Final = 60.0
 _NAME: Final = "horizontal-pod-autoscaler"
+# Topics of its notes, each on one autoscaler by uid.
+_LOOKS, _PAST = "autoscalers", "recommendations"
 _KINDS: Final = {
     "Deployment": "deployments.apps", "ReplicaSet": "replicasets.apps",
     "StatefulSet": "statefulsets.apps",
@@ -64,10 +66,13 @@ class Verdict:
 def run(view: View) -> None:
     """Every autoscaler, as often as its period says."""
     period_s = max(view.wall_s(SYNC_S), _LEAST_S)
-    for scaler in view.mine("HorizontalPodAutoscaler"):
+    scalers = view.mine("HorizontalPodAutoscaler")
+    for topic in (_LOOKS, _PAST):
+        view.keep_notes(topic, {uid_of(s) for s in scalers})
+    for scaler in scalers:
         if going(scaler):
             continue
-        notes, uid = view.state_notes("autoscalers", uid_of(scaler)), uid_of(scaler)
+        notes, uid = view.state_notes(_LOOKS, uid_of(scaler)), uid_of(scaler)
         asked = (generation_of(scaler), _asked(_target(view, scaler)))
         due = notes.get("due", 0.0)
         if notes.get("asked") != asked:  # another spec, or somebody else changed the target
@@ -76,7 +81,7 @@ def run(view: View) -> None:
         if view.now < due:
             view.wake(due)
             continue
-        rests = _reconcile(view, scaler, view.state_notes("recommendations", uid))
+        rests = _reconcile(view, scaler, view.state_notes(_PAST, uid))
         later = (view.now // _MINUTE_S + 1) * _MINUTE_S if rests else 0.0
         notes["due"] = max(later, view.now + period_s)
         notes["asked"] = (generation_of(scaler), _asked(_target(view, scaler)))
@@ -117,6 +122,11 @@ def _reconcile(view: View, scaler: Obj, kept: dict[str, Any]) -> bool:
             condition("ScalingActive", False, "ScalingDisabled", text),
         ])  # fmt: skip
         return True
+    if outside := _outside(scaler, current):
+        size, why = outside
+        able = _resize(view, scaler, target, current, size, why, kept)
+        _tell(view, scaler, {**counts, "desiredReplicas": size, "lastScaleTime": view.at}, [able])
+        return False
     verdict = measured(view, scaler, target, current)
     if verdict.size is None:
         reason, message = verdict.failure
@@ -128,6 +138,29 @@ def _reconcile(view: View, scaler: Obj, kept: dict[str, Any]) -> bool:
         ])  # fmt: skip
         return True
     return _scale(view, scaler, target, current, verdict, counts, kept)
+
+
+def _outside(scaler: Obj, current: int) -> tuple[int, str] | None:
+    """The bound that a size lies beyond, whatever the metrics say, and upstream's reason."""
+    spec = scaler["spec"]
+    least, most = int(spec.get("minReplicas") or 1), int(spec["maxReplicas"])
+    if current > most:
+        return most, "Current number of replicas above Spec.MaxReplicas"
+    if current < least:
+        return least, "Current number of replicas below Spec.MinReplicas"
+    return None
+
+
+def _resize(
+    view: View, scaler: Obj, target: Obj, current: int, size: int, why: str, kept: dict[str, Any]
+) -> Obj:
+    """Give the target another size; the condition that says so."""
+    made = copy_of(target)
+    made["spec"]["replicas"] = size
+    view.put(made)
+    kept.setdefault("moves", []).append((view.now, size - current))
+    view.event(scaler, _NAME, "SuccessfulRescale", f"New size: {size}; reason: {why}")
+    return _able("SucceededRescale", f"update the target scale to {size}")
 
 
 def _able(reason: str, what: str) -> Obj:
@@ -222,15 +255,10 @@ def _scale(
                          "recent recommendations were lower than current one, applying the "
                          "lowest recent recommendation")  # fmt: skip
     if size != current:
-        made = copy_of(target)
-        made["spec"]["replicas"] = size
-        view.put(made)
-        kept["moves"].append((now, size - current))
         status["lastScaleTime"] = view.at
         way = "above" if size > current else "below"
-        view.event(scaler, _NAME, "SuccessfulRescale",
-                   f"New size: {size}; reason: {verdict.because} {way} target")  # fmt: skip
-        able = _able("SucceededRescale", f"update the target scale to {size}")
+        why = f"{verdict.because} {way} target"
+        able = _resize(view, scaler, target, current, size, why, kept)
     _tell(view, scaler, status, [able, *news])
     return size == current and calm == verdict.size and not reason.startswith("Scale")
 

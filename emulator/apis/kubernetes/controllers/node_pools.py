@@ -38,13 +38,12 @@ from emulator.apis.kubernetes.controllers.objects import (
     conditions_of,
     controller_of,
     going,
-    holds,
     key_of,
     labels_of,
     name_of,
     uid_of,
 )
-from emulator.apis.kubernetes.controllers.placing import plan
+from emulator.apis.kubernetes.controllers.placing import PodKey, plan
 from emulator.apis.kubernetes.controllers.scheduler import ask_of, takes_room
 from emulator.apis.kubernetes.controllers.view import View
 from emulator.apis.kubernetes.nodes import NORMAL, node_draft
@@ -57,25 +56,29 @@ _KEPT: Final = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
 SCAN_S: Final = 10.0
 UNNEEDED_S: Final = 600.0
 BACK_OFF_S: Final = (300.0, 600.0, 1200.0, 1800.0)
-_LEAST_S: Final = 0.1  # wall seconds between two scans
+_LEAST_S: Final = 0.1  # wall seconds between two scans; a back-off lasts for two at least
 FULL, BACKED_OFF = "max node group size reached", "in backoff after failed scale-up"
 BUSY: Final = "not ready for scale-up"
 
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What a scan sees: autoscaled pools, pods that wait, hosts by pool, those without need."""
+    """What a scan sees: autoscaled pools, pods that wait, hosts without need.
+
+    Attributes:
+        arrived: pool → its hosts that have come up, whatever became of them since.
+    """
 
     pools: tuple[NodePool, ...]
     waiting: tuple[Obj, ...]
-    ready: Mapping[str, int]
+    arrived: Mapping[str, int]
     idle: frozenset[str]
 
     def mark(self) -> object:
         """Equal as long as a scan would find the same."""
         pools = tuple((p.name, p.target, p.status, bounds_of(p)) for p in self.pools)
         waiting = tuple(uid_of(p) for p in self.waiting)
-        return pools, waiting, tuple(sorted(self.ready.items())), self.idle
+        return pools, waiting, tuple(sorted(self.arrived.items())), self.idle
 
 
 def run(view: View) -> None:
@@ -92,10 +95,14 @@ def run(view: View) -> None:
         if notes["due"] < math.inf:
             view.wake(notes["due"])
         return
+    failures = view.state_notes(_NAME, "failures")
+    before = dict(failures)
     grew = _grow(view, scene)
-    ends = [at for _, at in view.state_notes(_NAME, "failures").values() if at > view.now]
+    ends = [at for _, at in failures.values() if at > view.now]
     if not grew:
         ends += _shrink(view, scene)
+        if failures != before:  # another pool may grow instead: the next scan asks them
+            ends.append(view.now + period_s)
     notes["due"] = min(ends, default=math.inf)
     if ends:
         view.wake(notes["due"])
@@ -108,17 +115,23 @@ def _scene(view: View, pools: tuple[NodePool, ...]) -> _Scene:
         for pod in view.all("Pod")
         if takes_room(pod) and (controller_of(pod) or {}).get("kind") != "DaemonSet"
     }
-    ready: Counter[str] = Counter()
+    starting = {
+        node.name
+        for pool in view.cluster.pools.values()
+        for node in pool.nodes.values()
+        if not node.ready
+    }
+    arrived: Counter[str] = Counter()
     idle: set[str] = set()
     for node in view.all("Node"):
         pool = labels_of(node).get(POOL, "")
-        if holds(node, "Ready") and not node["spec"].get("unschedulable"):
-            ready[pool] += 1
+        if name_of(node) not in starting:
+            arrived[pool] += 1
         kept = name_of(node) in taken or annotations_of(node).get(_KEPT) == "true"
         if pool in names and not kept:
             idle.add(name_of(node))
     waiting = tuple(p for p in view.all("Pod") if _waits(p))
-    return _Scene(pools, waiting, ready, frozenset(idle))
+    return _Scene(pools, waiting, arrived, frozenset(idle))
 
 
 def _waits(pod: Obj) -> bool:
@@ -160,11 +173,16 @@ def _left(view: View, scene: _Scene) -> list[Ask]:
     coming = [
         host
         for pool in view.cluster.pools.values()
-        for host in _hosts(view, pool, max(pool.target - scene.ready.get(pool.name, 0), 0))
+        for host in _hosts(view, pool, max(pool.target - scene.arrived.get(pool.name, 0), 0))
     ]
     asks = _asks(view, scene.waiting)
-    placed = plan(asks, coming, {h.name: room_of(h, ()) for h in coming}).placed
+    placed = _packed(asks, coming)
     return [ask for ask in asks if (ask.namespace, ask.name) not in placed]
+
+
+def _packed(asks: Sequence[Ask], hosts: Sequence[Host]) -> Mapping[PodKey, str]:
+    """Which pods go to which of the hosts, all empty, when each is filled before the next."""
+    return plan(asks, hosts, {h.name: room_of(h, ()) for h in hosts}, packed=True).placed
 
 
 def _grow(view: View, scene: _Scene) -> bool:
@@ -178,7 +196,7 @@ def _grow(view: View, scene: _Scene) -> bool:
             continue
         most = _room(pool) if pool.multi_host else min(_room(pool), len(left))
         hosts = _hosts(view, pool, most)
-        placed = plan(left, hosts, {h.name: room_of(h, ()) for h in hosts}).placed
+        placed = _packed(left, hosts)
         count = len(hosts) if pool.multi_host else len(set(placed.values()))
         rank = (-len(placed), count, pool.name)
         if placed and (best is None or rank < best[0]):
@@ -200,11 +218,16 @@ def _room(pool: NodePool) -> int:
     return max(bounds_of(pool)[1] - pool.target, 0)
 
 
+def _key(pool: NodePool) -> str:
+    """Tells a pool from one made again under its name."""
+    return f"{pool.name}/{pool.created_at}"
+
+
 def _held(view: View, pool: NodePool) -> str:
     """Why a pool cannot grow now; "" when it can."""
     if not _room(pool):
         return FULL
-    if view.state_notes(_NAME, "failures").get(pool.name, (0, 0.0))[1] > view.now:
+    if view.state_notes(_NAME, "failures").get(_key(pool), (0, 0.0))[1] > view.now:
         return BACKED_OFF
     return "" if pool.status == "RUNNING" else BUSY
 
@@ -223,9 +246,9 @@ def _grown(view: View, pool: NodePool, size: int, pods: Sequence[Obj]) -> bool:
     """Begin to resize the pool for the pods, unless quota or stock do not suffice."""
     failures = view.state_notes(_NAME, "failures")
     if trouble := _trouble(view, pool, size):
-        times = failures.get(pool.name, (0, 0.0))[0]
+        times = failures.get(_key(pool), (0, 0.0))[0]
         wait = BACK_OFF_S[min(times, len(BACK_OFF_S) - 1)]
-        failures[pool.name] = times + 1, view.now + view.wall_s(wait)
+        failures[_key(pool)] = times + 1, view.now + max(view.wall_s(wait), 2 * _LEAST_S)
         told = (
             f"Node scale up in zones {pool.zone} associated with this pod failed: {trouble}. "
             "Pod is at risk of not being scheduled."
@@ -233,7 +256,7 @@ def _grown(view: View, pool: NodePool, size: int, pods: Sequence[Obj]) -> bool:
         for pod in pods:
             view.event(pod, _NAME, "FailedScaleUp", told, warning=True)
         return False
-    failures.pop(pool.name, None)
+    failures.pop(_key(pool), None)
     group = (
         f"https://www.googleapis.com/compute/v1/projects/{view.cloud.project.id}/zones/{pool.zone}"
         f"/instanceGroups/{pool.group}"
@@ -257,10 +280,7 @@ def _trouble(view: View, pool: NodePool, size: int) -> str:
         check_reserved(view.cloud, pool, size)
     except ApiError:
         return "GCE out of resources"
-    before, pool.target = pool.target, size
-    short = lacking(view.cloud.fleet, pool)
-    pool.target = before
-    return "GCE out of resources" if short else ""
+    return "GCE out of resources" if lacking(view.cloud.fleet, pool, size) else ""
 
 
 def _resize(view: View, pool: NodePool, size: int) -> None:

@@ -90,12 +90,15 @@ def plan(
     hosts: Sequence[Host],
     rooms: Mapping[str, Room],
     pools: Mapping[str, str] | None = None,
+    *,
+    packed: bool = False,
 ) -> Plan:
     """Place pods in the order given.
 
     Args:
         rooms: what is left on each host; changed by what is placed.
         pools: group → the pool in which some of its pods run already.
+        packed: every pod goes to the first host with room, not only those that ask for chips.
     """
     result, ground, bound = Plan(), _Field(hosts, rooms), pools or {}
     groups: dict[str, list[Ask]] = {}
@@ -111,7 +114,8 @@ def plan(
         if isinstance(item, str):
             _place_group(groups[item], ground, bound.get(item, ""), result)
             continue
-        host = ground.first(item) if TPU in item.requests else ground.roomiest(item)
+        filling = packed or TPU in item.requests
+        host = ground.first(item) if filling else ground.roomiest(item)
         if host is None:
             result.refused[item.namespace, item.name] = _why(item, ground, ())
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -103,6 +103,12 @@ class View:
         """Notes of one controller on one thing; empty at first."""
         found: dict[str, Any] = self._state.memory.setdefault(topic, {}).setdefault(name, {})
         return found
+
+    def keep_notes(self, topic: str, names: Collection[str]) -> None:
+        """Drop a controller's notes on all things but these."""
+        notes = self._state.memory.get(topic, {})
+        for name in [n for n in notes if n not in names]:
+            del notes[name]
 
     def wall_s(self, simulated_s: float) -> float:
         """Wall seconds of so many simulated ones."""
