@@ -21,7 +21,7 @@ from core.actions.context import PlanContext
 from core.actions.rollouts import workload_name, workload_of
 from core.actions.scaling import cost_of, delta_of, irreversible, pools_of, who_feels_it
 from core.actions.scaling import observe as observe_pools
-from core.actions.slice_groups import IDLE, groups_on, last_first, told_group
+from core.actions.slice_groups import IDLE, groups_on, is_off, last_first, told_group, told_woken
 from core.actions.tear_down import remove_command
 from core.actions.tier_lookup import usual
 from core.actions.tier_places import on_terms, places_of
@@ -62,9 +62,25 @@ class _Now:
     name: str
 
     @property
+    def usable(self) -> tuple[NodePool, ...]:
+        """Those that have nodes, or get them once a group's pods wait for them."""
+        return tuple(pool for pool in self.pools if not is_off(pool))
+
+    @property
     def idle(self) -> int:
         """Slices that no group is to serve on, as a change that failed half way leaves them."""
-        return max(0, len(self.pools) - self.workload.replicas_wanted)
+        return max(0, len(self.usable) - self.workload.replicas_wanted)
+
+    def woken(self, used: int) -> tuple[NodePool, ...]:
+        """Pools without nodes whose nodes come when so many idle slices are used.
+
+        GKE puts groups on the nodes that are there first. Which pools it fills then is its choice:
+        here those that cost most.
+        """
+        asleep = [pool for pool in self.usable if not pool.node_count]
+        awake = max(0, len(self.usable) - len(asleep) - self.workload.replicas_wanted)
+        dearest = sorted(asleep, key=lambda pool: ownership.is_spot(pool.labels))
+        return tuple(dearest[: max(0, used - awake)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +109,7 @@ def plan_scale_slices(
     """
     delta, arithmetic = delta_of(snapshot, spec, request)
     there = _there(snapshot, spec, request, context)
-    have = len(there.pools) - (there.idle if delta > 0 else 0)
+    have = len(there.usable) - there.idle if delta > 0 else len(there.pools)
     tier = assemble_fleet(snapshot).tier(spec.name)
     if have + delta < 0:
         raise PlanError(
@@ -113,7 +129,7 @@ def plan_scale_slices(
         steps=change.steps,
         observed={**change.observed, **observe((there.name, there.workload))},
         cost=cost_of(snapshot, tier, change.chips),
-        affected=(*change.notes, *_about_broken(there, change.steps), *arithmetic),
+        affected=(*change.notes, *_about_unusable(there, change.steps), *arithmetic),
         irreversible=irreversible(delta),
         permissions=_PERMISSIONS,
         made_at=now,
@@ -125,12 +141,16 @@ def plan_scale_slices(
     )
 
 
-def _about_broken(there: _Now, steps: Sequence[Step]) -> list[str]:
-    made = {path_of(step.resource).rpartition("/")[2] for step in steps}
+def _about_unusable(there: _Now, steps: Sequence[Step]) -> list[str]:
+    changed = {path_of(step.resource).rpartition("/")[2] for step in steps}
+    off = [pool for pool in there.pools if is_off(pool) and pool.name not in changed]
     return [
-        f"Node pool {pool.name} is in {_BROKEN} and counts for nothing:"
-        f" it {'is made anew' if pool.name in made else 'stays as it is'}"
-        for pool in there.broken
+        *(
+            f"Node pool {pool.name} is in {_BROKEN} and counts for nothing:"
+            f" it {'is made anew' if pool.name in changed else 'stays as it is'}"
+            for pool in there.broken
+        ),
+        *(f"Node pool {p.name} has no nodes, and no autoscaler brings any: not used" for p in off),
     ]
 
 
@@ -211,17 +231,20 @@ def _adding(
     pools = sorted(key for key in keys if key.startswith("pool-"))
     steps = [create_step(piece, keys, piece.body.get("initialNodeCount")) for piece in missing]
     idle = min(delta, there.idle)
-    wanted = len(there.pools) - there.idle + delta
+    woken = there.woken(idle)
+    chips = [(ownership.slice_chips(spec, p.topology), ownership.is_spot(p.labels)) for p in woken]
+    wanted = max(len(there.usable) - there.idle + delta, there.workload.replicas_wanted)
     return _Change(
         (*steps, *_replicas(there, wanted, pools, context)),
         observe_pieces(chain.names, present),
         (
             *([f"{plural(idle, 'slice')} stood idle: used first"] if idle else ()),
+            *([told_woken(len(woken), sum(n for n, _ in chips))] if woken else ()),
             *who_feels_it(snapshot, assemble_fleet(snapshot).tier(spec.name), delta),
             "Each new slice serves once all its hosts run and its group of pods is ready",
         ),
-        delta - idle,
-        (((delta - idle) * ownership.chips_per_slice(spec), there.place.spot),),
+        delta - idle + len(woken),
+        (((delta - idle) * ownership.chips_per_slice(spec), there.place.spot), *chips),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which group of pods serves on which multi-host slice, and which slice goes first.
+"""Which multi-host slices can serve, which group of pods serves on which, and which goes first.
 
 What a plan makes of that is `scale_slices.py`'s.
 """
@@ -11,9 +11,16 @@ from typing import Final
 
 from core.records import NodePool, Pod, Snapshot
 from core.specs import PartSpec
+from core.wording import plural
 
 IDLE: Final = -1
+_STILL: Final = ("RUNNING", "RUNNING_WITH_ERROR")
 _GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
+
+
+def is_off(pool: NodePool) -> bool:
+    """Whether it has no nodes and stands still, and no autoscaler brings any."""
+    return not pool.node_count and not pool.most_nodes and pool.status in _STILL
 
 
 def groups_on(
@@ -52,3 +59,11 @@ def last_first(pool: NodePool, groups: Mapping[str, int | None]) -> tuple[bool, 
 def told_group(group: int | None) -> str:
     """In words."""
     return "group unknown" if group is None else "idle" if group == IDLE else f"group {group}"
+
+
+def told_woken(slices: int, chips: int) -> str:
+    """In words, that idle pools without nodes get so many chips."""
+    return (
+        f"{plural(slices, 'idle slice')} without nodes: GKE brings and bills"
+        f" {plural(chips, 'chip')} once the groups wait for them"
+    )

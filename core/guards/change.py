@@ -54,7 +54,7 @@ def chip_delta(plan: Plan, snapshot: Snapshot) -> int:
 def chips_by_seller(plan: Plan, snapshot: Snapshot) -> dict[Seller, int]:
     """TPU chips that the plan adds or (negative) removes, by whose they are.
 
-    As its steps say, where they say it; else all of them are of the one that its steps ask.
+    As its steps say, where they say it; the others are of the one that its steps ask.
     """
     found: dict[Seller, int] = {}
     for step in plan.steps:
@@ -62,7 +62,13 @@ def chips_by_seller(plan: Plan, snapshot: Snapshot) -> dict[Seller, int]:
         if isinstance(chips, int):
             whose = seller_of(step)
             found[whose] = found.get(whose, 0) + chips
-    return found or {seller_of(*plan.steps): chip_delta(plan, snapshot)}
+    if not found:
+        return {seller_of(*plan.steps): chip_delta(plan, snapshot)}
+    unsaid = (plan.chip_delta or 0) - sum(found.values())
+    if unsaid > 0:  # e.g. nodes that an autoscaler brings
+        whose = seller_of(*plan.steps)
+        found[whose] = found.get(whose, 0) + unsaid
+    return found
 
 
 def seller_of(*steps: Step) -> Seller:

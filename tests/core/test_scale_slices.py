@@ -10,9 +10,13 @@ import pytest
 from core.actions import CHAINS, PlanContext, make_plan
 from core.actions.chain_steps import DELETE
 from core.actions.scale_slices import VERB
+from core.cloud_limits import ChipQuota, Seller
 from core.cloud_resources import CloudResource, short_name
 from core.errors import PlanError
-from core.plans import Plan, Request, order_of
+from core.fleet import assemble_fleet
+from core.guards import GuardContext, quota_exceeded
+from core.guards.change import chips_by_seller
+from core.plans import Outcome, Plan, Request, order_of
 from core.records import Snapshot
 from tests.make import NOW, make_snapshot
 
@@ -131,6 +135,45 @@ def test_an_idle_slice_is_used_before_another_is_made() -> None:
     found = plan(world(idle="hw-medium-02"), delta=2)
     assert [s.key for s in found.steps if s.key.startswith("pool-")] == ["pool-04"]
     assert (found.steps[-1].after, found.chip_delta) == ({"replicas": 5}, 16)
+
+
+def asleep(most_nodes: int | None, *, status: str = "RUNNING") -> Snapshot:
+    """Medium with one pool that no group wants, and that has no nodes."""
+    found = world(idle="hw-medium-02")
+    pools = tuple(
+        replace(p, node_count=0, least_nodes=most_nodes and 0, most_nodes=most_nodes, status=status)
+        if p.name == "hw-medium-02" else p
+        for p in found.node_pools or ()
+    )  # fmt: skip
+    hosts = tuple(h for h in found.hosts or () if h.pool != "hw-medium-02")
+    return replace(found, node_pools=pools, hosts=hosts)
+
+
+@pytest.mark.parametrize(("most_nodes", "status"), [(4, "RUNNING"), (None, "PROVISIONING")])
+def test_a_slice_whose_nodes_are_yet_to_come_is_paid_for(
+    most_nodes: int | None, status: str
+) -> None:
+    """No pool is made, but its chips and their price are the plan's; so the guards see them."""
+    snapshot = asleep(most_nodes, status=status)
+    found = plan(snapshot, delta=1)
+    assert [(s.verb, s.after) for s in found.steps] == [(VERB, {"replicas": 4})]
+    assert (found.slice_delta, found.chip_delta) == (1, 16)
+    assert found.cost.delta_usd_per_hour == pytest.approx(192)
+    assert any("bills 16 chips" in line for line in found.affected)
+    quota = ChipQuota("us-central1", "TPU7x", 63.0)  # 48 are used
+    context = GuardContext(NOW, assemble_fleet(snapshot), 1.3, 300.0)
+    tight = replace(snapshot, quotas=(quota,))
+    assert quota_exceeded.judge(found, tight, context).outcome is Outcome.BLOCK
+    found = plan(snapshot, delta=2)  # what no step says counts beside what one says
+    assert (found.chip_delta, chips_by_seller(found, snapshot)) == (32, {Seller.COMPUTE: 32})
+
+
+def test_a_slice_without_nodes_that_none_brings_is_not_counted_on() -> None:
+    """Switched off by hand: another pool is made, and it is said that this one is not used."""
+    found = plan(asleep(None), delta=1)
+    assert [s.key for s in found.steps if s.key.startswith("pool-")] == ["pool-04"]
+    assert (found.steps[-1].after, found.chip_delta) == ({"replicas": 4}, 16)
+    assert any("hw-medium-02 has no nodes" in line for line in found.affected)
 
 
 def test_unknown_groups_are_said_to_be() -> None:
