@@ -17,10 +17,16 @@ def judge(plan: Plan, snapshot: Snapshot, _context: GuardContext) -> Verdict:
     if snapshot.node_pools is None:
         why = "whether an autoscaler moves the node pools is not known"
         return _verdict(Outcome.WARN, why, "node pools must be readable (see Connections)")
-    found = [(s, p) for s in resizes if (p := _pool(s, snapshot)) and p.most_nodes is not None]
+    pools = [(s, _pool(s, snapshot)) for s in resizes]
+    found = [(s, p) for s, p in pools if p is not None and p.most_nodes is not None]
+    unread = [s.resource.rpartition("/")[2] for s, p in pools if p is None]
+    if not found and unread:
+        why = f"whether an autoscaler moves {', '.join(unread)} is not known"
+        return _verdict(Outcome.WARN, why, "the node pools must be read again")
     if not found:
         return _verdict(Outcome.PASS, "no autoscaler moves these node pools")
     lines = tuple(_line(step, pool) for step, pool in found)
+    lines += tuple(f"of {name} it is not known: GKE listed no such node pool" for name in unread)
     names = ", ".join(pool.name for _, pool in found)
     return _verdict(Outcome.WARN, f"GKE's autoscaler resizes {names}, too", _LIFT, lines)
 

@@ -22,7 +22,7 @@ from core.guards import (
 )
 from core.guards.context import GuardContext, Running
 from core.plans import CostChange, Outcome, Plan, Request, Verdict
-from core.records import Snapshot, Source
+from core.records import NodePool, Snapshot, Source
 from tests.core.guards.conftest import demand
 from tests.make import NOW, make_failure, make_snapshot
 
@@ -220,10 +220,15 @@ def test_a_pool_that_an_autoscaler_moves_is_told(
     assert words in "".join(verdict.arithmetic)
 
 
-def test_pools_that_were_not_read_may_be_autoscaled(judged: Judged) -> None:
-    """What is not known is told."""
+@pytest.mark.parametrize("pools", [None, ()])
+def test_pools_that_were_not_read_may_be_autoscaled(
+    judged: Judged, pools: tuple[NodePool, ...] | None
+) -> None:
+    """What is not known is told: no pool was read, or not this one."""
 
     def unread(plan: Plan, snapshot: Snapshot, context: GuardContext) -> Verdict:
-        return autoscaler_moves.judge(plan, replace(snapshot, node_pools=None), context)
+        return autoscaler_moves.judge(plan, replace(snapshot, node_pools=pools), context)
 
-    assert judged(unread).outcome is Outcome.WARN
+    verdict = judged(unread)
+    assert verdict.outcome is Outcome.WARN
+    assert "not known" in verdict.reason
