@@ -233,7 +233,8 @@ def _budget(snapshot: Snapshot, spec: TierSpec) -> Request | str:
     )  # fmt: skip
     thresholds = st.text_input(
         "Notify at", told_ratios(found.threshold_ratios) if found else "", key="plan_thresholds",
-        help="Percentages of the budget, separated by commas", width=220,
+        help="Percentages of the budget, separated by commas; nobody is notified where it is empty",
+        width=220,
     )  # fmt: skip
     if found and (amount, thresholds) == (now, told_ratios(found.threshold_ratios)):
         return "Change the amount or the thresholds to see a plan."

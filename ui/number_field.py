@@ -1,7 +1,9 @@
 """Numbers in an action's form: a wrong one stands there with a word on it, and gives no plan.
 
 A browser keeps a number beyond a widget's own limits to itself: the form would show it, beside the
-plan of the number before. So the widgets here have none, and what was typed is judged after it.
+plan of the number before. So the widgets here get none, and what was typed is judged after it.
+Streamlit's own stay, ±(2⁵³ − 1) for whole numbers and ±1.8e308 for others: beyond those the browser
+puts its word on the field, and the plan beside it is still of the number before.
 """
 
 from __future__ import annotations

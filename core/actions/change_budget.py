@@ -53,7 +53,10 @@ def plan_change_budget(
         steps=(step,),
         observed=observe((budget,)),
         cost=same_cost(snapshot, assemble_fleet(snapshot).tier(spec.name)),
-        affected=_affected(snapshot, spec, replace(budget, amount_usd=amount), ratios, now),
+        affected=(
+            *_about_silence(budget, ratios),
+            *_affected(snapshot, spec, replace(budget, amount_usd=amount), ratios, now),
+        ),
         irreversible=(),
         permissions=("billing.budgets.get", "billing.budgets.update"),
         made_at=now,
@@ -175,6 +178,16 @@ def budget_step(context: PlanContext, budget: Budget, before: Facts, after: Fact
         command=command,
         undo="write the amount and the thresholds that were there before",
     )
+
+
+def _about_silence(budget: Budget, ratios: Sequence[float]) -> tuple[str, ...]:
+    """What is said first where no threshold is left."""
+    if ratios:
+        return ()
+    if not budget.threshold_ratios:
+        return ("It has no threshold: nobody is told how much of it is spent",)
+    gone = told_ratios(budget.threshold_ratios)
+    return (f"All thresholds are removed ({gone}): nobody is told any more how much is spent",)
 
 
 def _affected(

@@ -248,6 +248,8 @@ def test_a_budgets_change_is_told_in_dollars_and_days() -> None:
     assert "will be spent on" in told
     assert "Thresholds passed already: 50%, 90%" in told
     assert "--clear-threshold-rules --add-threshold-rule=percent=0.5" in found.steps[0].command
+    silent = plan("change_budget", thresholds=" ").affected[0]
+    assert silent.startswith("All thresholds are removed (")
     for wrong in ({"amount_usd": 0}, {"amount_usd": True}, {"thresholds": "much"},
                   {"thresholds": "0"}, {}):  # fmt: skip
         with pytest.raises(PlanError):
