@@ -22,6 +22,7 @@ from core.errors import ConfigError
 SCENARIOS: Final = tuple(sorted(p.stem for p in (ROOT / "emulator" / "scenarios").glob("*.toml")))
 SCENARIO_VARIABLE: Final = "HEARTWOOD_EMULATOR_SCENARIO"
 DEFAULT_SPEED: Final = 60.0
+STATE_DIR_VARIABLE: Final = "HEARTWOOD_EMULATOR_STATE_DIR"
 _OF_EMULATOR: Final = ("scenario", "speed", "fresh", "local-pods")
 
 
@@ -89,8 +90,8 @@ def check_emulator_options(
     if settings.cloud.target != "google":
         return
     given = [f"--{name}" for name in _OF_EMULATOR if getattr(arguments, name.replace("-", "_"))]
-    if environment.get(SCENARIO_VARIABLE, "").strip():
-        given.append(SCENARIO_VARIABLE)
+    variables = (SCENARIO_VARIABLE, STATE_DIR_VARIABLE)
+    given += [name for name in variables if environment.get(name, "").strip()]
     if given:
         raise ConfigError(
             f"{', '.join(given)}: nobody would read it, since the target is Google Cloud"
@@ -114,14 +115,23 @@ def chosen_scenario(environment: Mapping[str, str]) -> str:
     return name
 
 
+def chosen_state_dir(environment: Mapping[str, str]) -> Path | None:
+    """Where the environment has the emulator keep what was changed; None: it does not say."""
+    named = environment.get(STATE_DIR_VARIABLE, "").strip()
+    return Path(named).expanduser().resolve() if named else None
+
+
 def children(
-    settings: Settings, scenario: str, speed: float, *, fresh: bool = False, local_pods: int = 0
-) -> tuple[ChildSpec, ...]:
+    settings: Settings, scenario: str, speed: float, *, fresh: bool = False, local_pods: int = 0,
+    state_dir: Path | None = None,
+) -> tuple[ChildSpec, ...]:  # fmt: skip
     """The process table; without the emulator when the target is the real Google Cloud."""
     serving, console = _serving(settings), _console(settings)
     if settings.cloud.target == "google":
         return serving, console
-    emulator = _emulator(settings, scenario, speed, fresh, local_pods)
+    # One per scenario: a journal is of one starting state.
+    kept = state_dir or settings.data.dir / f"emulator-{scenario}"
+    emulator = _emulator(settings, scenario, speed, kept, fresh, local_pods)
     return emulator, serving, console
 
 
@@ -145,7 +155,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _emulator(
-    settings: Settings, scenario: str, speed: float, fresh: bool, local_pods: int
+    settings: Settings, scenario: str, speed: float, state_dir: Path, fresh: bool, local_pods: int
 ) -> ChildSpec:
     bind, ports = settings.hosts.bind, settings.ports
     return ChildSpec(
@@ -153,8 +163,7 @@ def _emulator(
         argv=(
             *(sys.executable, "-u", "-m", "emulator"),
             *("--scenario", scenario, "--speed", f"{speed:g}"),
-            # One per scenario: a journal is of one starting state.
-            *("--state-dir", str(settings.data.dir / f"emulator-{scenario}")),
+            *("--state-dir", str(state_dir)),
             *(("--fresh",) if fresh else ()),
             *(("--local-pods", str(local_pods)) if local_pods else ()),
         ),
@@ -235,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scenario = arguments.scenario or chosen_scenario(os.environ)
         table = children(
             settings, scenario, arguments.speed or DEFAULT_SPEED, fresh=arguments.fresh,
-            local_pods=arguments.local_pods or 0,
+            local_pods=arguments.local_pods or 0, state_dir=chosen_state_dir(os.environ),
         )  # fmt: skip
         if arguments.config is not None:
             config = {"HEARTWOOD_CONFIG": str(arguments.config.resolve())}

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from control.run import children, main
+from control.run import children, chosen_state_dir, main
 from control.settings import ROOT, load_settings
 from control.supervisor import ChildSpec, Port, check_ports
 from core.errors import ConfigError
@@ -273,7 +273,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
 
 def test_the_table_names_the_three_processes() -> None:
     """Each gets its port, the data directory, and a log of its own; streamlit opens nothing. What
-    the emulator keeps, it keeps per scenario.
+    the emulator keeps, it keeps per scenario, or where the environment says.
     """
     settings = load_settings(environ={"HEARTWOOD_CONSOLE_PORT": "8600"})
     table = {child.name: child for child in children(settings, "full-fleet", 60)}
@@ -283,6 +283,10 @@ def test_the_table_names_the_three_processes() -> None:
     assert table["emulator"].argv[-6:] == wanted
     anew = children(settings, "full-fleet", 60, fresh=True)[0]
     assert anew.argv[-7:] == (*wanted, "--fresh")
+    named = chosen_state_dir({"HEARTWOOD_EMULATOR_STATE_DIR": "/tmp/kept"})
+    elsewhere = children(settings, "full-fleet", 60, state_dir=named)[0]
+    assert elsewhere.argv[-2:] == ("--state-dir", "/tmp/kept")
+    assert chosen_state_dir({}) is None
     assert table["emulator"].health_url == "http://127.0.0.1:9080/healthz"
     assert table["inference server"].health_url == "http://127.0.0.1:8080/ready"
     console = table["console"]
