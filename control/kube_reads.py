@@ -18,7 +18,7 @@ from control.refresh import Fields, Partial
 from core import ownership
 from core.errors import OpsError
 from core.records import Cluster, Host, KubeEvent, NodePool, Pod, Snapshot, Workload
-from core.server_findings import telling_line, troubled
+from core.server_findings import told_by_log, troubled
 from core.specs import PartKind, TierSpec
 from services.kube import Kube
 
@@ -140,7 +140,7 @@ class KubeReads:
                 except OpsError as error:
                     _log.info("log not read", pod=chosen.name, problem=error.message)
                     continue
-                told = replace(chosen, said=telling_line(lines, crashed=crashed))
+                told = replace(chosen, said=told_by_log(lines, crashed=crashed))
                 said[chosen.namespace, chosen.name] = told
         return tuple(said.get((p.namespace, p.name), p) for p in pods) if said else pods
 

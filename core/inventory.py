@@ -54,7 +54,12 @@ class NodePool:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A Kubernetes node: one VM with chips. `ready` None: the node has not reported."""
+    """A Kubernetes node: one VM with chips.
+
+    Attributes:
+        ready: None: the node has not reported.
+        turned_at: when `ready` became what it is; None: not told.
+    """
 
     name: str
     cluster: str
@@ -70,6 +75,7 @@ class Host:
     created_at: datetime | None
     labels: Labels
     cluster_location: str = ""
+    turned_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class Pod:
         image: of its first container.
         started_at: when that container's present run began; None: it does not run.
         turned_at: when it became ready, or stopped being so, the last time; None: not told.
-        said: the line of its log that tells what it is about, where somebody looked; "": none.
+        said: what its log tells it is about, where somebody looked (`told_by_log`); "": nothing.
     """
 
     name: str

@@ -18,7 +18,7 @@ from core.forecast import Forecast
 from core.host_findings import host_findings
 from core.ownership import Unassigned
 from core.pricing import unassigned_rate
-from core.records import Snapshot, SourceState
+from core.records import Snapshot, Source, SourceState
 from core.server_findings import server_findings
 from core.slo import Standing, TierSlo
 from core.spread import uneven_findings
@@ -30,6 +30,7 @@ _SCRAPED_WITHIN_S: Final = 900.0  # after its start
 _SMALL_SHARE: Final = 0.5  # of the slices that a tier is meant to have
 _MUCH_USD_PER_HOUR: Final = 100.0  # for resources of no tier
 _OF_LATE: Final = timedelta(hours=1)
+_EXTRAS: Final = (Source.RECOMMENDER,)  # nothing but a panel of their own rests on them
 _A_ROW: Final = 3  # so many pools made of late are no single mistake
 # Objective → what may relieve it.
 _RELIEF: Final = {
@@ -212,20 +213,22 @@ def _unmetered(snapshot: Snapshot) -> Iterable[Finding]:
 
 def _sources(snapshot: Snapshot) -> Iterable[Finding]:
     for state in snapshot.sources.values():
+        severity = Severity.NOTE if state.source in _EXTRAS else Severity.WARNING
         if state.problem is not None:
             yield Finding(
-                Severity.WARNING,
+                severity,
                 "",
                 f"{source_title(state)} {_lost(state)}: {state.problem.message}",
                 state.failing_since,
                 "connections",
-                state.problem.hint or "See on Connections as whom it is read and what it answers",
+                state.problem.hint.removesuffix(".")
+                or "See on Connections as whom it is read and what it answers",
             )
             continue
         age_s = state.age_s(snapshot.taken_at)
         if age_s is not None and age_s > max(60.0, _STALE_INTERVALS * state.interval_s):
             yield Finding(
-                Severity.WARNING,
+                severity,
                 "",
                 f"{source_title(state)} was last read {age_s / 60:.0f} min ago",
                 state.read_at,

@@ -24,7 +24,17 @@ SLOW_RATIO: Final = 2.5  # of how long others took from their start on
 SLOW_UNKNOWN_S: Final = 900.0  # where nothing tells how long a start takes
 # vLLM's words, and others': "Loading safetensors checkpoint shards", "Loading weights took …".
 _LOADS: Final = re.compile(r"(load\w*|fetch\w*) .*(weights|checkpoint|shards)", re.I)
-_MOST_SAID: Final = 160  # characters
+_LOADED: Final = re.compile(r"\btook\b")
+_SHARE: Final = re.compile(r"\b(\d{1,3})%")
+LOADING: Final = "loading weights"
+# Names alone are told of an error: what follows them may be a prompt, or a secret.
+_ERROR: Final = re.compile(r"\b([A-Z]\w{0,58}(?:Error|Exception))(?=:|\s*$)")
+_STATUS: Final = re.compile(
+    r"\b(CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS"
+    r"|PERMISSION_DENIED|RESOURCE_EXHAUSTED|FAILED_PRECONDITION|ABORTED|OUT_OF_RANGE"
+    r"|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|UNAUTHENTICATED)(?=:)"
+)
+_LWS: Final = "leaderworkerset.sigs.k8s.io"
 # Kubernetes writes whole seconds.
 _SAME: Final = timedelta(seconds=2)
 
@@ -58,8 +68,19 @@ def troubled(spec: TierSpec, pods: Iterable[Pod], hosts: Iterable[Host], now: da
     idle = [p for p in own if not p.ready and not p.ending]
     crashing = [p for p in idle if p.reason == _CRASHING or p.restarts >= _MANY_RESTARTS]
     rest = [p for p in idle if p not in crashing and (p.cluster, p.host) in ready_hosts]
-    slow = slow_starts(rest, usual_start_s(own), now)
+    lost_hosts = {(h.cluster, h.name) for h in hosts if not h.ready}
+    short = {_group(p) for p in own if not p.host or (p.cluster, p.host) in lost_hosts} - {None}
+    whole = [p for p in rest if _group(p) not in short]  # the others wait for a host
+    slow = slow_starts(whole, usual_start_s(own), now)
     return Troubled(own, crashing, slow, [p for p in rest if p not in slow])
+
+
+def _group(pod: Pod) -> tuple[str, ...] | None:
+    """The group of pods that serves on one slice of several hosts; None: it serves alone."""
+    index = pod.labels.get(f"{_LWS}/group-index")
+    if index is None:
+        return None
+    return pod.cluster_location, pod.cluster, pod.labels.get(f"{_LWS}/name", ""), index
 
 
 def usual_start_s(pods: Iterable[Pod]) -> float | None:
@@ -89,17 +110,29 @@ def slow_starts(pods: Iterable[Pod], usual_s: float | None, now: datetime) -> li
     ]
 
 
-def telling_line(lines: Iterable[str], *, crashed: bool) -> str:
-    """The line of a server's log that says what it is about; "" when none does.
+def told_by_log(lines: Sequence[str], *, crashed: bool) -> str:
+    """What a server's log tells of what it is about; "" when it does not.
+
+    Never a log's own text, which may hold prompts or secrets: names of errors, and shares loaded.
 
     Args:
         lines: oldest first; of the run before where it `crashed`.
-        crashed: what it said last counts; otherwise, what it said last of its weights.
+        crashed: the error named last counts; otherwise, whether it was loading weights last.
     """
-    found = [line.strip() for line in lines if line.strip()]
-    if not crashed:
-        found = [line for line in found if _LOADS.search(line)]
-    return found[-1][:_MOST_SAID] if found else ""
+    if crashed:
+        named = (_error(line) for line in reversed(lines))
+        return next((name for name in named if name), "")
+    last = next((line for line in reversed(lines) if _LOADS.search(line)), "")
+    if not last or _LOADED.search(last):
+        return ""
+    share = _SHARE.search(last)
+    return f"{LOADING}, {share[1]}% so far" if share else LOADING
+
+
+def _error(line: str) -> str:
+    """The type of the exception that a line names, or the gRPC status, or both."""
+    found = (_ERROR.search(line), _STATUS.search(line))
+    return ": ".join(match[1] for match in found if match)
 
 
 def _crash(spec: TierSpec, own: Sequence[Pod], crashing: Sequence[Pod]) -> Iterable[Finding]:
@@ -110,7 +143,7 @@ def _crash(spec: TierSpec, own: Sequence[Pod], crashing: Sequence[Pod]) -> Itera
         Severity.WARNING,
         spec.name,
         f"{spec.title}: {len(crashing)} of {plural(len(own), 'server pod')} crash again and again"
-        f" ({most} restarts of one at most){_newer(own, crashing)}{_said(crashing)}",
+        f" ({most} restarts of one at most){_newer(own, crashing)}{_error_said(crashing)}",
         None,
         "fleet",
         "Roll the servers back to the image that serves, if these have another; the log of the run"
@@ -134,9 +167,9 @@ def _tag(image: str) -> str:
     return image.rsplit("@", 1)[-1].rsplit("/", 1)[-1].rsplit(":", 1)[-1]
 
 
-def _said(pods: Iterable[Pod]) -> str:
+def _error_said(pods: Iterable[Pod]) -> str:
     said = next((p.said for p in pods if p.said), "")
-    return f"; one's log: {said}" if said else ""
+    return f"; the last error in one's log: {said}" if said else ""
 
 
 def _slow(
@@ -147,14 +180,16 @@ def _slow(
     began = min(p.started_at for p in slow if p.started_at is not None)
     usual_s = usual_start_s(own)
     usually = "" if usual_s is None else f", where a start usually takes {_span(usual_s)}"
-    loading = any("oading" in p.said for p in slow)
+    said = next((p.said for p in slow if p.said), "")
+    loading = said.startswith(LOADING)
     does = "load their weights slowly" if loading else "start slowly"
-    least_s = (now - began).total_seconds()
+    one = f"; one is {said}" if said else ""
+    longest = "for" if len(slow) == 1 else "the longest for"
     yield Finding(
         Severity.WARNING,
         spec.name,
-        f"{spec.title}: {len(slow)} of {plural(len(own), 'server')} {does}: for"
-        f" {_span(least_s)} so far{usually}{_said(slow)}",
+        f"{spec.title}: {len(slow)} of {plural(len(own), 'server')} {does}: {longest}"
+        f" {_span((now - began).total_seconds())} so far{usually}{one}",
         began,
         "fleet",
         "Start or restart no more servers of it until what weights are read from (volume or bucket)"

@@ -11,7 +11,7 @@ from typing import Final
 
 from core.finding import Finding, Severity
 from core.fleet import FleetSlice, FleetTier
-from core.records import ServerReading, Snapshot
+from core.records import ServerReading, Snapshot, TierLoad
 
 _HOT_RATIO: Final = 0.9  # TensorCore utilisation of one slice
 _GAP_RATIO: Final = 0.2  # by which the middle slice runs at less
@@ -57,22 +57,37 @@ def _drawn(tier: FleetTier, hot: FleetSlice, snapshot: Snapshot) -> str:
     cached, usual = _cached(hot_ones), _cached(others)
     if cached is None or usual is None or cached - usual < _MORE_CACHED_RATIO:
         return ""
-    served = sum(s.requests_per_s or 0.0 for s in hot_ones)
-    whole = served + sum(s.requests_per_s or 0.0 for s in others)
+    share = _share(hot_ones, others, (snapshot.loads or {}).get(tier.name))
+    if not share:
+        return ""
+    return (
+        f"a prefix that one server has cached draws requests to it: {share}; {cached:.0%} of its"
+        f" prompt tokens are cached, {usual:.0%} elsewhere"
+    )
+
+
+def _share(
+    hot: Sequence[ServerReading], others: Sequence[ServerReading], load: TierLoad | None
+) -> str:
+    """Which share of the tier's requests the hot servers serve, in words; "": there are none."""
+    served, rest = _rate(hot), _rate(others)
+    if served is None or rest is None:
+        return "its share of them is unknown"
+    whole, refused = served + rest, 0.0  # what fails is told where it is known
     if not whole:
         return ""
-    load = (snapshot.loads or {}).get(tier.name)
-    refused = 0.0
-    if load is not None and load.requests_per_s is not None:
-        refused = load.requests_per_s * (load.error_ratio or 0.0)
+    if load is not None and load.requests_per_s is not None and load.error_ratio is not None:
+        refused = load.requests_per_s * load.error_ratio
     share, most = served / whole, (served + refused) / (whole + refused)
-    even = len(hot_ones) / len(own)
+    even = len(hot) / (len(hot) + len(others))
     upto = f", up to {most:.0%} with those that fail" if most - share >= 0.01 else ""
-    return (
-        f"a prefix that one server has cached draws requests to it: it serves {share:.1%} of them"
-        f"{upto}, where {even:.1%} were even; {cached:.0%} of its prompt tokens are cached,"
-        f" {usual:.0%} elsewhere"
-    )
+    return f"it serves {share:.1%} of them{upto}, where {even:.1%} were even"
+
+
+def _rate(servers: Iterable[ServerReading]) -> float | None:
+    """Requests/s of all; None: not all tell theirs."""
+    told = [s.requests_per_s for s in servers]
+    return None if None in told else sum(rate for rate in told if rate is not None)
 
 
 def _cached(servers: Sequence[ServerReading]) -> float | None:

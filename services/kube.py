@@ -22,6 +22,7 @@ from services.clients import Clients
 _TIMEOUT_S: Final = 20.0
 _PAGE: Final = 500
 _LOG_LINES: Final = 400  # a server that loads for an hour was probed 360 times
+_LOG_BYTES: Final = 1 << 20  # kubelets cut at the end: more than so many ordinary lines have
 _LOG_S: Final = 5.0
 _TPU: Final = "google.com/tpu"
 _SYSTEM_NAMESPACES: Final = re.compile(r"(kube|gke|gmp)-.*|.*-system")
@@ -82,10 +83,12 @@ class Kube:
     def read_log(self, cluster: Cluster, pod: Pod, *, previous: bool = False) -> tuple[str, ...]:
         """The newest lines of the pod's only container, or of its run before; oldest first.
 
+        Of so many lines the first `_LOG_BYTES` bytes alone.
+
         Raises:
             OpsError: it has no log, or nobody may read it.
         """
-        tail = {"tail_lines": _LOG_LINES, "previous": previous}
+        tail = {"tail_lines": _LOG_LINES, "limit_bytes": _LOG_BYTES, "previous": previous}
 
         def read(timeout_s: float) -> str:
             api = self._clients.kube(cluster.name, cluster.location, cluster.endpoint)
@@ -178,9 +181,11 @@ def _host(cluster: Cluster, item: _Json) -> Host:
     meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
     labels: Mapping[str, str] = meta.get("labels") or {}
     ready: bool | None = None
+    turned_at: datetime | None = None
     reason = ""
     for condition in status.get("conditions") or ():
         if condition["type"] == "Ready":
+            turned_at = _time(condition.get("lastTransitionTime"))
             ready = {"True": True, "False": False}.get(condition["status"])
             reason = "" if ready else str(condition.get("reason") or condition.get("message") or "")
     return Host(
@@ -198,6 +203,7 @@ def _host(cluster: Cluster, item: _Json) -> Host:
         schedulable=not spec.get("unschedulable", False),
         created_at=_time(meta.get("creationTimestamp")),
         labels=dict(labels),
+        turned_at=turned_at,
     )
 
 

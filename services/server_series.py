@@ -5,8 +5,9 @@ What a tier's servers do together is `monitoring.py`'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Final
 
 from core.records import ServerReading
@@ -23,6 +24,7 @@ _PROMPTS: Final = server_query("prefix_cache_queries_total")  # tokens, of all p
 _CACHED: Final = server_query("prefix_cache_hits_total")  # tokens, of those found
 
 _Server = tuple[str, str, str]  # tier, pod, cluster
+Steps = Mapping[float, float]  # end of a step as Unix seconds → how far a counter grew in it
 
 
 class ServerSeries:
@@ -45,14 +47,14 @@ class ServerSeries:
             return ()
         start = now - timedelta(seconds=_STEP_S * _STEPS)
 
-        def read(query: time_series.Query) -> dict[_Server, float]:
-            found: dict[_Server, float] = {}
+        def read(query: time_series.Query) -> dict[_Server, Steps]:
+            found: dict[_Server, Steps] = {}
             source = Source(query, Owner.NAMESPACE)
             for row in time_series.fetch(self._clients, query, start, now, _STEP_S):
                 tier = tiers.owner(source, row)
                 if tier in balanced and row.numbers:
                     key = tier, row.labels.get("pod", ""), row.labels.get("cluster", "")
-                    found[key] = max(row.numbers)[1]
+                    found[key] = dict(row.numbers)
             return found
 
         wanted = (_REQUESTS, _PROMPTS, _CACHED)
@@ -62,14 +64,18 @@ class ServerSeries:
                 tier=tier,
                 pod=pod,
                 cluster=cluster,
-                requests_per_s=count / _STEP_S,
-                cached_prompt_ratio=_share(
-                    cached.get((tier, pod, cluster)), prompts.get((tier, pod, cluster))
+                requests_per_s=counts[max(counts)] / _STEP_S,
+                cached_prompt_ratio=newest_share(
+                    cached.get((tier, pod, cluster), {}), prompts.get((tier, pod, cluster), {})
                 ),
             )
-            for (tier, pod, cluster), count in sorted(requests.items())
+            for (tier, pod, cluster), counts in sorted(requests.items(), key=itemgetter(0))
         )
 
 
-def _share(part: float | None, whole: float | None) -> float | None:
-    return None if part is None or not whole else part / whole
+def newest_share(part: Steps, whole: Steps) -> float | None:
+    """What `part` is of `whole` in the newest step that both have; None: none, or of nothing."""
+    both = part.keys() & whole.keys()
+    if not both or not whole[max(both)]:
+        return None
+    return part[max(both)] / whole[max(both)]

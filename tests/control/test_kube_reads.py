@@ -145,9 +145,9 @@ def test_one_log_of_servers_that_crash_is_read_and_none_of_those_that_serve() ->
     crashed = [replace(p, ready=False, restarts=5 + n) for n, p in enumerate(own[:2])]
     kube.pods = (*crashed, *own[2:])
     assert {p.said for p in fields(reads.read(snapshot))["pods"]} == {""}
-    kube.log = ("INFO starting", "ERROR out of HBM")
+    kube.log = ("INFO starting", "ERROR RESOURCE_EXHAUSTED: out of HBM")
     pods = fields(reads.read(snapshot))["pods"]
-    assert {p.name: p.said for p in pods if p.said} == {crashed[1].name: "ERROR out of HBM"}
+    assert {p.name: p.said for p in pods if p.said} == {crashed[1].name: "RESOURCE_EXHAUSTED"}
     assert kube.logs_asked == [(crashed[1].name, True)] * 2
     kube.pods = tuple(own)
     reads.read(snapshot)

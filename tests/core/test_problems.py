@@ -72,6 +72,15 @@ def test_a_dead_source_has_its_since_and_page() -> None:
     assert found.page == "connections"
 
 
+def test_a_panel_that_may_not_be_read_is_a_note_and_hints_lose_their_full_stop() -> None:
+    """On Recommender nothing else rests: every project without its role would be warned."""
+    snapshot = make_failure(quiet(), Source.RECOMMENDER)
+    (found,) = what_is_wrong(snapshot, assemble_fleet(snapshot), {})
+    assert found.severity is Severity.NOTE
+    assert found.next_step.startswith("Start it with")
+    assert not found.next_step.endswith(".")
+
+
 def test_a_source_that_stands_still_is_found() -> None:
     """No failure, but far older than its interval."""
     snapshot = quiet()

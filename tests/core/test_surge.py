@@ -30,7 +30,7 @@ def test_a_surge_is_told_with_its_ratio_and_since_when() -> None:
     """Of the newest minutes to the same time of other days."""
     found = surge(series(6, 60, 2.0), series(168, 1800))
     assert isinstance(found, Surge)
-    assert (found.tier, found.days) == ("small", 7)
+    assert (found.tier, found.days, found.weekend) == ("small", 5, False)  # it is a Friday
     assert found.ratio == pytest.approx(2.0, rel=0.1)
     newest = series(6, 60, 2.0)
     assert found.since == newest.window.end - timedelta(minutes=15)
@@ -55,8 +55,52 @@ def test_without_days_or_points_nobody_knows() -> None:
     assert surge(newest, series(30, 1800)) is None
     silent = tuple(v if i < 300 else None for i, v in enumerate(newest.values))
     assert surge(replace(newest, values=silent), before) is None
-    few = [replace(s, values=tuple((v or 0) / 1000 for v in s.values)) for s in (newest, before)]
-    assert surge(few[0], few[1]) is None
+    thousands = [
+        replace(s, values=tuple((v or 0) / 1000 for v in s.values)) for s in (newest, before)
+    ]
+    assert surge(thousands[0], thousands[1]) is None
+
+
+@pytest.mark.parametrize("usual", [0.9, 0.0])
+def test_a_tier_that_usually_gets_hardly_a_request_may_surge(usual: float) -> None:
+    """What counts is how many more there are now, not how few there were."""
+    before = series(168, 1800)
+    before = replace(before, values=tuple(usual for _ in before.times))
+    found = surge(series(6, 60, 2.0), before)
+    assert found is not None
+    (told,) = surge_findings(make.make_snapshot().spec("small"), found)
+    assert "on the 5 weekdays before 0" in told.sentence
+    assert ("usually it gets none" in told.sentence) == (usual == 0.0)
+    calm = replace(before, values=tuple(usual + 1.5 for _ in before.times))
+    newest = series(6, 60)
+    slightly = replace(newest, values=tuple(usual + 2.4 for _ in newest.times))
+    assert surge(slightly, calm) is None
+
+
+@pytest.mark.parametrize(
+    ("day", "days_known", "known"),
+    [("Monday", 3.2, False), ("Tuesday", 4.2, True), ("Sunday", 2.2, False), ("Sunday", 7, True)],
+)
+def test_a_weekday_is_judged_by_weekdays_and_a_weekend_by_weekends(
+    day: str, days_known: float, known: bool
+) -> None:
+    """After a first weekend nobody knows what Mondays bring; after a second, what Sundays do."""
+    newest, before = series(6, 60), series(24 * days_known, 1800)
+    shift = next(
+        timedelta(days=n) for n in range(7) if f"{newest.times[-1] + timedelta(days=n):%A}" == day
+    )
+
+    def moved(one: Series, times: float) -> Series:
+        window = replace(one.window, start=one.window.start + shift, end=one.window.end + shift)
+        at = tuple(t + shift for t in one.times)
+        values = tuple(
+            (v or 0.0) * (0.4 if t.weekday() >= 5 else 1.0) * times
+            for t, v in zip(at, one.values, strict=True)
+        )
+        return replace(one, window=window, times=at, values=values)
+
+    assert surge(moved(newest, 1.0), moved(before, 1.0)) is None
+    assert (surge(moved(newest, 2.0), moved(before, 1.0)) is not None) == known
 
 
 def test_a_surge_warns_in_production_alone() -> None:

@@ -46,10 +46,10 @@ class Expected:
 
 EXPECTED: Final = {
     "black-friday": Expected(25, "times as many requests as usual"),
-    "regional-outage": Expected(3, "the whole zone is down"),
+    "regional-outage": Expected(3, "nothing in zone us-central1-c answers"),
     "bad-rollout": Expected(6, "all of revision 0.33.0"),
     "chip-fault": Expected(1, "TPUDeviceUnhealthy"),
-    "preemption-storm": Expected(5, "pre-empted"),
+    "preemption-storm": Expected(5, "were taken away (pre-empted)"),
     "slow-weights": Expected(6, "load their weights slowly"),
     "hot-key": Expected(10, "a prefix that one server has cached"),
     "runaway-cost": Expected(1, "to no tier"),
