@@ -248,7 +248,8 @@ def test_an_event_that_says_nothing_of_a_loss_is_not_its_cause(
                   f"Node/{h.name}", "words", 1) for h in own
     )  # fmt: skip
     told = [f.sentence for f in found(replace(snapshot, hosts=hosts, kube_events=events))]
-    assert any(f"{reason} on {own[1].name} and 1 more host: words" in s for s in told) == is_told
+    named = [s.partition(": ")[2] for s in told if f"{reason} on" in s]
+    assert named == [f"{reason} on {own[1].name} and 1 more host: words"] * is_told
 
 
 def spot(events: tuple[KubeEvent, ...]) -> list[str]:
