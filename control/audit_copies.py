@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from control.audit_chain import CHAINED, plain_value, typed_key
 from control.audit_rows import utc_now
@@ -35,6 +36,7 @@ _log: Final = structlog.get_logger("audit")
 _BATCH: Final = 50
 _LOOK_S: Final = 2.0
 _LONGEST_S: Final = 60.0  # between two tries while a destination fails
+_AWAY: Final = (OperationalError, InterfaceError, NoConnection)  # what a database raises then
 _HELD: Final = timedelta(seconds=90)  # longer than a try takes
 _LEFT_OUT: Final = frozenset({"plan"})  # the whole plan is in the database; its digest is copied
 _JSON: Final = frozenset({"verdicts", "consents", "approvals", "overrides"})
@@ -136,6 +138,10 @@ class AuditCopies:
                 while self.copy(name):
                     pass
                 pause_s = self._look_s
+            except _AWAY as error:
+                pause_s = min(pause_s * 2, _LONGEST_S)
+                why = type(error).__name__
+                _log.warning("the database does not answer: nothing is copied", to=name, why=why)
             except (HeartwoodError, SQLAlchemyError) as error:
                 pause_s = min(pause_s * 2, _LONGEST_S)
                 _log.warning("the record could not be copied", to=name, why=str(error))
@@ -149,6 +155,8 @@ class AuditCopies:
 
         Raises:
             HeartwoodError: they did not arrive; the row says so, as of whatever else is raised.
+            SQLAlchemyError: our own database did not answer: it is no fault of the destination,
+                and there is no row to say it in.
         """
         done = self._hold(name)
         if done is None:
@@ -160,6 +168,8 @@ class AuditCopies:
             self._destinations[name].write(records)
         except HeartwoodError as error:
             self._note(name, done, error.message)
+            raise
+        except _AWAY:
             raise
         except Exception as error:
             told = f"A fault of ours, {type(error).__name__} at {_place(error)}."

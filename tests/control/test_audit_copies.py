@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from control.audit import Audit
 from control.audit_chain import verify
@@ -23,7 +24,7 @@ from core.audit_record import AuditRecord
 from core.errors import ConfigError, Unavailable
 from services.webhook import SIGNATURE, Webhook
 from tests.control.test_audit import record
-from tests.control.test_console import wait_until
+from tests.waiting import wait_until
 
 
 @dataclass
@@ -158,6 +159,35 @@ def test_a_fault_that_nobody_foresaw_is_told_and_tried_again(audit: Audit) -> No
     copies.stop()
     (last,) = copies.states()
     assert (last.problem, last.failing_since, len(broken.seen)) == ("", None, 2)
+
+
+def test_a_database_that_is_away_is_no_fault_of_ours(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread lives on and copies when it is back; nothing is told of the destination."""
+    away = threading.Event()
+    seen: list[str] = []
+
+    class Seeing:
+        def write(self, records: Sequence[AuditRecord]) -> None:
+            seen.extend(r.hash for r in records)
+
+    def after(self: AuditCopies, seq: int) -> list[AuditRecord]:
+        if not away.is_set():
+            away.set()
+            raise OperationalError("SELECT", {}, ConnectionError("gone"))
+        return found(self, seq)
+
+    found = AuditCopies._after
+    monkeypatch.setattr(AuditCopies, "_after", after)
+    copies = AuditCopies(audit.engine, "me", {"log": Seeing()}, look_s=0.01)
+    copies.start()
+    assert away.wait(60)
+    assert copies.states()[0].problem == ""
+    record(audit, "i1")
+    wait_until(lambda: copies.states()[0].behind == 0)
+    copies.stop()
+    assert len(seen) == 2
 
 
 def test_of_several_consoles_one_copies(audit: Audit) -> None:
