@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -137,14 +137,22 @@ def test_what_lacks_on_the_billing_account_blocks_by_name(
     clients = as_member(member)
     account = clients.target.billing_account
     url = f"{clients.target.rest_url}/billing/v1/{account}"
-    policy = HTTP.get(f"{url}:getIamPolicy").json()
-    for role, lacking in (("viewer", CHANGING[1]), ("costsManager", "")):
-        policy["bindings"] = [{"role": f"roles/billing.{role}", "members": [member]}]
-        policy = HTTP.post(f"{url}:setIamPolicy", json={"policy": policy}).json()
-        verdict = judged(asked(clients))
-        assert verdict.outcome is (Outcome.BLOCK if lacking else Outcome.PASS)
-        assert verdict.reason.endswith(f"lacks {lacking}" if lacking else ", ".join(CHANGING))
-    assert judged(asked(as_member("user:nobody@permissions.example"))).outcome is Outcome.BLOCK
+    before = HTTP.get(f"{url}:getIamPolicy").raise_for_status().json().get("bindings", [])
+
+    def bind(bindings: Sequence[Mapping[str, Any]]) -> None:
+        policy = HTTP.get(f"{url}:getIamPolicy").raise_for_status().json()
+        body = {"policy": {**policy, "bindings": bindings}}
+        HTTP.post(f"{url}:setIamPolicy", json=body).raise_for_status()
+
+    try:
+        for role, lacking in (("viewer", CHANGING[1]), ("costsManager", "")):
+            bind([{"role": f"roles/billing.{role}", "members": [member]}])
+            verdict = judged(asked(clients))
+            assert verdict.outcome is (Outcome.BLOCK if lacking else Outcome.PASS)
+            assert verdict.reason.endswith(f"lacks {lacking}" if lacking else ", ".join(CHANGING))
+        assert judged(asked(as_member("user:nobody@permissions.example"))).outcome is Outcome.BLOCK
+    finally:
+        bind(before)
 
 
 def test_an_account_that_does_not_answer_hides_nothing_of_the_project(cloud: Cloud) -> None:

@@ -24,8 +24,9 @@ from core.pricing import tier_rate
 from core.records import Snapshot, Source
 from core.workload_template import model_of, template_of
 from services.project import ProjectResources
-from tests.control.test_console import INVENTORY, settings_for, wait_until
+from tests.control.test_console import INVENTORY, settings_for
 from tests.processes import ROOT, EmulatorProcess, start_emulator
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # two whole chains each; a busy machine is slow
 

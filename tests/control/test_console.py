@@ -6,7 +6,7 @@ import asyncio
 import signal as signal_numbers
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from core.series import Signal
 from tests.alert_policies import firing_policy
 from tests.control.test_audit import record
 from tests.processes import EmulatorProcess, start_emulator
+from tests.waiting import wait_until
 
 INVENTORY = (Source.GKE, Source.KUBE, Source.TPU, Source.VERTEX, Source.LOAD_BALANCER)
 
@@ -47,14 +48,6 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
-
-
-def wait_until(true: Callable[[], bool], timeout_s: float = 120.0) -> None:
-    """Until it is true, or the test fails."""
-    end = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,9 @@ from services.clients import Clients
 from services.project import ProjectResources
 from tests.control.command_runs import NEEDED, NOT_HERE, VARIABLE, RealCommands, Replayed, Runner
 from tests.control.test_chain import alone_settings
-from tests.control.test_console import INVENTORY, wait_until
+from tests.control.test_console import INVENTORY
 from tests.processes import EmulatorProcess, start_emulator
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 

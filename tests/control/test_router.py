@@ -26,7 +26,7 @@ from core.records import Snapshot
 from core.specs import TierSpec
 from tests import make
 from tests.control.model_server import ModelServer
-from tests.control.test_console import wait_until
+from tests.waiting import wait_until
 
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
 

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from tests.control.model_server import ModelServer
-from tests.control.test_console import free_port, wait_until
+from tests.control.test_console import free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -31,8 +31,9 @@ from core.records import Snapshot, Source
 from services.project import ProjectResources
 from tests.control.fault_calls import ADDING, FAULTS, MAKING, OF_OPERATIONS, REMOVING, TAKING
 from tests.control.test_chain import alone_console, healthy, models_come_and_go, until
-from tests.control.test_console import INVENTORY, wait_until
+from tests.control.test_console import INVENTORY
 from tests.processes import ROOT, EmulatorProcess, start_emulator
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 ENDS = ("succeeded", "failed", "refused", "cancelled")

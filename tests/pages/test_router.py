@@ -11,9 +11,9 @@ from control.access import Actor, Role
 from core.specs import TierSpec
 from tests import make
 from tests.control.model_server import ModelServer
-from tests.control.test_console import wait_until
 from tests.pages.conftest import Open, all_text
 from tests.pages.fake_console import FakeConsole
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

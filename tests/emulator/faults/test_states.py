@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -13,23 +12,16 @@ from google.api_core import exceptions
 from tests.emulator.clients import PROJECT, WIRES, make_client
 from tests.emulator.faults.conftest import Fault
 from tests.processes import EmulatorProcess
+from tests.waiting import wait_until
 
 LOCATION = f"projects/{PROJECT}/locations/us-central1"
 CLUSTER = f"{LOCATION}/clusters/hw-serving"
 ZONE = f"projects/{PROJECT}/locations/us-central1-b"
 
 
-def _until(found: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return value
-
-
 def _done(gke: Any, operation: Any) -> Any:
     name = f"{LOCATION}/operations/{operation.name}"
-    return _until(lambda: (o := gke.get_operation(name=name)).status.name == "DONE" and o)
+    return wait_until(lambda: (o := gke.get_operation(name=name)).status.name == "DONE" and o)
 
 
 def _pool(name: str) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.emulator.clients import CLUSTER, PROJECT
 from tests.emulator.journal.calls import K8S
 from tests.emulator.journal.conftest import Starts
 from tests.processes import EmulatorProcess
+from tests.waiting import wait_until
 
 _SPEED = 600.0
 _QUEUE = "prometheus.googleapis.com|vllm:num_requests_running|gauge"
@@ -25,14 +25,6 @@ _TOLD = ("TriggeredScaleUp", "NotTriggerScaleUp", "ScaleDown", "SuccessfulRescal
 
 def _get(running: EmulatorProcess, path: str) -> Any:
     return httpx.get(f"{running.rest_url}/{path}", timeout=60).raise_for_status().json()
-
-
-def _until(what: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 120
-    while not (found := what()):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    return found
 
 
 def _bounded(running: EmulatorProcess, pool: str, least: int, most: int) -> None:
@@ -113,11 +105,11 @@ def test_autoscalers_do_the_same_again_after_a_crash(tmp_path: Path, starts: Sta
     _bounded(first, _WHOLE, 0, 4)
     _autoscaler(first)
     _slices(first, 63)
-    _until(lambda: _size(first, _GROWN) == 18)
-    _until(lambda: _size(first, _WHOLE) == 0)
+    wait_until(lambda: _size(first, _GROWN) == 18)
+    wait_until(lambda: _size(first, _WHOLE) == 0)
     _slices(first, 64)
-    _until(lambda: _size(first, _WHOLE) == 4)
-    _until(lambda: {e["reason"] for e in _events(first)} == set(_TOLD))
+    wait_until(lambda: _size(first, _WHOLE) == 4)
+    wait_until(lambda: {e["reason"] for e in _events(first)} == set(_TOLD))
     told = " ".join(e["message"] for e in _events(first))
     for words in (" 16->18 (max: 18)}]", " 0->4 (max: 4)}]", "1 max node group size reached"):
         assert words in told

@@ -19,23 +19,24 @@ from tests.emulator.clients import PROJECT, WIRES, make_client
 from tests.emulator.discovery import response_problems
 from tests.emulator.lifecycle.conftest import POLL
 from tests.processes import EmulatorProcess
+from tests.waiting import wait_until
 
 ZONE = f"projects/{PROJECT}/locations/us-central1-b"
 NODE: dict[str, Any] = {"accelerator_type": "v6e-8", "runtime_version": "v2-alpha-tpuv6e"}
 
 
-def _until(ask: Any, wanted: str) -> list[str]:
+def _seen(ask: Any, wanted: str) -> list[str]:
     """The states seen until the wanted one."""
-    seen: list[str] = []
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
+    seen = [ask()]
+
+    def look() -> bool:
         state = ask()
-        if not seen or seen[-1] != state:
+        if seen[-1] != state:
             seen.append(state)
-        if state == wanted:
-            return seen
-        time.sleep(0.01)
-    raise AssertionError(seen)
+        return state == wanted
+
+    wait_until(look, pause_s=0.01)
+    return seen
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -100,7 +101,7 @@ def test_queued_resources(empty: EmulatorProcess) -> None:
         return str(tpus.get_queued_resource(name=name).state.state.name)
 
     tpus.create_queued_resource(parent=ZONE, queued_resource_id="q", queued_resource=asked)
-    assert _until(state, "ACTIVE")[-3:] == ["ACCEPTED", "PROVISIONING", "ACTIVE"]
+    assert _seen(state, "ACTIVE")[-3:] == ["ACCEPTED", "PROVISIONING", "ACTIVE"]
     assert tpus.get_node(name=f"{ZONE}/nodes/qn").queued_resource == name
     for path in (f"{ZONE}/queuedResources", name, f"{ZONE}/nodes/qn"):
         body = httpx.get(f"{empty.rest_url}/tpu/v2/{path}").json()
@@ -110,7 +111,7 @@ def test_queued_resources(empty: EmulatorProcess) -> None:
     tpus.delete_node(name=f"{ZONE}/nodes/qn").result(polling=POLL)
     assert state() == "SUSPENDED"
     tpus.reset_queued_resource(name=name).result(polling=POLL)
-    _until(state, "ACTIVE")
+    wait_until(lambda: state() == "ACTIVE")
     with pytest.raises(exceptions.BadRequest, match="only SUSPENDED"):
         tpus.reset_queued_resource(name=name)
     tpus.delete_queued_resource(request={"name": name, "force": True}).result(polling=POLL)
@@ -132,7 +133,8 @@ def test_no_stock(empty: EmulatorProcess) -> None:
     asked = {"tpu": {"node_spec": [{"parent": zone, "node_id": "w", "node": node}]}}
     tpus.create_queued_resource(parent=zone, queued_resource_id="w", queued_resource=asked)
     name = f"{zone}/queuedResources/w"
-    _until(lambda: tpus.get_queued_resource(name=name).state.state.name, "WAITING_FOR_RESOURCES")
+    waiting = "WAITING_FOR_RESOURCES"
+    wait_until(lambda: tpus.get_queued_resource(name=name).state.state.name == waiting)
     tpus.delete_queued_resource(name=name).result(polling=POLL)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from google.pubsub_v1.types import pubsub as types
@@ -12,15 +10,6 @@ from tests.emulator.clients import PROJECT, make_client
 from tests.processes import EmulatorProcess
 
 P = f"projects/{PROJECT}"
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What a condition comes to, once it is something."""
-    end = time.monotonic() + 30
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
 
 
 class Clients:

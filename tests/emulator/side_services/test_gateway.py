@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.emulator.clients import CLUSTER, HTTP, PROJECT, make_client
 from tests.emulator.kubernetes.conftest import PATH, make_http
 from tests.emulator.lifecycle.conftest import Compute
 from tests.processes import EmulatorProcess
+from tests.waiting import wait_until
 
 API = "/apis/gateway.networking.k8s.io/v1"
 SPACE = f"{API}/namespaces/default"
@@ -50,14 +50,6 @@ def cluster(beside: EmulatorProcess) -> Iterator[httpx.Client]:
 def _body(plural: str, name: str, spec: Any) -> dict[str, Any]:
     version, kind = _HEADS[plural]
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def _until(ask: Callable[[], Any]) -> Any:
-    until = time.monotonic() + 60
-    while not (found := ask()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return found
 
 
 def _told(conditions: Any) -> dict[str, str]:
@@ -124,7 +116,7 @@ def test_conditions_follow(beside: EmulatorProcess, cluster: httpx.Client) -> No
         "regions/us-central1/subnetworks", name="proxies", network=network, role="ACTIVE",
         ipCidrRange="10.40.0.0/23", purpose="REGIONAL_MANAGED_PROXY",
     )  # fmt: skip
-    gateway = _until(lambda: (s := seen(f"{SPACE}/gateways/inference")).get("addresses") and s)
+    gateway = wait_until(lambda: (s := seen(f"{SPACE}/gateways/inference")).get("addresses") and s)
     assert _told(gateway["conditions"])["Programmed"] == "True Programmed"
     picker = {"metadata": {"name": "picker"}, "spec": {"ports": [{"port": 9002}]}}
     cluster.post("/api/v1/namespaces/default/services", json=picker).raise_for_status()
@@ -168,10 +160,10 @@ def test_the_channel_decides(beside: EmulatorProcess) -> None:
         config = found.network_config.gateway_api_config
         return found.status.name == "RUNNING" and config.channel == wanted
 
-    _until(lambda: now(channels.CHANNEL_DISABLED))
+    wait_until(lambda: now(channels.CHANNEL_DISABLED))
     path = f"{beside.rest_url}{PATH.rpartition('/')[0]}/plain{API}/gatewayclasses"
     assert HTTP.get(path).status_code == 404
     wanted = {"desired_gateway_api_config": {"channel": "CHANNEL_STANDARD"}}
     gke.update_cluster(request={"name": f"{place}/clusters/plain", "update": wanted})
-    _until(lambda: now(channels.CHANNEL_STANDARD))
-    assert len(_until(lambda: HTTP.get(path).json().get("items"))) == 4
+    wait_until(lambda: now(channels.CHANNEL_STANDARD))
+    assert len(wait_until(lambda: HTTP.get(path).json().get("items"))) == 4

@@ -13,8 +13,9 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from google.pubsub_v1.types import pubsub as types
 
 from tests.emulator.clients import PROJECT, WIRES
-from tests.emulator.side_services.pubsub_clients import Clients, P, until
+from tests.emulator.side_services.pubsub_clients import Clients, P
 from tests.processes import EmulatorProcess
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -150,7 +151,7 @@ def test_streams(beside: EmulatorProcess, exactly: bool) -> None:
         for start in (0, 20):
             messages = [{"data": b"%d" % n, "ordering_key": "k"} for n in range(start, start + 20)]
             own.publisher.publish(topic=own.topic, messages=messages)
-        until(lambda: len(answers) == 40)
+        wait_until(lambda: len(answers) == 40)
         assert {a.result(timeout=30).name for a in answers} == {"SUCCESS"}
     finally:
         stream.cancel()

@@ -14,8 +14,9 @@ import pytest
 from google.api_core import exceptions
 
 from tests.emulator.clients import HTTP, PROJECT
-from tests.emulator.side_services.pubsub_clients import Clients, P, until
+from tests.emulator.side_services.pubsub_clients import Clients, P
 from tests.processes import EmulatorProcess
+from tests.waiting import wait_until
 
 AGENT = "serviceAccount:service-482910573316@gcp-sa-pubsub.iam.gserviceaccount.com"
 
@@ -53,7 +54,7 @@ def test_endpoints(beside: EmulatorProcess) -> None:
     with endpoint([500]) as (address, got):
         own.subscribe(push_config={"push_endpoint": address})
         (wanted,) = own.publish(b"hello", a="b")
-        until(lambda: len(got) == 2)
+        wait_until(lambda: len(got) == 2)
         first, second = (json.loads(body) for _, body in got)
         assert first == second
         assert first["subscription"] == own.name
@@ -65,7 +66,7 @@ def test_endpoints(beside: EmulatorProcess) -> None:
         bare = {"push_endpoint": address, "no_wrapper": {"write_metadata": True}}
         own.subscriber.modify_push_config(subscription=own.name, push_config=bare)
         (wanted,) = own.publish(b"bare")
-        until(lambda: len(got) == 3)
+        wait_until(lambda: len(got) == 3)
         headers = {k.lower(): v for k, v in got[2][0].items()}
         assert (got[2][1], headers["x-goog-pubsub-message-id"]) == (b"bare", wanted)
     own.subscriber.modify_push_config(subscription=own.name, push_config={})
@@ -124,7 +125,7 @@ def test_messages_become_rows(beside: EmulatorProcess) -> None:
     assert _state(own) == ("RESOURCE_ERROR", "SCHEMA_MISMATCH")
     HTTP.delete(address)
     _table(beside, "raw", fields)
-    until(lambda: _rows(address))
+    wait_until(lambda: _rows(address))
     assert _rows(address)[0][0] == "kept"
     regions = {"allowed_persistence_regions": ["europe-west4"], "enforce_in_transit": True}
     own.publisher.update_topic(
@@ -155,7 +156,7 @@ def test_fields_of_a_message_become_columns(beside: EmulatorProcess) -> None:
         subscription={"name": own.name, "bigquery_config": {**config, "drop_unknown_fields": True}},
         update_mask={"paths": ["bigquery_config"]},
     )
-    until(lambda: ["2", None] in _rows(address))
+    wait_until(lambda: ["2", None] in _rows(address))
     assert len(_rows(address)) == 2
 
 

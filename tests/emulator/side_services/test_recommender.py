@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,19 +10,11 @@ from google.api_core import exceptions
 from tests.emulator.clients import HTTP, PROJECT, WIRES, make_client
 from tests.emulator.lifecycle.conftest import Compute
 from tests.processes import EmulatorProcess
+from tests.waiting import wait_until
 
 GLOBAL = f"projects/{PROJECT}/locations/global"
 ADDRESSES = f"{GLOBAL}/recommenders/google.compute.address.IdleResourceRecommender"
 INSIGHTS = f"{GLOBAL}/insightTypes/google.compute.address.IdleResourceInsight"
-
-
-def _until(ask: Callable[[], list[Any]]) -> list[Any]:
-    """What is found once anything is; a month is less than a second."""
-    until = time.monotonic() + 60
-    while not (found := ask()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return found
 
 
 def _about(client: Any, address: str) -> list[Any]:
@@ -39,7 +29,7 @@ def test_an_idle_address(beside: EmulatorProcess, wire: str) -> None:
     name = f"unused-{wire}"
     compute.make("global/addresses", name=name)
     client = make_client("RecommenderClient", wire, beside)
-    (found,) = _until(lambda: _about(client, name))
+    (found,) = wait_until(lambda: _about(client, name))
     assert (found.state_info.state.name, found.recommender_subtype) == ("ACTIVE", "DELETE_ADDRESS")
     (operation,) = found.content.operation_groups[0].operations
     assert (operation.action, operation.resource) == ("remove", found.target_resources[0])
@@ -83,7 +73,7 @@ def test_what_goes_away(beside: EmulatorProcess) -> None:
     client = make_client("RecommenderClient", "grpc", beside)
     for name in ("kept", "dropped"):
         compute.make("global/addresses", name=name)
-    (kept,), (gone,) = (_until(lambda n=n: _about(client, n)) for n in ("kept", "dropped"))
+    (kept,), (gone,) = (wait_until(lambda n=n: _about(client, n)) for n in ("kept", "dropped"))
     request = {"name": kept.name, "etag": kept.etag}
     dismissed = client.mark_recommendation_dismissed(request=request)
     assert client.get_recommendation(name=kept.name).state_info.state.name == "DISMISSED"
@@ -117,11 +107,11 @@ def test_an_idle_cluster(beside: EmulatorProcess) -> None:
         found = [c for c in gke.list_clusters(parent=place).clusters if c.name == "forgotten"]
         return [c for c in found if c.status.name == status]
 
-    _until(lambda: now("RUNNING"))
+    wait_until(lambda: now("RUNNING"))
     gke.delete_node_pool(name=f"{place}/clusters/forgotten/nodePools/default-pool")
     client = make_client("RecommenderClient", "grpc", beside)
     parent = f"{place}/recommenders/google.container.DiagnosisRecommender"
-    (found,) = _until(lambda: list(client.list_recommendations(parent=parent)))
+    (found,) = wait_until(lambda: list(client.list_recommendations(parent=parent)))
     assert found.recommender_subtype == "CLUSTER_IDLE"
     assert found.target_resources[0].endswith("/clusters/forgotten")
     assert "cost_projection" not in found.primary_impact, "GKE's fee is not in the price list"
@@ -135,7 +125,7 @@ def test_no_new_parallelstore(beside: EmulatorProcess, wire: str) -> None:
     usage = make_client("ServiceUsageClient", wire, beside)
     name = f"projects/{PROJECT}/services/parallelstore.googleapis.com"
     usage.enable_service(request={"name": name})
-    _until(lambda: [1] if usage.get_service(request={"name": name}).state.name == "ENABLED" else [])
+    wait_until(lambda: usage.get_service(request={"name": name}).state.name == "ENABLED")
     client = make_client("ParallelstoreClient", wire, beside)
     zone = f"projects/{PROJECT}/locations/us-central1-c"
     assert list(client.list_instances(parent=zone)) == []
