@@ -136,9 +136,9 @@ def standing(parent: str, found: Iterable[Any]) -> Iterator[Recommendation]:
 
 
 def _saving(impact: Any) -> float | None:
-    """US dollars a month; Google tells a saving as a negative cost over its own period."""
+    """US dollars a month, never -0.0; Google tells a saving as a negative cost over a period."""
     projection = impact.cost_projection
     if not projection or projection.cost.currency_code != "USD" or not projection.duration:
         return None
     cost = float(projection.cost.units) + float(projection.cost.nanos) / 1e9
-    return -cost * MONTH_S / float(projection.duration.total_seconds())
+    return (0.0 - cost) * MONTH_S / float(projection.duration.total_seconds())
