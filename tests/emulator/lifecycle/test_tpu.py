@@ -44,11 +44,17 @@ def test_a_node_lives_and_dies(empty: EmulatorProcess, wire: str) -> None:
     """CREATING → READY, labels changed by mask, DELETING → gone; the operations say so."""
     tpus = make_client("TpuClient", wire, empty)
     name = f"{ZONE}/nodes/n-{wire}"
-    operation = tpus.create_node(parent=ZONE, node_id=f"n-{wire}", node=NODE)
-    assert tpus.get_node(name=name).state.name == "CREATING"
-    assert operation.metadata.verb == "create"
-    with pytest.raises(exceptions.Conflict):
-        tpus.create_node(parent=ZONE, node_id=f"n-{wire}", node=NODE)
+    rules = f"{empty.rest_url}/_heartwood/faults"
+    held = {"preset": "stuck-operation", "service": "tpu", "method": "create_node"}
+    (rule,) = httpx.post(rules, json=held).raise_for_status().json()["faults"]
+    try:
+        operation = tpus.create_node(parent=ZONE, node_id=f"n-{wire}", node=NODE)
+        assert tpus.get_node(name=name).state.name == "CREATING"
+        assert operation.metadata.verb == "create"
+        with pytest.raises(exceptions.Conflict):
+            tpus.create_node(parent=ZONE, node_id=f"n-{wire}", node=NODE)
+    finally:
+        httpx.delete(f"{rules}/{rule['id']}").raise_for_status()
     made = operation.result(polling=POLL)
     assert (made.state.name, made.accelerator_type) == ("READY", "v6e-8")
     assert made.accelerator_config.topology == "2x4"
