@@ -21,8 +21,8 @@ from tests.bench.serving_loads import Server, make_prompt
 from tests.bench.streams import COMPLETIONS, Refused, Stream, ask
 
 REQUESTS = 60
-SLOWER = 16.0  # times between arrivals, and ...
-SHORTER = 6.0  # ... of lengths; 16 x 6 is what two cores have less than the trace's cluster
+SLOWER = 4.0  # times between arrivals, and ...
+SHORTER = 6.0  # ... of lengths; so two cores can answer what was sent to a cluster
 GOOD_TTFT_S, GOOD_TPOT_S = 2.0, 0.2
 
 
