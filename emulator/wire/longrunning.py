@@ -6,7 +6,7 @@ messages (the response: what the resource is once done, or a function that makes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import grpc
 from google.longrunning import operations_pb2
@@ -28,7 +28,13 @@ _CODES = {code.name: code.value[0] for code in grpc.StatusCode}
 
 
 class LongRunning:
-    """Handlers that a service's handler class inherits; all APIs share one store."""
+    """Handlers that a service's handler class inherits; all APIs share one store.
+
+    By REST a class that says its `service` lists its own operations alone; by gRPC one path serves
+    all of them.
+    """
+
+    service: ClassVar[str] = ""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -43,6 +49,8 @@ class LongRunning:
     ) -> operations_pb2.ListOperationsResponse:
         prefix = f"{request.name}/operations/"
         jobs = [j for j in self._cloud.operations.all() if j.name.startswith(prefix)]
+        if call.wire == "rest" and self.service:
+            jobs = [job for job in jobs if job.service == self.service]
         shown, token = page(
             jobs, request.page_size, request.page_token,
             scope=request.name, default=100, most=1000,

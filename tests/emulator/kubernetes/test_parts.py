@@ -147,10 +147,10 @@ def test_changes_since_a_version_lead_to_the_present(history: list[dict[str, int
 class SetClock(Clock):
     """A clock that stands at a time of its own."""
 
-    at: float = 0.0
+    stands_at: float = 0.0
 
     def now(self) -> float:
-        return self.at
+        return self.stands_at
 
 
 def cloud_at(cloud: Cloud, at: float) -> Cloud:
